@@ -1,0 +1,1 @@
+"""Remember who did what, in which order, so that others can prove it."""

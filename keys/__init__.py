@@ -1,0 +1,1 @@
+"""The business: requests, approvals, versions, rotation, leaks and incidents."""

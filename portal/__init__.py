@@ -1,0 +1,1 @@
+"""The doors: browser, REST and verification, with the wiring that holds them."""

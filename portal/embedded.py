@@ -1,0 +1,139 @@
+"""Run PostgreSQL and Valkey beside Keystead when no URL names a server."""
+
+import os
+import signal
+import subprocess
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg import sql
+
+from keys.crypto.keyring import Keyring
+from portal.engines import (
+    STOP_SECONDS,
+    create_cluster,
+    postgres_programs,
+    start_postgres,
+    start_valkey,
+    valkey_program,
+)
+from portal.layout import DATABASE, ROLES, Layout, new_secret_key, unprivileged_account, write_secret
+
+
+@dataclass
+class Engines:
+    """The running engines of one data folder; leave the context to stop them."""
+
+    layout: Layout
+    durable: bool = True
+    with_postgres: bool = True
+    with_valkey: bool = True
+    running: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+
+    def start(self) -> Self:
+        """Start what is wanted; a second start finds everything in place and takes about a second."""
+        with ExitStack() as undo:
+            undo.callback(self.stop)
+            prepare_home(self.layout)
+            if self.with_postgres:
+                programs = postgres_programs(self.layout)
+                create_cluster(programs, self.layout.postgres)
+                self.running["postgres"] = start_postgres(self.layout, programs, durable=self.durable)
+                create_roles(self.layout)
+            if self.with_valkey:
+                program = valkey_program(self.layout)
+                self.running["valkey"] = start_valkey(self.layout, program, durable=self.durable)
+            undo.pop_all()
+        return self
+
+    def stop(self) -> None:
+        """Stop Valkey, then PostgreSQL by its fast shutdown (SIGTERM would wait for every client)."""
+        for name, sign in (("valkey", signal.SIGTERM), ("postgres", signal.SIGINT)):
+            server = self.running.pop(name, None)
+            if server is None or server.poll() is not None:
+                continue
+            server.send_signal(sign)
+            try:
+                server.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def prepare_home(layout: Layout) -> None:
+    """Make the folders of the engines; only folders made here get an owner or permissions."""
+    account = unprivileged_account()
+    layout.data.mkdir(mode=0o755, parents=True, exist_ok=True)
+    layout.home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    layout.remember_home()
+    for folder in (layout.postgres.parent, layout.valkey, layout.sockets):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if (
+            found.st_uid not in {os.geteuid(), account.uid if account else os.geteuid()}
+            or folder.is_symlink()
+        ):
+            message = f"{folder} belongs to somebody else; remove it or choose another KEYSTEAD_DATA"
+            raise PermissionError(message)
+        if account is not None:
+            os.chown(folder, account.uid, account.gid)
+
+
+def create_roles(layout: Layout) -> None:
+    """Create the roles and the database, each if it is missing. No role is a superuser or may bypass a grant."""
+    with closing(psycopg.connect(layout.conninfo(database="postgres"), autocommit=True)) as connection:
+        existing = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
+        for role in ROLES:
+            if role not in existing:
+                connection.execute(
+                    sql.SQL(
+                        "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOREPLICATION"
+                    ).format(sql.Identifier(role))
+                )
+        found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+        if found is None:
+            create_database(connection, DATABASE)
+    own_schema(layout, DATABASE)
+
+
+def create_database(
+    connection: "psycopg.Connection[tuple[object, ...]]", name: str, template: str = "template0"
+) -> None:
+    """Create an empty database that the owner role owns and strangers cannot enter."""
+    connection.execute(
+        sql.SQL("CREATE DATABASE {} OWNER keystead_owner TEMPLATE {}").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
+    )
+
+
+def own_schema(layout: Layout, database: str) -> None:
+    """Give the schema to the owner role, who hands one function on to the retention role."""
+    with closing(psycopg.connect(layout.conninfo(database=database), autocommit=True)) as connection:
+        connection.execute("ALTER SCHEMA public OWNER TO keystead_owner")
+        connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        connection.execute("GRANT keystead_retention TO keystead_owner")
+        connection.execute(
+            "GRANT USAGE ON SCHEMA public TO {}".format(", ".join(ROLES[1:]))
+        )  # names of our own
+        connection.execute("GRANT CREATE ON SCHEMA public TO keystead_retention")
+
+
+def create_secrets(layout: Layout) -> None:
+    """Make the secret key and the keyring at the first start; an existing file is never replaced."""
+    if not layout.secret_key_file.exists():
+        write_secret(layout.secret_key_file, new_secret_key())
+    if not layout.keyring_file.exists():
+        Keyring.generate(at=datetime.now(tz=UTC)).create(layout.keyring_file)

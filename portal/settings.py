@@ -1,0 +1,300 @@
+"""Hold every setting of Keystead: from the environment only, secrets from files (*_FILE).
+
+docs/settings.md explains each; portal/checks.py refuses the unsafe ones in production.
+"""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from csp.constants import NONCE, NONE, SELF
+from environ import FileAwareEnv
+
+from portal.layout import layout_at
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = FileAwareEnv()
+
+# --- Where we are ---------------------------------------------------------------------------------------------------
+KEYSTEAD_ENV = env.str("KEYSTEAD_ENV", default="production")
+PRODUCTION = KEYSTEAD_ENV != "development"
+DEBUG = env.bool("KEYSTEAD_DEBUG", default=False)
+DEMO = env.bool("DEMO", default=False)
+PORT = env.int("PORT", default=8000)
+KEYSTEAD_PUBLIC_URL = env.str("KEYSTEAD_PUBLIC_URL", default=f"http://localhost:{PORT}").rstrip("/")
+KEYSTEAD_DATA = Path(env.str("KEYSTEAD_DATA", default=str(BASE_DIR / ".data"))).expanduser().resolve()
+LAYOUT = layout_at(KEYSTEAD_DATA)
+KEYSTEAD_TRUSTED_PROXIES = env.int("KEYSTEAD_TRUSTED_PROXIES", default=0)
+# Whether the number of proxies was said at all: production must say it, even when it is 0 (portal/checks.py).
+KEYSTEAD_TRUSTED_PROXIES_NAMED = "KEYSTEAD_TRUSTED_PROXIES" in env.ENVIRON
+
+_public = urlsplit(KEYSTEAD_PUBLIC_URL)
+ALLOWED_HOSTS = env.list("KEYSTEAD_ALLOWED_HOSTS", default=[])
+if not ALLOWED_HOSTS:
+    ALLOWED_HOSTS = (
+        [_public.hostname] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", _public.hostname]
+    )
+CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+
+# --- Secrets --------------------------------------------------------------------------------------------------------
+SECRET_KEY = env.str("KEYSTEAD_SECRET_KEY", default="")
+if not SECRET_KEY and LAYOUT.secret_key_file.exists():
+    SECRET_KEY = LAYOUT.secret_key_file.read_text().strip()
+SECRET_KEY_FALLBACKS = env.list("KEYSTEAD_SECRET_KEY_FALLBACKS", default=[])
+KEYSTEAD_KEYRING_FILE = Path(env.str("KEYSTEAD_KEYRING_FILE", default=str(LAYOUT.keyring_file)))
+KEYSTEAD_KEKS = env.str("KEYSTEAD_KEKS", default="keys.crypto.keks.local.LocalKeks")
+KEYSTEAD_METRICS_TOKEN = env.str("KEYSTEAD_METRICS_TOKEN", default="")
+
+# --- Floors and rooms -----------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "portal",
+    "keys",
+    "audit",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp_webauthn",
+    "axes",
+    "rest_framework",
+    "drf_spectacular",
+    "django_filters",
+    "crispy_forms",
+    "crispy_bootstrap5",
+    "django_htmx",
+    "csp",
+    "django_structlog",
+]
+ROOT_URLCONF = "portal.urls"
+WSGI_APPLICATION = "portal.wsgi.application"
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "csp.context_processors.nonce",
+            ],
+        },
+    },
+]
+CRISPY_ALLOWED_TEMPLATE_PACKS = "bootstrap5"
+CRISPY_TEMPLATE_PACK = "bootstrap5"
+FORM_RENDERER = "django.forms.renderers.DjangoTemplates"
+
+# --- Database: PostgreSQL only --------------------------------------------------------------------------------------
+KEYSTEAD_EMBEDDED_DATABASE = not env.str("DATABASE_URL", default="")
+KEYSTEAD_EMBEDDED_VALKEY = not env.str("REDIS_URL", default="")
+LOCK_TIMEOUT_MS = 3_000  # then the answer is 503 busy_retry
+STATEMENT_TIMEOUT_MS = env.int("KEYSTEAD_STATEMENT_TIMEOUT_MS", default=20_000)
+
+
+def _database(variable: str, role: str) -> dict[str, Any]:
+    """Return the connection of `role`: the variable's, the embedded engine's, or else that of DATABASE_URL."""
+    url = env.str(variable, default="") or (
+        LAYOUT.database_url(role) if KEYSTEAD_EMBEDDED_DATABASE else env.str("DATABASE_URL")
+    )
+    return {
+        **env.db_url_config(url),
+        "ATOMIC_REQUESTS": False,
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {
+            "application_name": f"keystead-{role.removeprefix('keystead_')}",
+            "connect_timeout": 5,
+            "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+        },
+    }
+
+
+DATABASES = {
+    "default": _database("DATABASE_URL", "keystead_application"),
+    "verifier": _database("DATABASE_VERIFIER_URL", "keystead_verifier"),
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Valkey and Celery: the doorbell, never the queue -----------------------------------------------------------------
+REDIS_URL = env.str("REDIS_URL", default="") or LAYOUT.redis_url
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "keystead",
+        "OPTIONS": {"socket_timeout": 2, "socket_connect_timeout": 2},
+    },
+}
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=")
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_RESULT_BACKEND = None
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_TASK_SOFT_TIME_LIMIT = 100
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# The visibility timeout must outlast the longest task, or a running task is handed out again (SECURITY.md).
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 180,
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 10,  # redis-py's 5 s would race a blocking read of 5 s
+    "socket_keepalive": True,
+    "global_keyprefix": "keystead:",
+}
+CELERY_TIMEZONE = "UTC"
+CELERY_ENABLE_UTC = True
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_SEND_TASK_EVENTS = False
+
+# --- People -----------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "keys.Person"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},  # NIST SP 800-63B-4: length, no composition rules
+    },
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+PASSWORD_RESET_TIMEOUT = 3600
+LOGIN_URL = "/sign-in/"
+LOGIN_REDIRECT_URL = "/"
+LOGOUT_REDIRECT_URL = "/sign-in/"
+OTP_WEBAUTHN_RP_ID = _public.hostname or "localhost"
+OTP_WEBAUTHN_RP_NAME = "Keystead"
+OTP_WEBAUTHN_ALLOWED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
+OTP_WEBAUTHN_ALLOW_PASSWORDLESS_LOGIN = False
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.5  # hours
+AXES_LOCK_OUT_AT_FAILURE = True
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "portal.client_address.of_request"
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
+
+# --- Sessions and cookies ---------------------------------------------------------------------------------------------
+SESSION_ENGINE = "portal.accounts.session_store"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+CSRF_COOKIE_SAMESITE = "Strict"
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+# A __Host- cookie needs https; plain names serve http on localhost.
+_https = PRODUCTION or _public.scheme == "https"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_NAME = "__Host-session" if _https else "session"
+CSRF_COOKIE_NAME = "__Host-csrf" if _https else "csrf"
+LANGUAGE_COOKIE_NAME = "language"
+
+# --- Transport and content --------------------------------------------------------------------------------------------
+SECURE_SSL_REDIRECT = _https and PRODUCTION
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_HSTS_SECONDS = 63_072_000 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+SECURE_HSTS_PRELOAD = _https
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if KEYSTEAD_TRUSTED_PROXIES else None
+USE_X_FORWARDED_HOST = False
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 200
+DATA_UPLOAD_MAX_NUMBER_FILES = 0
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+        "manifest-src": [SELF],
+    },
+}
+
+# --- Static files -----------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = env.str("KEYSTEAD_STATIC_ROOT", default=str(KEYSTEAD_DATA / "static"))
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_KEEP_ONLY_HASHED_FILES = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {
+        "BACKEND": "portal.static_storage.HashedStaticStorage"
+        if PRODUCTION
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- Time and language ------------------------------------------------------------------------------------------------
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = True
+LANGUAGE_CODE = "en"
+
+# --- Mail -------------------------------------------------------------------------------------------------------------
+globals().update(env.email_url("EMAIL_URL", default=f"filemail:///{KEYSTEAD_DATA / 'mail'}"))
+EMAIL_TIMEOUT = 15
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("KEYSTEAD_MAIL_FROM", default="keystead@localhost")
+
+# --- REST: nobody may do anything unless a view says who may do what ----------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "portal.api.authentication.SessionWithMfa",
+        "portal.api.authentication.ManagedKey",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["portal.api.permissions.NobodyByDefault"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["portal.api.parsers.StrictJSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "portal.api.pagination.KeysetPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "portal.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Keystead",
+    "DESCRIPTION": "Governance of API keys: request, approve, claim once, verify, revoke.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}

@@ -1,0 +1,1 @@
+"""Template tags: the vocabulary that pages are written in."""

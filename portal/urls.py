@@ -1,0 +1,5 @@
+"""Name the doors."""
+
+from django.urls import URLPattern, URLResolver
+
+urlpatterns: list[URLPattern | URLResolver] = []

@@ -1,0 +1,8 @@
+"""Serve the site by WSGI (gunicorn, threads)."""
+
+import os
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+application = get_wsgi_application()

@@ -1,0 +1,166 @@
+"""Run every test on a real PostgreSQL and a real Valkey, started once and copied for each worker.
+
+The application connects as it does in life: as `keystead_application`, without the owner's rights.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from portal import embedded
+from portal.layout import Layout, layout_at, new_secret_key, write_secret
+from tests.servers import PortalServer
+
+ROOT = Path(__file__).resolve().parent.parent
+TEMPLATE = "keystead_template"
+_engines: embedded.Engines | None = None
+
+
+def _worker() -> str:
+    return os.environ.get("PYTEST_XDIST_WORKER", "main")
+
+
+def _layout() -> Layout:
+    return layout_at(os.environ["KEYSTEAD_DATA"])
+
+
+def _start_engines() -> None:
+    """Start the engines in a folder of this run and prepare the template that all workers copy."""
+    global _engines
+    folder = Path(tempfile.mkdtemp(prefix="keystead-tests-"))
+    folder.chmod(0o755)  # root's engines run as another user
+    os.environ["KEYSTEAD_DATA"] = str(folder)
+    _engines = embedded.Engines(_layout(), durable=False).start()
+    embedded.create_secrets(_layout())
+    with _superuser("postgres") as connection:
+        embedded.create_database(connection, TEMPLATE)
+    embedded.own_schema(_layout(), TEMPLATE)
+    environment = os.environ | {
+        "DATABASE_URL": _layout().database_url("keystead_owner", TEMPLATE),
+        "KEYSTEAD_STATEMENT_TIMEOUT_MS": "0",
+    }
+    made = subprocess.run(
+        [sys.executable, "manage.py", "prepare_database"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if made.returncode != 0:
+        pytest.exit(f"prepare_database failed:\n{made.stdout[-2000:]}{made.stderr[-6000:]}", returncode=3)
+
+
+def _superuser(database: str) -> "closing[psycopg.Connection[tuple[object, ...]]]":
+    return closing(psycopg.connect(_layout().conninfo(database=database), autocommit=True))
+
+
+def _database() -> str:
+    return f"keystead_{_worker()}"
+
+
+def _copy_template() -> None:
+    with _superuser("postgres") as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{_database()}" WITH (FORCE)')
+        embedded.create_database(connection, _database(), TEMPLATE)
+
+
+def _name_addresses() -> None:
+    """Point the settings at this worker's database and its own Valkey database number."""
+    layout, database = _layout(), _database()
+    number = int(_worker().removeprefix("gw")) + 1 if _worker() != "main" else 0
+    os.environ["DATABASE_URL"] = layout.database_url("keystead_application", database)
+    for role in ("owner", "verifier", "sealer", "auditor", "retention"):
+        os.environ[f"DATABASE_{role.upper()}_URL"] = layout.database_url(f"keystead_{role}", database)
+    os.environ["REDIS_URL"] = f"unix://{layout.valkey_socket}?db={number}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what Django's settings will name, before they are loaded."""
+    if config.getoption("help", default=False) or config.getoption("version", default=0):
+        return
+    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    os.environ["KEYSTEAD_ENV"] = "development"
+    for name in (
+        "KEYSTEAD_SECRET_KEY",
+        "KEYSTEAD_KEYRING_FILE",
+        "EMAIL_URL",
+        "DEMO",
+        "PORT",
+        "KEYSTEAD_PUBLIC_URL",
+    ):
+        os.environ.pop(name, None)
+    if not hasattr(config, "workerinput"):
+        for name in [name for name in os.environ if name.startswith("DATABASE_") or name == "REDIS_URL"]:
+            del os.environ[name]
+        _start_engines()
+    _copy_template()
+    _name_addresses()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the engines of this run and remove their folder."""
+    global _engines
+    if _engines is None:
+        return
+    layout = _engines.layout
+    _engines.stop()
+    _engines = None
+    shutil.rmtree(layout.data, ignore_errors=True)
+    if layout.home.exists():
+        shutil.rmtree(layout.home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup() -> None:
+    """Leave the database alone: it was copied from the template before Django started."""
+
+
+@pytest.fixture
+def committed_db(django_db_setup: None, django_db_blocker: "pytest.FixtureRequest") -> Iterator[None]:
+    """Let commits be real; afterwards the database is a fresh copy of the template."""
+    from django.db import connections
+
+    with django_db_blocker.unblock():  # type: ignore[attr-defined]
+        yield
+        connections.close_all()
+    _copy_template()
+
+
+@pytest.fixture
+def superuser() -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
+    """Give a connection that no grant or trigger of the application holds back."""
+    with _superuser(_database()) as connection:
+        yield connection
+
+
+@pytest.fixture
+def valkey() -> Iterator["redis.Redis"]:
+    """Give this worker's own, empty Valkey database."""
+    with closing(redis.Redis.from_url(os.environ["REDIS_URL"])) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+@pytest.fixture(scope="session")
+def _portal_process() -> Iterator[PortalServer]:
+    server = PortalServer(_layout()).start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def portal_server(_portal_process: PortalServer, committed_db: None) -> PortalServer:
+    """Give a gunicorn on a loopback port that serves this worker's committed database."""
+    _portal_process.ensure_running()
+    return _portal_process

@@ -1,0 +1,103 @@
+"""Run the real site in a process of its own, for tests over HTTP and in a browser."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Self
+
+from portal.engines import die_with_parent
+from portal.layout import Layout
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class PortalServer:
+    """A gunicorn with the settings of the test's environment."""
+
+    def __init__(self, layout: Layout, **environment: str) -> None:
+        self.port = free_port()
+        self.url = f"http://localhost:{self.port}"
+        self.log_file = layout.data / f"portal-{self.port}.log"
+        self.environment = environment
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        """Start and wait until /healthz answers."""
+        environment = (
+            os.environ
+            | {
+                "PORT": str(self.port),
+                "KEYSTEAD_PUBLIC_URL": self.url,
+                "DJANGO_SETTINGS_MODULE": "portal.settings",
+            }
+            | self.environment
+        )
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-m",
+                    "gunicorn",
+                    "portal.wsgi:application",
+                    "--worker-class=gthread",
+                    "--workers=2",
+                    "--threads=4",
+                    f"--bind=127.0.0.1:{self.port}",
+                    "--graceful-timeout=5",
+                    "--no-control-socket",
+                ],
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),
+            )
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError(f"the site did not start:\n{self.log()}")
+            time.sleep(0.1)
+        return self
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+    def ensure_running(self) -> None:
+        """Start again if an earlier test killed the server."""
+        if self.process is None or self.process.poll() is not None:
+            self.start()
+
+    def log(self) -> str:
+        """Return what the server has written."""
+        return self.log_file.read_text(errors="replace")
+
+    def stop(self) -> None:
+        """Stop the server and its workers."""
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
