@@ -1,0 +1,1 @@
+"""Keep every secret, digest, seal and signature of Keystead in one plain-Python room."""

@@ -1,0 +1,1 @@
+"""Wrap data keys under key-encrypting keys, wherever these live."""

@@ -1,0 +1,110 @@
+"""Mint and read the text of a key: `ks_<env>_<kid>_<secret><check>`.
+
+The check tells a typo or a stranger's string apart without a look-up. It is no protection: whoever knows this
+file can compute it.
+"""
+
+import re
+import secrets
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from keys.crypto import base62
+from keys.crypto.errors import Malformed
+from keys.crypto.secrets import Secret
+
+ENVIRONMENT_TAGS: Final = ("dev", "test", "prod")
+KID_LENGTH: Final = 14
+SECRET_LENGTH: Final = 43  # 62**43 > 2**256
+CHECK_LENGTH: Final = 6  # 62**6 > 2**32
+# People read a kid aloud and retype it: no 0 O, no 1 I l. 14 of these 57 characters carry 81 bits.
+KID_ALPHABET: Final = "".join(character for character in base62.ALPHABET if character not in "0O1Il")
+# Not an anchor but a border: found inside a log line, never inside a longer word.
+KEY_PATTERN: Final = re.compile(
+    r"(?<![0-9A-Za-z_])ks_(?P<environment>dev|test|prod)_(?P<kid>[0-9A-Za-z]{12,16})_(?P<tail>[0-9A-Za-z]{49})(?![0-9A-Za-z_])",
+    re.ASCII,
+)
+KID_PATTERN: Final = re.compile(r"[0-9A-Za-z]{12,16}", re.ASCII)
+_LONGEST: Final = len("ks_prod__") + 16 + SECRET_LENGTH + CHECK_LENGTH
+# The tag makes the check ours: another vendor's CRC-32 over the same shape does not pass.
+_CHECK_SEED: Final = zlib.crc32(b"keystead key text v1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyText:
+    """A new key: its public identifier, its environment tag and, hidden, its text."""
+
+    environment: str
+    kid: str
+    secret: Secret
+
+    @property
+    def prefix(self) -> str:
+        """The public beginning, safe to store and show."""
+        return f"ks_{self.environment}_{self.kid}"
+
+    @property
+    def last4(self) -> str:
+        """The last four characters, which belong to the check and not to the secret, for people to compare."""
+        return self.secret.reveal()[-4:]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParsedKey:
+    """What a well-formed key text says about itself; nothing about whether it is known or valid."""
+
+    environment: str
+    kid: str
+
+
+def mint(environment_tag: str) -> KeyText:
+    """Make a key of 256 random bits for an environment tag."""
+    if environment_tag not in ENVIRONMENT_TAGS:
+        raise ValueError("unknown environment tag")
+    kid = "".join(secrets.choice(KID_ALPHABET) for _ in range(KID_LENGTH))
+    return KeyText(environment=environment_tag, kid=kid, secret=_assemble(environment_tag, kid, secrets.randbits(256)))
+
+
+def _assemble(environment_tag: str, kid: str, number: int) -> Secret:
+    body = f"ks_{environment_tag}_{kid}_{base62.encode(number, width=SECRET_LENGTH)}"
+    return Secret(body + check_of(body))
+
+
+def check_of(body: str) -> str:
+    """Compute the six characters that end a key text.
+
+    CRC-32 (finds every single wrong character), seeded, in base62.
+    """
+    return base62.encode(zlib.crc32(body.encode("ascii"), _CHECK_SEED), width=CHECK_LENGTH)
+
+
+def parse(text: str | Secret) -> ParsedKey:
+    """Read a key text, offline. Malformed has the code `key_form` (not our shape) or `key_check` (mistyped)."""
+    outcome = _read(text.reveal() if isinstance(text, Secret) else text)
+    if isinstance(outcome, str):
+        # Tracebacks can show the locals of a frame; this one must not keep the text.
+        del text
+        raise Malformed(outcome)
+    return outcome
+
+
+def _read(text: str) -> ParsedKey | str:
+    if len(text) > _LONGEST:
+        return "key_form"
+    match = KEY_PATTERN.fullmatch(text)
+    if match is None:
+        return "key_form"
+    # A presented key is the caller's own text: comparing the check in variable time tells nobody anything.
+    if check_of(text[:-CHECK_LENGTH]) != text[-CHECK_LENGTH:]:
+        return "key_check"
+    return ParsedKey(environment=match["environment"], kid=match["kid"])
+
+
+def find_keys(text: str) -> Iterator[tuple[int, int, ParsedKey]]:
+    """Yield start, end and what it says for every well-formed key inside a longer text."""
+    for match in KEY_PATTERN.finditer(text):
+        outcome = _read(match[0])
+        if isinstance(outcome, ParsedKey):
+            yield match.start(), match.end(), outcome

@@ -1,0 +1,77 @@
+"""Keep the keys of one purpose together: one primary for new writes, the others so that old writes still verify."""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from keys.crypto.errors import UnknownKey
+from keys.crypto.secrets import Secret
+
+KEY_LENGTH: Final = 32
+KEY_ID_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{2,62}", re.ASCII)
+_ID_ALPHABET: Final = "23456789abcdefghjkmnpqrstuvwxyz"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Key:
+    """One key of the keyring: named, dated and hidden."""
+
+    id: str
+    created_at: datetime
+    secret: Secret
+
+    @classmethod
+    def generate(cls, purpose: str, *, at: datetime) -> "Key":
+        """Make 256 random bits with an id that says purpose and month and never repeats."""
+        when = at.astimezone(UTC)
+        random_part = "".join(secrets.choice(_ID_ALPHABET) for _ in range(8))
+        return cls(
+            id=f"{purpose}-{when:%Y%m}-{random_part}",
+            created_at=when,
+            secret=Secret(secrets.token_bytes(KEY_LENGTH)),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ring:
+    """The keys of one purpose by id."""
+
+    primary_id: str
+    keys: Mapping[str, Key] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.primary_id not in self.keys:
+            raise UnknownKey("the primary key of a ring is not in the ring")
+
+    @property
+    def primary(self) -> Key:
+        """The key of new writes."""
+        return self.keys[self.primary_id]
+
+    def find(self, key_id: str) -> Key:
+        """Return the key with this id; UnknownKey otherwise, never a stand-in."""
+        key = self.keys.get(key_id)
+        if key is None:
+            raise UnknownKey("the keyring holds no key of that id for that purpose")
+        return key
+
+    def newest_first(self) -> tuple[Key, ...]:
+        """Return the primary, then the others, youngest first."""
+        others = [key for key in self.keys.values() if key.id != self.primary_id]
+        return (self.primary, *sorted(others, key=lambda key: (key.created_at, key.id), reverse=True))
+
+    def with_primary(self, key: Key) -> "Ring":
+        """Return a ring in which `key` makes new writes and all others still verify."""
+        if key.id in self.keys:
+            raise ValueError("a key id is never reused")
+        return Ring(primary_id=key.id, keys={**self.keys, key.id: key})
+
+    def without(self, key_id: str) -> "Ring":
+        """Return a ring that has forgotten an old key; what only that key made is lost for good."""
+        if key_id == self.primary_id:
+            raise ValueError("the primary key cannot be forgotten")
+        self.find(key_id)
+        return replace(self, keys={name: key for name, key in self.keys.items() if name != key_id})
