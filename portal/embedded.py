@@ -81,10 +81,7 @@ def prepare_home(layout: Layout) -> None:
     for folder in (layout.postgres.parent, layout.valkey, layout.sockets):
         folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
-        if (
-            found.st_uid not in {os.geteuid(), account.uid if account else os.geteuid()}
-            or folder.is_symlink()
-        ):
+        if found.st_uid not in {os.geteuid(), account.uid if account else os.geteuid()} or folder.is_symlink():
             message = f"{folder} belongs to somebody else; remove it or choose another KEYSTEAD_DATA"
             raise PermissionError(message)
         if account is not None:
@@ -125,9 +122,7 @@ def own_schema(layout: Layout, database: str) -> None:
         connection.execute("ALTER SCHEMA public OWNER TO keystead_owner")
         connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
         connection.execute("GRANT keystead_retention TO keystead_owner")
-        connection.execute(
-            "GRANT USAGE ON SCHEMA public TO {}".format(", ".join(ROLES[1:]))
-        )  # names of our own
+        connection.execute("GRANT USAGE ON SCHEMA public TO {}".format(", ".join(ROLES[1:])))  # names of our own
         connection.execute("GRANT CREATE ON SCHEMA public TO keystead_retention")
 
 

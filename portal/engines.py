@@ -223,9 +223,7 @@ def _runs(pid: int, word: str) -> bool:
     except OSError:
         if Path("/proc/self").exists():
             return False
-        told = subprocess.run(
-            ["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False
-        )
+        told = subprocess.run(["ps", "-p", str(pid), "-o", "command="], capture_output=True, text=True, check=False)
         line = told.stdout
     return word in line
 

