@@ -3,6 +3,7 @@
 docs/settings.md explains each; portal/checks.py refuses the unsafe ones in production.
 """
 
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ PRODUCTION = KEYSTEAD_ENV != "development"
 DEBUG = env.bool("KEYSTEAD_DEBUG", default=False)
 DEMO = env.bool("DEMO", default=False)
 PORT = env.int("PORT", default=8000)
+KEYSTEAD_VERSION = "0.1.0"
 KEYSTEAD_PUBLIC_URL = env.str("KEYSTEAD_PUBLIC_URL", default=f"http://localhost:{PORT}").rstrip("/")
 KEYSTEAD_DATA = Path(env.str("KEYSTEAD_DATA", default=str(BASE_DIR / ".data"))).expanduser().resolve()
 LAYOUT = layout_at(KEYSTEAD_DATA)
@@ -92,6 +94,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
+                "portal.web.navigation.navigation",
             ],
         },
     },
@@ -205,6 +208,7 @@ SESSION_COOKIE_AGE = 12 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_HTTPONLY = True
+CSRF_FAILURE_VIEW = "portal.web.errors.csrf_failure"
 CSRF_COOKIE_SAMESITE = "Strict"
 MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
 # A __Host- cookie needs https; plain names serve http on localhost.
@@ -235,7 +239,7 @@ CONTENT_SECURITY_POLICY = {
         "default-src": [NONE],
         "script-src": [SELF, NONCE],
         "style-src": [SELF, NONCE],
-        "img-src": [SELF, "data:"],
+        "img-src": [SELF],
         "font-src": [SELF],
         "connect-src": [SELF],
         "form-action": [SELF],
@@ -247,6 +251,8 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Static files -----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
+# The wheel of Bootstrap is a bare folder of assets, not a Django application.
+STATICFILES_DIRS = [("bootstrap", distribution("bootstrap-wrapper").locate_file("bootstrap"))]
 STATIC_ROOT = env.str("KEYSTEAD_STATIC_ROOT", default=str(KEYSTEAD_DATA / "static"))
 WHITENOISE_USE_FINDERS = not PRODUCTION
 WHITENOISE_KEEP_ONLY_HASHED_FILES = False

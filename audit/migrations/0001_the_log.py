@@ -1,0 +1,266 @@
+"""Create the tables of the log, and the places of seals and proofs."""
+
+import django.db.models.deletion
+from django.db import migrations, models
+
+import audit.fields
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = []
+
+    operations = [
+        migrations.CreateModel(
+            name="AuditCheckpoint",
+            fields=[
+                ("size", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("root", models.BinaryField()),
+                ("note", models.TextField()),
+                ("signed_at", models.DateTimeField()),
+            ],
+            options={
+                "db_table": "audit_checkpoint",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditEvent",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("uid", models.UUIDField(unique=True)),
+                ("occurred_at", models.DateTimeField()),
+                (
+                    "recorded_at",
+                    models.DateTimeField(
+                        db_default=models.Func(function="clock_timestamp", output_field=models.DateTimeField())
+                    ),
+                ),
+                (
+                    "txid",
+                    audit.fields.TransactionIdField(
+                        db_default=models.Func(function="pg_current_xact_id", output_field=models.BigIntegerField())
+                    ),
+                ),
+                ("actor_type", models.TextField()),
+                ("actor_id", models.TextField()),
+                ("action", models.TextField()),
+                ("target_type", models.TextField()),
+                ("target_id", models.TextField()),
+                ("environment", models.TextField()),
+                ("outcome", models.TextField()),
+                ("request_id", models.TextField()),
+                ("payload", models.BinaryField()),
+            ],
+            options={
+                "db_table": "audit_event",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditExport",
+            fields=[
+                ("uid", models.UUIDField(primary_key=True, serialize=False)),
+                ("requested_at", models.DateTimeField()),
+                ("requested_by", models.TextField()),
+                ("form", models.TextField()),
+                ("searched", models.JSONField(default=dict)),
+                ("state", models.TextField()),
+                ("rows", models.BigIntegerField(default=0)),
+                ("size", models.BigIntegerField(default=0)),
+                ("sha256", models.BinaryField(default=bytes)),
+                ("finished_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": "audit_export",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditHold",
+            fields=[
+                ("from_leaf", models.BigIntegerField()),
+                ("upto_leaf", models.BigIntegerField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("reason", models.TextField()),
+                ("placed_at", models.DateTimeField()),
+                ("placed_by", models.TextField()),
+                ("lifted_at", models.DateTimeField(null=True)),
+                ("lifted_by", models.TextField(default="")),
+            ],
+            options={
+                "db_table": "audit_hold",
+                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditLeaf",
+            fields=[
+                ("index", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("event_id", models.BigIntegerField(unique=True)),
+                ("leaf_hash", models.BinaryField()),
+            ],
+            options={
+                "db_table": "audit_leaf",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditNode",
+            fields=[
+                (
+                    "pk",
+                    models.CompositePrimaryKey(
+                        "level", "index", blank=True, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("level", models.SmallIntegerField()),
+                ("index", models.BigIntegerField()),
+                ("hash", models.BinaryField()),
+            ],
+            options={
+                "db_table": "audit_node",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditPending",
+            fields=[
+                ("event_id", models.BigIntegerField(primary_key=True, serialize=False)),
+            ],
+            options={
+                "db_table": "audit_pending",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditArchive",
+            fields=[
+                ("from_leaf", models.BigIntegerField()),
+                ("upto_leaf", models.BigIntegerField()),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("location", models.TextField()),
+                ("sha256", models.BinaryField()),
+                ("size", models.BigIntegerField()),
+                ("archived_at", models.DateTimeField()),
+                ("verified_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": "audit_archive",
+                "abstract": False,
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("from_leaf__gte", 0), ("upto_leaf__gt", models.F("from_leaf"))),
+                        name="auditarchive_range",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditCosignature",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("witness", models.TextField()),
+                ("signature", models.TextField()),
+                ("signed_at", models.DateTimeField()),
+                (
+                    "checkpoint",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="cosignatures",
+                        to="audit.auditcheckpoint",
+                    ),
+                ),
+            ],
+            options={
+                "db_table": "audit_cosignature",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditPrivate",
+            fields=[
+                (
+                    "event",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        primary_key=True,
+                        related_name="private",
+                        serialize=False,
+                        to="audit.auditevent",
+                    ),
+                ),
+                ("salt", models.BinaryField()),
+                ("body", models.BinaryField()),
+            ],
+            options={
+                "db_table": "audit_private",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["occurred_at", "id"], name="audit_event_time"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["target_type", "target_id", "occurred_at", "id"], name="audit_event_target"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["actor_type", "actor_id", "occurred_at", "id"], name="audit_event_actor"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["action", "occurred_at", "id"], name="audit_event_action"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["environment", "occurred_at", "id"], name="audit_event_environment"),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(
+                condition=models.Q(("outcome", "success"), _negated=True),
+                fields=["outcome", "occurred_at", "id"],
+                name="audit_event_outcome",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(
+                condition=models.Q(("request_id", ""), _negated=True), fields=["request_id"], name="audit_event_request"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="auditevent",
+            index=models.Index(fields=["txid", "target_type", "target_id"], name="audit_event_transaction"),
+        ),
+        migrations.AddConstraint(
+            model_name="auditevent",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("payload__length__lte", 16384)), name="audit_event_payload_size"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="audithold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("from_leaf__gte", 0), ("upto_leaf__gt", models.F("from_leaf"))),
+                name="audithold_range",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="auditleaf",
+            constraint=models.CheckConstraint(condition=models.Q(("index__gte", 0)), name="audit_leaf_index"),
+        ),
+        migrations.AddConstraint(
+            model_name="auditleaf",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("leaf_hash__length", 32)), name="audit_leaf_hash_size"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="auditnode",
+            constraint=models.CheckConstraint(condition=models.Q(("hash__length", 32)), name="audit_node_hash_size"),
+        ),
+        migrations.AddConstraint(
+            model_name="auditcosignature",
+            constraint=models.UniqueConstraint(
+                fields=("checkpoint", "witness", "signed_at"), name="audit_cosignature_once"
+            ),
+        ),
+    ]

@@ -1,0 +1,244 @@
+"""Store the log: events, their private parts, the queue to the sealer, and the places of seals and proofs.
+
+Nothing here has a foreign key to what it tells about: values are copied, and outlive what they name. Sealing and proofs
+come with their own release; their tables stand from the first migration, so that the log need never be moved.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Func, Q
+
+from audit.canonical import JsonValue, parse_strict
+from audit.fields import TransactionIdField
+from audit.queries import AuditEventQuerySet
+
+MAX_PAYLOAD = 16 * 1024
+
+
+class AuditEvent(models.Model):
+    """One event; `payload` is what was hashed, and a trigger fills every other column from it."""
+
+    id = models.BigAutoField(primary_key=True)
+    uid = models.UUIDField(unique=True)
+    occurred_at = models.DateTimeField()
+    recorded_at = models.DateTimeField(db_default=Func(function="clock_timestamp", output_field=models.DateTimeField()))
+    txid = TransactionIdField(db_default=Func(function="pg_current_xact_id", output_field=models.BigIntegerField()))
+    actor_type = models.TextField()
+    actor_id = models.TextField()
+    action = models.TextField()
+    target_type = models.TextField()
+    target_id = models.TextField()
+    environment = models.TextField()
+    outcome = models.TextField()
+    request_id = models.TextField()
+    payload = models.BinaryField()
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        db_table = "audit_event"
+        indexes: ClassVar = [
+            models.Index(fields=["occurred_at", "id"], name="audit_event_time"),
+            models.Index(fields=["target_type", "target_id", "occurred_at", "id"], name="audit_event_target"),
+            models.Index(fields=["actor_type", "actor_id", "occurred_at", "id"], name="audit_event_actor"),
+            models.Index(fields=["action", "occurred_at", "id"], name="audit_event_action"),
+            models.Index(fields=["environment", "occurred_at", "id"], name="audit_event_environment"),
+            # Nearly all events are successes: those are found by time.
+            models.Index(
+                fields=["outcome", "occurred_at", "id"], name="audit_event_outcome", condition=~Q(outcome="success")
+            ),
+            models.Index(fields=["request_id"], name="audit_event_request", condition=~Q(request_id="")),
+            # The completeness guard asks at COMMIT for the events of this transaction.
+            models.Index(fields=["txid", "target_type", "target_id"], name="audit_event_transaction"),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(payload__length__lte=MAX_PAYLOAD), name="audit_event_payload_size"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.occurred_at:%Y-%m-%d %H:%M:%S} {self.action} {self.target_type} {self.target_id}"
+
+    def envelope(self) -> dict[str, JsonValue]:
+        """Return the event as it was hashed."""
+        value = parse_strict(bytes(self.payload))
+        if not isinstance(value, dict):
+            raise TypeError("a payload is an object")
+        return value
+
+
+class AuditPrivate(models.Model):
+    """The personal part of an event: deletable, while its salted hash stays in the payload."""
+
+    event = models.OneToOneField(
+        AuditEvent, primary_key=True, on_delete=models.DO_NOTHING, db_constraint=False, related_name="private"
+    )
+    salt = models.BinaryField()
+    body = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_private"
+
+    def __str__(self) -> str:
+        return f"private part of event {self.event_id}"
+
+    def facts(self) -> dict[str, JsonValue]:
+        """Return the private part as it was hashed."""
+        value = parse_strict(bytes(self.body))
+        if not isinstance(value, dict):
+            raise TypeError("a private part is an object")
+        return value
+
+
+class AuditPending(models.Model):
+    """The queue to the sealer, filled by a trigger in the event's own transaction so that none is missed."""
+
+    event_id = models.BigIntegerField(primary_key=True)
+
+    class Meta:
+        db_table = "audit_pending"
+
+    def __str__(self) -> str:
+        return f"event {self.event_id} is not sealed yet"
+
+
+class AuditLeaf(models.Model):
+    """The final place of an event in the log, and its leaf hash (RFC 9162)."""
+
+    index = models.BigIntegerField(primary_key=True)
+    event_id = models.BigIntegerField(unique=True)
+    leaf_hash = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_leaf"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(index__gte=0), name="audit_leaf_index"),
+            models.CheckConstraint(condition=Q(leaf_hash__length=32), name="audit_leaf_hash_size"),
+        ]
+
+    def __str__(self) -> str:
+        return f"leaf {self.index}"
+
+
+class AuditNode(models.Model):
+    """The hash of a full subtree; it stays when its leaves are pruned."""
+
+    pk = models.CompositePrimaryKey("level", "index")
+    level = models.SmallIntegerField()
+    index = models.BigIntegerField()
+    hash = models.BinaryField()
+
+    class Meta:
+        db_table = "audit_node"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(hash__length=32), name="audit_node_hash_size"),
+        ]
+
+    def __str__(self) -> str:
+        return f"node {self.level}/{self.index}"
+
+
+class AuditCheckpoint(models.Model):
+    """A signed tree head: the log had this size and this root."""
+
+    size = models.BigIntegerField(primary_key=True)
+    root = models.BinaryField()
+    note = models.TextField()
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "audit_checkpoint"
+
+    def __str__(self) -> str:
+        return f"checkpoint of {self.size} leaves"
+
+
+class AuditCosignature(models.Model):
+    """A witness's signature under a checkpoint."""
+
+    id = models.BigAutoField(primary_key=True)
+    checkpoint = models.ForeignKey(AuditCheckpoint, on_delete=models.PROTECT, related_name="cosignatures")
+    witness = models.TextField()
+    signature = models.TextField()
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "audit_cosignature"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["checkpoint", "witness", "signed_at"], name="audit_cosignature_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.witness} saw {self.checkpoint_id} leaves"
+
+
+class LeafRange(models.Model):
+    """From a leaf on, and before another."""
+
+    from_leaf = models.BigIntegerField()
+    upto_leaf = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(from_leaf__gte=0, upto_leaf__gt=models.F("from_leaf")), name="%(class)s_range"
+            ),
+        ]
+
+
+class AuditHold(LeafRange):
+    """A range that must not be pruned, such as for a court, until somebody lifts the hold."""
+
+    id = models.BigAutoField(primary_key=True)
+    reason = models.TextField()
+    placed_at = models.DateTimeField()
+    placed_by = models.TextField()
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.TextField(default="")
+
+    class Meta(LeafRange.Meta):
+        db_table = "audit_hold"
+
+    def __str__(self) -> str:
+        return f"hold on leaves {self.from_leaf}-{self.upto_leaf}"
+
+
+class AuditArchive(LeafRange):
+    """A copy of a range in write-once storage; only a verified one allows pruning."""
+
+    id = models.BigAutoField(primary_key=True)
+    location = models.TextField()
+    sha256 = models.BinaryField()
+    size = models.BigIntegerField()
+    archived_at = models.DateTimeField()
+    verified_at = models.DateTimeField(null=True)
+
+    class Meta(LeafRange.Meta):
+        db_table = "audit_archive"
+
+    def __str__(self) -> str:
+        return f"archive of leaves {self.from_leaf}-{self.upto_leaf}"
+
+
+class AuditExport(models.Model):
+    """An export too large for one answer, made by a worker."""
+
+    uid = models.UUIDField(primary_key=True)
+    requested_at = models.DateTimeField()
+    requested_by = models.TextField()
+    form = models.TextField()
+    searched = models.JSONField(default=dict)
+    state = models.TextField()
+    rows = models.BigIntegerField(default=0)
+    size = models.BigIntegerField(default=0)
+    sha256 = models.BinaryField(default=bytes)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "audit_export"
+
+    def __str__(self) -> str:
+        return f"export {self.uid}"
