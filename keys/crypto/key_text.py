@@ -59,11 +59,16 @@ class ParsedKey:
     kid: str
 
 
-def mint(environment_tag: str) -> KeyText:
-    """Make a key of 256 random bits for an environment tag."""
+def new_kid() -> str:
+    """Return a fresh public identifier; a version has one before it has a secret."""
+    return "".join(secrets.choice(KID_ALPHABET) for _ in range(KID_LENGTH))
+
+
+def mint(environment_tag: str, *, kid: str | None = None) -> KeyText:
+    """Make a key of 256 random bits for an environment tag, under a new kid or the one given."""
     if environment_tag not in ENVIRONMENT_TAGS:
         raise ValueError("unknown environment tag")
-    kid = "".join(secrets.choice(KID_ALPHABET) for _ in range(KID_LENGTH))
+    kid = kid or new_kid()
     return KeyText(environment=environment_tag, kid=kid, secret=_assemble(environment_tag, kid, secrets.randbits(256)))
 
 

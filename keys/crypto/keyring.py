@@ -157,15 +157,18 @@ def _read_private(path: Path) -> Secret:
     except OSError as error:
         raise KeyringUnusable(f"cannot open the keyring {path}: {error.strerror}") from error
     # Looked at through the descriptor: the file that is checked is the file that is read.
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(file.fileno())
+    try:
+        facts = os.fstat(descriptor)
         if not stat.S_ISREG(facts.st_mode):
             raise KeyringUnusable(f"the keyring {path} is not a file")
         if facts.st_mode & 0o077:
             raise KeyringUnusable(f"the keyring {path} is open to others; run: chmod 600 {path}")
         if not 0 < facts.st_size <= _LARGEST:
             raise KeyringUnusable(f"the keyring {path} is empty or too large")
-        return Secret(file.read(_LARGEST + 1))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return Secret(file.read(_LARGEST + 1))
+    finally:
+        os.close(descriptor)
 
 
 def _rings_of(content: Secret) -> dict[str, Ring]:
