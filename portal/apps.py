@@ -2,9 +2,19 @@
 
 from django.apps import AppConfig
 
+from portal import checks
+from portal.celery import app as celery_app
+from portal.logs import configure_structlog
+
 
 class PortalConfig(AppConfig):
     """The portal floor."""
 
     name = "portal"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Make tasks find their broker, logs their one door and `check --deploy` its questions."""
+        celery_app.set_default()
+        configure_structlog()
+        checks.register_all()

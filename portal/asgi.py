@@ -4,5 +4,8 @@ import os
 
 from django.core.asgi import get_asgi_application
 
+from portal.checks import refuse_unsafe_production
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 application = get_asgi_application()
+refuse_unsafe_production()

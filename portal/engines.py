@@ -20,6 +20,8 @@ from portal.layout import SUPERUSER, Account, Layout, is_reachable, unprivileged
 START_SECONDS = 60
 STOP_SECONDS = 30
 PDEATHSIG = 1
+# Engines need nothing of ours; a secret in our environment stays out of /proc/PID/environ of another user.
+PLAIN_ENVIRONMENT = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
 # Where distributions put PostgreSQL; PATH is asked as well.
 INSTALLED = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin", "opt/homebrew/opt/postgresql@*/bin")
 OLDEST_POSTGRES = 15
@@ -54,19 +56,11 @@ def launch(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=die_with_parent(sign),  # noqa: PLW1509 - the supervisor has one thread
-            **_as(account),
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+            env=PLAIN_ENVIRONMENT,
         )
-
-
-def _as(account: Account | None) -> dict[str, object]:
-    if account is None:
-        return {}
-    return {
-        "user": account.uid,
-        "group": account.gid,
-        "extra_groups": [],
-        "env": {"PATH": os.defpath, "LC_ALL": "C"},
-    }
 
 
 def package_folder(name: str) -> Path | None:
@@ -185,7 +179,10 @@ def create_cluster(programs: Path, cluster: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        **_as(account),  # type: ignore[call-overload]
+        user=account.uid if account else None,
+        group=account.gid if account else None,
+        extra_groups=[] if account else None,
+        env=PLAIN_ENVIRONMENT,
     )
     if made.returncode != 0:
         message = f"initdb failed:\n{made.stdout}{made.stderr}"
@@ -247,9 +244,9 @@ def start_postgres(layout: Layout, programs: Path, *, durable: bool) -> "subproc
             "max_wal_size": "2GB",
         }
     clear_stale_pid(layout.postgres)
-    command = [programs / "postgres", "-D", layout.postgres]
+    command: list[str | Path] = [programs / "postgres", "-D", layout.postgres]
     for name, value in settings.items():
-        command += ["-c", f"{name}={value}"]  # type: ignore[list-item]
+        command += ["-c", f"{name}={value}"]
     log = layout.home / "postgres.log"
     server = launch(command, unprivileged_account(), folder=layout.home, log=log, sign=signal.SIGINT)
     _wait(server, lambda: _postgres_answers(layout), name="PostgreSQL", log=log)

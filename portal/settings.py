@@ -12,6 +12,7 @@ from csp.constants import NONCE, NONE, SELF
 from environ import FileAwareEnv
 
 from portal.layout import layout_at
+from portal.logs import configuration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = FileAwareEnv()
@@ -66,14 +67,16 @@ INSTALLED_APPS = [
     "crispy_bootstrap5",
     "django_htmx",
     "csp",
-    "django_structlog",
 ]
 ROOT_URLCONF = "portal.urls"
 WSGI_APPLICATION = "portal.wsgi.application"
 MIDDLEWARE = [
+    "portal.middleware.RequestIdentity",
+    "portal.middleware.SafeHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "portal.middleware.Bounds",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -82,6 +85,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    "portal.middleware.PatientErrors",
 ]
 TEMPLATES = [
     {
@@ -189,6 +193,7 @@ PASSWORD_RESET_TIMEOUT = 3600
 LOGIN_URL = "/sign-in/"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "/sign-in/"
+OTP_WEBAUTHN_CREDENTIAL_MODEL = "keys.Passkey"
 OTP_WEBAUTHN_RP_ID = _public.hostname or "localhost"
 OTP_WEBAUTHN_RP_NAME = "Keystead"
 OTP_WEBAUTHN_ALLOWED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
@@ -201,6 +206,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "portal.client_address.of_request"
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+AXES_DISABLE_ACCESS_LOG = True  # sign-ins are on record in the audit log
 
 # --- Sessions and cookies ---------------------------------------------------------------------------------------------
 SESSION_ENGINE = "portal.accounts.session_store"
@@ -265,6 +271,10 @@ STORAGES = {
     },
 }
 
+# --- Logs ------------------------------------------------------------------------------------------------------------
+LOGGING_CONFIG = "logging.config.dictConfig"
+LOGGING = configuration(production=PRODUCTION, level=env.str("KEYSTEAD_LOG_LEVEL", default="INFO"))
+
 # --- Time and language ------------------------------------------------------------------------------------------------
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -273,7 +283,7 @@ LANGUAGE_CODE = "en"
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
 globals().update(env.email_url("EMAIL_URL", default=f"filemail:///{KEYSTEAD_DATA / 'mail'}"))
-EMAIL_TIMEOUT = 15
+EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("KEYSTEAD_MAIL_FROM", default="keystead@localhost")
 
 # --- REST: nobody may do anything unless a view says who may do what ----------------------------------------------------

@@ -1,5 +1,12 @@
 """Name the doors."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from portal import health, metrics
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("status", health.status, name="status"),
+    path("metrics", metrics.metrics, name="metrics"),
+]

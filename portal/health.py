@@ -1,0 +1,162 @@
+"""Say whether this process lives, may be sent work, and how the parts around it are."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Final
+
+import redis
+from django.core.mail import get_connection
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.db.utils import Error as DatabaseError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template import TemplateDoesNotExist
+from django.template.loader import get_template
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from portal import pulses
+
+GREATEST_SKEW: Final = timedelta(seconds=2)
+MAIL_CHECK_PERIOD: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """How one part is: `ok`, and a word why not."""
+
+    name: str
+    label: str
+    ok: bool
+    reason: str = ""
+    detail: str = ""
+
+
+def database_part() -> Part:
+    """Ask the database for its time, and compare it with ours: decisions use the database's."""
+    try:
+        with connection.cursor() as cursor:
+            before = datetime.now(tz=UTC)
+            cursor.execute("SELECT clock_timestamp()")
+            (theirs,) = cursor.fetchone()
+            after = datetime.now(tz=UTC)
+    except DatabaseError:
+        return Part(name="database", label=str(_("Database")), ok=False, reason="unreachable")
+    skew = max(before - theirs, theirs - after, timedelta())
+    if skew > GREATEST_SKEW:
+        detail = f"{skew.total_seconds():.1f} s"
+        return Part(name="database", label=str(_("Database")), ok=False, reason="clock_skew", detail=detail)
+    return Part(name="database", label=str(_("Database")), ok=True)
+
+
+_migrated = False  # a process that once saw all its migrations applied will not see them vanish
+
+
+def migrations_part() -> Part:
+    """Tell whether the database has every migration that this code needs."""
+    global _migrated
+    label = str(_("Migrations"))
+    if not _migrated:
+        try:
+            executor = MigrationExecutor(connection)
+            _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        except DatabaseError:
+            return Part(name="migrations", label=label, ok=False, reason="unreadable")
+    return Part(name="migrations", label=label, ok=_migrated, reason="" if _migrated else "pending")
+
+
+def valkey_part() -> Part:
+    """Ask Valkey for a pong, and that it forgets nothing under pressure."""
+    label = str(_("Valkey"))
+    try:
+        client = pulses.valkey()
+        policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "")
+    except redis.exceptions.NoPermissionError:
+        return Part(name="valkey", label=label, ok=True, detail="policy unknown")
+    except redis.ResponseError:
+        return Part(name="valkey", label=label, ok=True, detail="policy unknown")
+    except redis.RedisError:
+        return Part(name="valkey", label=label, ok=False, reason="unreachable")
+    evicts = policy != "noeviction"
+    return Part(name="valkey", label=label, ok=not evicts, reason="evicts" if evicts else "")
+
+
+def pulse_part(name: str, label: str) -> Part:
+    """Tell whether the worker or the beat has been heard of lately."""
+    try:
+        age = pulses.age(name)
+    except redis.RedisError:
+        return Part(name=name, label=label, ok=False, reason="unknown")
+    if age is None:
+        return Part(name=name, label=label, ok=False, reason="never_seen")
+    late = age > pulses.LATE_SECONDS
+    return Part(name=name, label=label, ok=not late, reason="late" if late else "", detail=f"{age:.0f} s")
+
+
+_mail: tuple[float, Part] | None = None  # strangers may ask for /status; they shall not drive our mail server
+
+
+def mail_part() -> Part:
+    """Open a connection to the mail server, at most every half minute."""
+    global _mail
+    if _mail is not None and time.monotonic() - _mail[0] < MAIL_CHECK_PERIOD:
+        return _mail[1]
+    label = str(_("Mail"))
+    try:
+        server = get_connection(fail_silently=False)
+        server.open()
+        server.close()
+        part = Part(name="mail", label=label, ok=True)
+    except OSError:
+        part = Part(name="mail", label=label, ok=False, reason="unreachable")
+    _mail = (time.monotonic(), part)
+    return part
+
+
+READINESS: Final[tuple[Callable[[], Part], ...]] = (database_part, migrations_part)
+# Later rooms (sealing, dispatch, verification) add their part here.
+PARTS: list[Callable[[], Part]] = [
+    *READINESS,
+    valkey_part,
+    partial(pulse_part, pulses.WORKER, str(_("Worker"))),
+    partial(pulse_part, pulses.BEAT, str(_("Scheduler"))),
+    mail_part,
+]
+
+
+def _report(parts: list[Part]) -> Mapping[str, object]:
+    return {
+        "status": "ok" if all(part.ok for part in parts) else "degraded",
+        "parts": {part.name: {"ok": part.ok, "reason": part.reason} for part in parts},
+    }
+
+
+@require_safe
+def healthz(_http: HttpRequest) -> HttpResponse:
+    """Answer as long as the process can answer at all."""
+    return JsonResponse({"status": "alive"})
+
+
+@require_safe
+def readyz(_http: HttpRequest) -> HttpResponse:
+    """Tell a load balancer whether to send work here."""
+    parts = [ask() for ask in READINESS]
+    return JsonResponse(_report(parts), status=200 if all(part.ok for part in parts) else 503)
+
+
+@require_safe
+def status(http: HttpRequest) -> HttpResponse:
+    """Show how every part is: a page for people, JSON for programs. A part that is down does not take the site down."""
+    parts = [ask() for ask in PARTS]
+    if http.get_preferred_type(["application/json", "text/html"]) == "text/html":
+        try:
+            get_template("web/status.html")
+        except TemplateDoesNotExist:
+            pass
+        else:
+            return render(http, "web/status.html", {"parts": parts, "all_ok": all(part.ok for part in parts)})
+    return JsonResponse(_report(parts))

@@ -1,0 +1,55 @@
+"""Count what Prometheus asks for; only this machine or the holder of a token may read it."""
+
+import hmac
+import ipaddress
+import os
+from typing import Final
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+ANSWERS: Final = Counter("keystead_http_answers_total", "Answers by route and status.", ["method", "route", "status"])
+SECONDS: Final = Histogram(
+    "keystead_http_seconds",
+    "Time to answer by route.",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+
+
+def count_answer(method: str, route: str, status: int, seconds: float) -> None:
+    """Count one answer. Labels are routes, never paths: a path has ids, and there is no end of them."""
+    ANSWERS.labels(method if method in KNOWN_METHODS else "other", route, str(status)).inc()
+    SECONDS.labels(route).observe(seconds)
+
+
+@require_safe
+def metrics(http: HttpRequest) -> HttpResponse:
+    """Answer Prometheus; anyone else gets what a page that does not exist gives."""
+    if not (_has_token(http) or _is_local(http)):
+        raise Http404
+    registry: CollectorRegistry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several workers: each writes files, one answer sums them
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _has_token(http: HttpRequest) -> bool:
+    token: str = settings.KEYSTEAD_METRICS_TOKEN
+    given = http.headers.get("Authorization", "").removeprefix("Bearer ")
+    return bool(token) and hmac.compare_digest(given.encode(), token.encode())
+
+
+def _is_local(http: HttpRequest) -> bool:
+    """Tell whether the request began on this machine: its peer is loopback and no proxy says otherwise."""
+    if "HTTP_X_FORWARDED_FOR" in http.META or "HTTP_FORWARDED" in http.META:
+        return False
+    try:
+        return ipaddress.ip_address(http.META.get("REMOTE_ADDR", "")).is_loopback
+    except ValueError:
+        return False
