@@ -190,7 +190,7 @@ def passkey(statement: ApprovalStatement) -> Passkey:
 
 
 def test_a_signed_assertion_from_another_place_or_ceremony_is_refused(passkey: Passkey) -> None:
-    clients = {
+    clients: dict[str, list[dict[str, object]]] = {
         "type": [{"type": "webauthn.create"}, {"type": "payment.get"}],
         "challenge": [{"challenge": ""}, {"challenge": base64url.encode(b"x" * 32)}, {"challenge": None}],
         "origin": [
