@@ -1,7 +1,10 @@
 """Register the audit floor and load every floor's event catalogue."""
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
 from django.utils.module_loading import autodiscover_modules
+
+from audit.checks import governed_tables_are_guarded
 
 
 class AuditConfig(AppConfig):
@@ -15,3 +18,4 @@ class AuditConfig(AppConfig):
     def ready(self) -> None:
         """Load `events` of every app, so that the catalogue is whole whoever asks first."""
         autodiscover_modules("events")
+        register(governed_tables_are_guarded, Tags.database)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NoReturn, TypeAlias
 
-JsonValue: TypeAlias = None | bool | int | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"]
+JsonValue: TypeAlias = bool | int | str | Sequence["JsonValue"] | Mapping[str, "JsonValue"] | None
 
 MAX_DEPTH = 10
 MAX_INTEGER = 2**53 - 1

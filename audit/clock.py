@@ -6,7 +6,7 @@ from django.db import connections
 
 
 def now(using: str = "default") -> datetime:
-    """Return clock_timestamp() of the database; ask after the lock, since now() is when the transaction began."""
+    """Return the time of clock_timestamp(); ask after the lock, because SQL's now() is when the transaction began."""
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         at: datetime = cursor.fetchone()[0]

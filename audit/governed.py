@@ -110,7 +110,7 @@ def row_columns(row: Model, names: Iterable[str] | None = None) -> dict[str, Jso
     }
 
 
-def column_value(value: object) -> JsonValue:
+def column_value(value: object) -> JsonValue:  # noqa: PLR0911 (one line for each type)
     """Write a column's value as JSON from which PostgreSQL can restore exactly that value; floats have no such form."""
     if value is None or isinstance(value, bool | int):
         return value

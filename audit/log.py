@@ -120,7 +120,7 @@ def _sealed(event: Event, *, actor: Actor, at: datetime) -> Sealed:
     sealed = enclose(event, actor=actor, at=at)
     if len(sealed.payload) > MAX_PAYLOAD:
         raise PayloadTooLarge(f"{event.action}: {len(sealed.payload)} bytes, at most {MAX_PAYLOAD}")
-    kind = find_secret(sealed.payload, sealed.body)
+    kind = find_secret(sealed.payload + b"\n" + sealed.body)
     if kind is not None:
         raise SecretBlocked(kind, action=event.action, target_type=event.target_type)
     return sealed

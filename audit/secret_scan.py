@@ -31,10 +31,9 @@ _PATTERNS: tuple[tuple[str, bytes, re.Pattern[bytes]], ...] = tuple(
 )
 
 
-def find_secret(*texts: bytes) -> str | None:
-    """Return the kind of the first secret found in `texts`, or None."""
-    for text in texts:
-        for kind, literal, pattern in _PATTERNS:
-            if literal in text and pattern.search(text):
-                return kind
+def find_secret(text: bytes) -> str | None:
+    """Return the kind of the first secret found in `text`, or None."""
+    for kind, literal, pattern in _PATTERNS:
+        if literal in text and pattern.search(text):
+            return kind
     return None

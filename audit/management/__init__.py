@@ -1,0 +1,1 @@
+"""Offer the audit floor to operators at the shell."""
