@@ -68,8 +68,11 @@ def mint(environment_tag: str, *, kid: str | None = None) -> KeyText:
     """Make a key of 256 random bits for an environment tag, under a new kid or the one given."""
     if environment_tag not in ENVIRONMENT_TAGS:
         raise ValueError("unknown environment tag")
-    kid = kid or new_kid()
-    return KeyText(environment=environment_tag, kid=kid, secret=_assemble(environment_tag, kid, secrets.randbits(256)))
+    chosen = new_kid() if kid is None else kid
+    if not KID_PATTERN.fullmatch(chosen):
+        raise ValueError("not a kid")
+    secret = _assemble(environment_tag, chosen, secrets.randbits(256))
+    return KeyText(environment=environment_tag, kid=chosen, secret=secret)
 
 
 def _assemble(environment_tag: str, kid: str, number: int) -> Secret:

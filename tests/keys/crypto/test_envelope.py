@@ -159,3 +159,19 @@ def test_a_failed_opening_keeps_no_key_in_its_frames(keyring: Keyring) -> None:
 def test_a_path_that_names_no_provider_is_refused(path: str) -> None:
     with pytest.raises(KeyringUnusable):
         load_provider(path, rings={}, options={})
+
+
+def test_a_wrapping_is_bound_to_its_context_its_kek_and_its_class(keyring: Keyring) -> None:
+    keks = keyring.keks
+    kek_id = keks.primary_id("people")
+    wrapped = keks.wrap(b"k" * 32, kek_class="people", kek_id=kek_id, context=CONTEXT)
+    assert keks.unwrap(wrapped, kek_class="people", kek_id=kek_id, context=CONTEXT) == b"k" * 32
+    with pytest.raises(IntegrityFailed):
+        keks.unwrap(wrapped, kek_class="people", kek_id=kek_id, context={**CONTEXT, "id": "2"})
+    with pytest.raises(IntegrityFailed):
+        keks.unwrap(wrapped, kek_class="people", kek_id="kek-people-old", context=CONTEXT)
+    with pytest.raises(UnknownKey):
+        keks.unwrap(wrapped, kek_class="production", kek_id=kek_id, context=CONTEXT)
+    for cut in (b"", wrapped[:11], wrapped[:-1], wrapped + b"x"):
+        with pytest.raises(IntegrityFailed):
+            keks.unwrap(cut, kek_class="people", kek_id=kek_id, context=CONTEXT)

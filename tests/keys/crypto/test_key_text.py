@@ -17,6 +17,7 @@ from keys.crypto.key_text import (
     check_of,
     find_keys,
     mint,
+    new_kid,
     parse,
 )
 from keys.crypto.secrets import Secret
@@ -61,6 +62,16 @@ def test_a_kid_has_no_characters_that_look_alike_and_no_separator() -> None:
         kid = mint("test").kid
         assert KID_PATTERN.fullmatch(kid)
         assert not set(kid) & set("0O1Il_")
+
+
+def test_a_secret_can_be_minted_for_a_kid_that_exists_already() -> None:
+    kid = new_kid()
+    one, other = mint("prod", kid=kid), mint("prod", kid=kid)
+    assert one.kid == other.kid == parse(one.secret).kid == kid
+    assert one.secret != other.secret
+    for odd in ("", "short", "x" * 17, kid + "\n", kid[:-1] + "_"):
+        with pytest.raises(ValueError, match="not a kid"):
+            mint("prod", kid=odd)
 
 
 def test_an_unknown_environment_mints_nothing() -> None:
