@@ -25,8 +25,11 @@ CALLOUT_ICONS = {
     "danger": "octagon-alert",
 }
 
+FILTER, PROGRESS, TIMELINE = _("Filter the list"), _("Progress"), _("Timeline")
+DIFFERENCES, BEFORE, AFTER = _("Differences"), _("Before"), _("After")
 
-def _draw(name: str, **context: object) -> SafeString:
+
+def _draw(name: str, /, **context: object) -> SafeString:
     return render_to_string(f"components/{name}.html", context)
 
 
@@ -88,7 +91,7 @@ def code_block(content: SafeString, *, name: str, label: Words = "") -> SafeStri
 
 
 @register.simple_block_tag(takes_context=True)
-def filter_form(context: Context, content: SafeString, *, label: Words = _("Filter the list")) -> SafeString:
+def filter_form(context: Context, content: SafeString, *, label: Words = FILTER) -> SafeString:
     """Wrap the filters of a list in a GET form; each field is `<div class="filter">` with its label."""
     http: HttpRequest | None = context.get("request")
     sort = http.GET.get("sort", "") if http is not None else ""
@@ -125,7 +128,7 @@ def tabs(entries: Iterable[Tab], *, label: Words) -> SafeString:
 
 
 @register.simple_tag
-def timeline(items: Iterable[TimelineItem], *, label: Words = _("Timeline")) -> SafeString:
+def timeline(items: Iterable[TimelineItem], *, label: Words = TIMELINE) -> SafeString:
     """Draw what happened, in the order given."""
     return _draw("timeline", items=items, label=label)
 
@@ -134,9 +137,9 @@ def timeline(items: Iterable[TimelineItem], *, label: Words = _("Timeline")) -> 
 def diff(
     changes: Sequence[Change],
     *,
-    label: Words = _("Differences"),
-    before: Words = _("Before"),
-    after: Words = _("After"),
+    label: Words = DIFFERENCES,
+    before: Words = BEFORE,
+    after: Words = AFTER,
 ) -> SafeString:
     """Draw old beside new; words say what was added and removed."""
     return _draw("diff", changes=changes, label=label, before=before, after=after)
@@ -155,7 +158,7 @@ def tiles(stats: Iterable[Stat]) -> SafeString:
 
 
 @register.simple_tag
-def progress_steps(steps: Iterable[Step], *, label: Words = _("Progress")) -> SafeString:
+def progress_steps(steps: Iterable[Step], *, label: Words = PROGRESS) -> SafeString:
     """Draw a course of steps."""
     return _draw("steps", steps=steps, label=label)
 
@@ -163,8 +166,7 @@ def progress_steps(steps: Iterable[Step], *, label: Words = _("Progress")) -> Sa
 @register.simple_tag
 def quorum(state: Quorum) -> SafeString:
     """Draw how many approvals a request has, by whom, and how many it still needs."""
-    open_seats = range(max(state.needed - state.have, 0))
-    return _draw("quorum", quorum=state, open_seats=open_seats)
+    return _draw("quorum", quorum=state, open_seats=range(state.needed - len(state.seats)))
 
 
 @register.simple_tag

@@ -38,9 +38,7 @@ def relative(value: datetime, *, at: datetime) -> str:
     if abs(seconds) < MINUTE:
         return gettext("just now") if seconds <= 0 else gettext("in less than a minute")
     span = _count(abs(seconds))
-    return (
-        gettext("in %(span)s") % {"span": span} if seconds > 0 else gettext("%(span)s ago") % {"span": span}
-    )
+    return gettext("in %(span)s") % {"span": span} if seconds > 0 else gettext("%(span)s ago") % {"span": span}
 
 
 def absolute(value: datetime) -> str:
@@ -49,9 +47,7 @@ def absolute(value: datetime) -> str:
 
 
 @register.simple_tag
-def when(
-    value: datetime | None, *, at: datetime | None = None, both: bool = False, never: str = ""
-) -> SafeString:
+def when(value: datetime | None, *, at: datetime | None = None, both: bool = False, never: str = "") -> SafeString:
     """Draw `2 hours ago` with the exact time in its title; `both` prints the two; `never` is said for None."""
     if value is None:
         return format_html('<span class="muted">{}</span>', never or gettext("never"))

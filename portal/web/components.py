@@ -61,9 +61,7 @@ def difference(
     before: Mapping[str, object], after: Mapping[str, object], *, labels: Mapping[str, Words]
 ) -> list[Change]:
     """Compare two contents field by field, in the order of `labels`; what has no label is not shown."""
-    return [
-        Change(label=label, before=before.get(name), after=after.get(name)) for name, label in labels.items()
-    ]
+    return [Change(label=label, before=before.get(name), after=after.get(name)) for name, label in labels.items()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,10 +95,7 @@ class Step:
 def steps(labels: Iterable[Words], *, current: int) -> list[Step]:
     """Number a course of steps; `current` counts from 0, and the number of steps means all are done."""
     names = {-1: "done", 0: "current", 1: "open"}
-    return [
-        Step(label=label, state=names[(place > current) - (place < current)])
-        for place, label in enumerate(labels)
-    ]
+    return [Step(label=label, state=names[(place > current) - (place < current)]) for place, label in enumerate(labels)]
 
 
 @dataclass(frozen=True, kw_only=True)

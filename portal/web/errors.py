@@ -85,10 +85,10 @@ def error_page(
         "friendly": friendly,
         "code": code,
         "reason": reason,
-        "request_id": getattr(http, "id", ""),
+        "request_id": getattr(http, "request_id", ""),
     }
     template = "errors/bare.html" if status >= 500 else "errors/page.html"
-    answer = render(http if status < 500 else None, template, context, status=status)  # type: ignore[arg-type]
+    answer = render(http if status < 500 else None, template, context, status=status)
     answer["Cache-Control"] = "no-store"
     if retry_after is not None:
         answer["Retry-After"] = str(retry_after)

@@ -4,10 +4,10 @@ import base64
 import binascii
 import json
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import FieldDoesNotExist, ValidationError
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Field, Model, Q, QuerySet
 from django.http import HttpRequest
 
 Row = TypeVar("Row", bound=Model)
@@ -51,9 +51,7 @@ class Page(Generic[Row]):
         return bool(self.rows)
 
 
-def keyset_page(
-    queryset: QuerySet[Row], http: HttpRequest, *, order: str, size: int = PAGE_SIZE
-) -> Page[Row]:
+def keyset_page(queryset: QuerySet[Row], http: HttpRequest, *, order: str, size: int = PAGE_SIZE) -> Page[Row]:
     """Return the page that `?cursor=` asks for, ordered by `order` (a column without NULL) and then by primary key.
 
     A cursor that does not parse means the first page: links grow old, and an old link is no attack.
@@ -82,8 +80,15 @@ def keyset_page(
     )
 
 
+def _column(model: type[Model], name: str) -> "Field[Any, Any]":
+    found = model._meta.get_field(name)
+    if not isinstance(found, Field):
+        raise FieldDoesNotExist(name)
+    return found
+
+
 def _cursor(row: Model, name: str, *, backward: bool) -> str:
-    field = row._meta.get_field(name)  # noqa: SLF001 - _meta is Django's documented name
+    field = _column(type(row), name)
     place = [int(backward), field.value_to_string(row), str(row.pk)]
     return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
 
@@ -91,17 +96,12 @@ def _cursor(row: Model, name: str, *, backward: bool) -> str:
 def _parsed(queryset: QuerySet[Row], cursor: str, name: str) -> tuple[bool, tuple[object, object] | None]:
     if not cursor or len(cursor) > LONGEST_CURSOR:
         return False, None
-    meta = queryset.model._meta  # noqa: SLF001
+    meta = queryset.model._meta
     try:
         backward, value, pk = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        if (
-            backward not in {0, 1}
-            or not isinstance(value, str)
-            or not isinstance(pk, str)
-            or "\0" in value + pk
-        ):
+        if backward not in {0, 1} or not isinstance(value, str) or not isinstance(pk, str) or "\0" in value + pk:
             return False, None
-        place = (meta.get_field(name).to_python(value), meta.pk.to_python(pk))
+        place = (_column(queryset.model, name).to_python(value), meta.pk.to_python(pk))
     except (binascii.Error, ValueError, TypeError, ValidationError, FieldDoesNotExist, AttributeError):
         return False, None
     return bool(backward), place

@@ -64,7 +64,7 @@ PLACES = (
 )
 ACCOUNT_PLACES = (
     Place(url_name="sessions", label=_("Sessions"), icon="monitor-smartphone"),
-    Place(url_name="factors", label=_("Passkeys and second factors"), icon="fingerprint"),
+    Place(url_name="factors", label=_("Passkeys and second factors"), icon="fingerprint-pattern"),
     Place(url_name="delegates", label=_("Delegates"), icon="user-round-check"),
 )
 
@@ -124,6 +124,6 @@ def navigation(http: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _hook(http: HttpRequest, name: str) -> Any:  # noqa: ANN401 - hooks carry a number or words
+def _hook(http: HttpRequest, name: str) -> Any:
     found = getattr(http, name, None)
     return found() if callable(found) else found

@@ -1,0 +1,67 @@
+"""Draw small charts as SVG on the server: they print, need no script and carry their numbers in words."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from django import template
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from portal.web.components import Words
+
+register = template.Library()
+
+WIDTH, HEIGHT, TOP, BOTTOM = 640, 160, 18, 22
+FLOOR = HEIGHT - BOTTOM
+
+
+class Bar(NamedTuple):
+    """One bar, in the units of the drawing."""
+
+    name: Words
+    value: int
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def middle(self) -> float:
+        return self.x + self.width / 2
+
+    @property
+    def above(self) -> float:
+        return self.y - 5
+
+
+@register.simple_tag
+def bar_chart(points: Iterable[tuple[Words, int]], *, label: Words) -> SafeString:
+    """Draw named counts as bars; a table with the same numbers is folded below."""
+    rows = [(name, int(value)) for name, value in points]
+    highest = max((value for _, value in rows), default=0) or 1
+    room = WIDTH / max(len(rows), 1)
+    bars = []
+    for place, (name, value) in enumerate(rows):
+        height = round((FLOOR - TOP) * value / highest, 1)
+        bars.append(
+            Bar(name, value, round(place * room + room * 0.15, 1), FLOOR - height, round(room * 0.7, 1), height)
+        )
+    context = {
+        "bars": bars,
+        "label": label,
+        "width": WIDTH,
+        "height": HEIGHT,
+        "floor": FLOOR,
+        "words_at": HEIGHT - 6,
+        "is_dense": len(rows) > 16,
+    }
+    return render_to_string("components/bar_chart.html", context)
+
+
+@register.simple_tag
+def sparkline(values: Sequence[int], *, label: Words) -> SafeString:
+    """Draw the course of a figure as one line; `label` says in words what it shows."""
+    highest = max(values, default=0) or 1
+    step = 100 / max(len(values) - 1, 1)
+    points = " ".join(f"{place * step:.1f},{28 - 26 * value / highest:.1f}" for place, value in enumerate(values))
+    return render_to_string("components/sparkline.html", {"points": points, "label": label})

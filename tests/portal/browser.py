@@ -1,0 +1,99 @@
+"""Drive the installed Chromium: pages that report every CSP violation, and axe run past the CSP by DevTools."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+CHROMIUM = os.environ.get("KEYSTEAD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+# Init scripts come in by DevTools, so the policy of the page does not stop them.
+_COLLECT = """
+document.addEventListener("securitypolicyviolation", (event) => {
+  reportViolation(`${event.effectiveDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber} on ${location.pathname}`);
+});
+"""
+
+
+class Visit:
+    """One browser context with a page, and what went wrong in it."""
+
+    def __init__(self, context: BrowserContext) -> None:
+        self.context = context
+        self.violations: list[str] = []
+        self.mistakes: list[str] = []
+        context.expose_function("reportViolation", self._refused)
+        context.add_init_script(_COLLECT)
+        self.page: Page = context.new_page()
+        self.page.on("pageerror", lambda error: self.mistakes.append(f"{error}"))
+        self.page.on("console", lambda entry: self.mistakes.append(entry.text) if entry.type == "error" else None)
+
+    def _refused(self, words: str) -> None:
+        self.violations.append(words)
+
+    def findings(self) -> list[str]:
+        """Run axe on the present page; a line for each element that fails a rule."""
+        self.page.evaluate(AXE_SCRIPT)
+        found = self.page.evaluate(
+            "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})",
+            AXE_RULES,
+        )
+        return [
+            f"{rule['id']} ({rule['impact']}): {' '.join(map(str, node['target']))}: {node['failureSummary']}"
+            for rule in found["violations"]
+            for node in rule["nodes"]
+        ]
+
+    def add_virtual_passkey(self) -> str:
+        """Plug in an authenticator that holds passkeys and verifies its user; return its id."""
+        session = self.context.new_cdp_session(self.page)
+        session.send("WebAuthn.enable")
+        plugged = session.send(
+            "WebAuthn.addVirtualAuthenticator",
+            {
+                "options": {
+                    "protocol": "ctap2",
+                    "transport": "internal",
+                    "hasResidentKey": True,
+                    "hasUserVerification": True,
+                    "isUserVerified": True,
+                    "automaticPresenceSimulation": True,
+                }
+            },
+        )
+        return str(plugged["authenticatorId"])
+
+    def picture(self, file: Path, *, full: bool = True) -> None:
+        """Take a picture of the present page."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=file, full_page=full)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Start Chromium once a run."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    # Playwright's loop runs in this thread; Django would take it for an async view and refuse the database.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(chromium: Browser) -> Iterator[Visit]:
+    """Open a fresh browser context; at the end nothing may have broken the policy."""
+    context = chromium.new_context(viewport=WIDE, reduced_motion="reduce")
+    made = Visit(context)
+    yield made
+    context.close()
+    assert made.violations == []
