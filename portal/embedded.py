@@ -12,6 +12,7 @@ from typing import Self
 import psycopg
 from psycopg import sql
 
+from audit.database import roles_sql
 from keys.crypto.keyring import Keyring
 from portal.engines import (
     STOP_SECONDS,
@@ -21,7 +22,7 @@ from portal.engines import (
     start_valkey,
     valkey_program,
 )
-from portal.layout import DATABASE, ROLES, Layout, new_secret_key, unprivileged_account, write_secret
+from portal.layout import DATABASE, Layout, new_secret_key, unprivileged_account, write_secret
 
 
 @dataclass
@@ -89,16 +90,8 @@ def prepare_home(layout: Layout) -> None:
 
 
 def create_roles(layout: Layout) -> None:
-    """Create the roles and the database, each if it is missing. No role is a superuser or may bypass a grant."""
+    """Create the database and the roles of audit/database.py, each if it is missing."""
     with closing(psycopg.connect(layout.conninfo(database="postgres"), autocommit=True)) as connection:
-        existing = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles")}
-        for role in ROLES:
-            if role not in existing:
-                connection.execute(
-                    sql.SQL(
-                        "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOBYPASSRLS NOREPLICATION"
-                    ).format(sql.Identifier(role))
-                )
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
         if found is None:
             create_database(connection, DATABASE)
@@ -108,22 +101,14 @@ def create_roles(layout: Layout) -> None:
 def create_database(
     connection: "psycopg.Connection[tuple[object, ...]]", name: str, template: str = "template0"
 ) -> None:
-    """Create an empty database that the owner role owns and strangers cannot enter."""
-    connection.execute(
-        sql.SQL("CREATE DATABASE {} OWNER keystead_owner TEMPLATE {}").format(
-            sql.Identifier(name), sql.Identifier(template)
-        )
-    )
+    """Create a database, as the superuser."""
+    connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template)))
 
 
 def own_schema(layout: Layout, database: str) -> None:
-    """Give the schema to the owner role, who hands one function on to the retention role."""
+    """Create the roles and hand them `database`, by the same script that an operator runs."""
     with closing(psycopg.connect(layout.conninfo(database=database), autocommit=True)) as connection:
-        connection.execute("ALTER SCHEMA public OWNER TO keystead_owner")
-        connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
-        connection.execute("GRANT keystead_retention TO keystead_owner")
-        connection.execute("GRANT USAGE ON SCHEMA public TO {}".format(", ".join(ROLES[1:])))  # names of our own
-        connection.execute("GRANT CREATE ON SCHEMA public TO keystead_retention")
+        connection.execute(roles_sql(database).encode())
 
 
 def create_secrets(layout: Layout) -> None:

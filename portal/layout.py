@@ -11,14 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-ROLES = (
-    "keystead_owner",
-    "keystead_application",
-    "keystead_verifier",
-    "keystead_sealer",
-    "keystead_auditor",
-    "keystead_retention",
-)
 DATABASE = "keystead"
 SUPERUSER = "postgres"
 UNPRIVILEGED = ("nobody", "daemon")

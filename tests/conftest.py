@@ -39,6 +39,7 @@ def _start_engines() -> None:
     global _engines
     folder = Path(tempfile.mkdtemp(prefix="keystead-tests-"))
     folder.chmod(0o755)  # root's engines run as another user
+    (folder / "static").mkdir()  # whitenoise warns when it is missing
     os.environ["KEYSTEAD_DATA"] = str(folder)
     _engines = embedded.Engines(_layout(), durable=False).start()
     embedded.create_secrets(_layout())
@@ -71,8 +72,11 @@ def _database() -> str:
 
 def _copy_template() -> None:
     with _superuser("postgres") as connection:
+        # One worker at a time: roles are the cluster's, and two grants of one role at once collide.
+        connection.execute("SELECT pg_advisory_lock(1)")
         connection.execute(f'DROP DATABASE IF EXISTS "{_database()}" WITH (FORCE)')
         embedded.create_database(connection, _database(), TEMPLATE)
+        embedded.own_schema(_layout(), _database())
 
 
 def _name_addresses() -> None:
