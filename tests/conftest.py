@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import django
 import psycopg
@@ -20,6 +21,9 @@ import redis
 from portal import embedded
 from portal.layout import Layout, layout_at
 from tests.servers import PortalServer
+
+if TYPE_CHECKING:
+    from tests.people import World
 
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "keystead_template"
@@ -174,3 +178,12 @@ def portal_server(_portal_process: PortalServer, committed_db: None) -> PortalSe
     """Give a gunicorn on a loopback port that serves this worker's committed database."""
     _portal_process.ensure_running()
     return _portal_process
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest) -> "World":
+    """Give the people and services of tests/people.py; in a committed database when the test asked for one."""
+    from tests.people import make_world
+
+    request.getfixturevalue("committed_db" if "committed_db" in request.fixturenames else "db")
+    return make_world()

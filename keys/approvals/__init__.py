@@ -1,0 +1,1 @@
+"""Carry a request from the wish to the decision."""

@@ -1,0 +1,85 @@
+"""End a request: with a key when the quorum is there, or void what was approved when the content changed."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from audit.actor import Actor
+from keys.approvals.content import Content, content_of
+from keys.approvals.quorum import lock_approvers, progress_of, rules_for
+from keys.approvals.transitions import move_request
+from keys.errors import Conflict
+from keys.events import ApprovalVoided, RequestApproved
+from keys.lifecycle.issuance import create_key
+from keys.lifecycle.renewal import renew_key
+from keys.models import Approval, Environment, KeyRequest, ManagedKey, Service
+from keys.operations import update
+from keys.policy.bounds import Rules, problems
+from keys.states import Origin, RequestState
+
+
+def complete_if_enough(request: KeyRequest, *, actor: Actor, at: datetime) -> ManagedKey | None:
+    """Recount, and create (or renew) exactly what was approved if the quorum stands; part of a larger operation."""
+    lock_approvers(request)
+    rules = rules_for(request)
+    if not progress_of(request, rules, at=at).is_complete:
+        return None
+    content = content_of(request.content)
+    if content.digest != request.digest:
+        raise Conflict("content_does_not_match_digest")
+    if problems(content.wish, rules):
+        raise Conflict("policy_forbids_now")
+    standing = Approval.objects.standing().filter(request=request).values_list("pk", flat=True)
+    move_request(
+        request,
+        RequestState.APPROVED,
+        RequestApproved,
+        actor=actor,
+        at=at,
+        approvals=tuple(str(each) for each in standing),
+    )
+    if request.renews is not None:
+        return renew_key(request.renews, content_days=content.authorised_days, request=request, actor=actor, at=at)
+    return _create(request, content, rules, actor=actor, at=at)
+
+
+def _create(request: KeyRequest, content: Content, rules: Rules, *, actor: Actor, at: datetime) -> ManagedKey:
+    verifies = content.verifies or {}
+    return create_key(
+        claim_until=at + timedelta(hours=rules.claim_hours),
+        actor=actor,
+        at=at,
+        name=content.name,
+        owner_team=request.owner_team,
+        recipient=request.recipient,
+        consumer=content.consumer,
+        service=request.service,
+        environment=request.environment,
+        policy=request.policy,
+        request=request,
+        origin=str(Origin.REQUEST),
+        kind=content.kind,
+        scopes=list(content.scopes),
+        networks=list(content.networks),
+        limits=content.limits,
+        rotation=content.rotation,
+        self_fetch=content.self_fetch,
+        cryptoperiod_days=content.cryptoperiod_days,
+        authorised_until=at + timedelta(days=content.authorised_days),
+        verifies_service=Service.objects.get(slug=verifies["service"]) if verifies else None,
+        verifies_environment=Environment.objects.get(tag=verifies["environment"]) if verifies else None,
+    )
+
+
+def void_approvals(request: KeyRequest, *, actor: Actor, at: datetime) -> None:
+    """Let no decision about the old content count for the new."""
+    for approval in Approval.objects.standing().filter(request=request).select_for_update(no_key=True):
+        update(
+            approval,
+            ApprovalVoided,
+            actor=actor,
+            at=at,
+            expected={"voided_at": None},
+            columns={"voided_at": at},
+            environment=request.environment.tag,
+        )

@@ -1,0 +1,174 @@
+"""Turn what someone typed into a canonical request, or say field by field why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from audit.actor import Actor
+from keys.approvals.content import Content
+from keys.approvals.networks import read_networks
+from keys.catalogue.policies import current_policy, rules_of
+from keys.crypto.commitment import commit, new_salt
+from keys.errors import Invalid
+from keys.models import Environment, Membership, Person, Policy, Scope, Service, Team
+from keys.policy.bounds import problems
+from keys.states import KeyKind
+from keys.text import line, paragraph
+
+OWN_SERVICE = "keystead"
+VERIFY_SCOPE = "keys:verify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """A wish as a door passes it on; nothing in it is trusted. Periods are in days; `recipient` None means the asker."""
+
+    service: str
+    environment: str
+    owner_team: str
+    name: str
+    consumer: str
+    purpose: str
+    cryptoperiod_days: int
+    authorised_days: int
+    scopes: tuple[str, ...] = ()
+    template: str = ""
+    networks: tuple[str, ...] = ()
+    ticket: str = ""
+    kind: str = KeyKind.BEARER
+    recipient: UUID | None = None
+    self_fetch: bool = False
+    verifies_service: str = ""
+    verifies_environment: str = ""
+    limits: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A draft that passed: its content and the rows it speaks of."""
+
+    content: Content
+    service: Service
+    environment: Environment
+    owner_team: Team
+    recipient: Person
+    policy: Policy
+    purpose: str
+    purpose_salt: str
+
+
+def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepared:
+    """Check a draft against the catalogue and the policy. Raises Invalid with every field that is wrong."""
+    wrong: dict[str, tuple[str, dict[str, object]]] = {}
+    service = Service.objects.visible_to(actor).living().filter(slug=draft.service).first()
+    environment = Environment.objects.visible_to(actor).filter(tag=draft.environment).first()
+    owner_team = Team.objects.visible_to(actor).living().filter(slug=draft.owner_team).first()
+    if service is None or service.retires_at is not None:
+        wrong["service"] = ("unknown_service", {})
+    if environment is None:
+        wrong["environment"] = ("unknown_environment", {})
+    if owner_team is None:
+        wrong["owner_team"] = ("unknown_team", {})
+    if service is None or environment is None or owner_team is None or wrong:
+        raise Invalid(wrong)
+    policy = current_policy(service, environment)
+    if policy is None:
+        raise Invalid.field("environment", "no_policy")
+    recipient = _recipient(draft, actor=actor, owner_team=owner_team)
+    salt = new_salt()
+    purpose = paragraph(draft.purpose, "purpose", least=10)
+    content = Content(
+        name=line(draft.name, "name", most=80),
+        service=service.slug,
+        environment=environment.tag,
+        owner_team=owner_team.slug,
+        recipient=str(recipient.pk),
+        consumer=line(draft.consumer, "consumer", most=120),
+        scopes=_scopes(draft, service),
+        networks=read_networks(draft.networks),
+        kind=line(draft.kind, "kind", most=10),
+        cryptoperiod_days=_days(draft.cryptoperiod_days, "cryptoperiod_days"),
+        authorised_days=_days(draft.authorised_days, "authorised_days"),
+        purpose=commit(purpose, salt),
+        ticket=line(draft.ticket, "ticket", most=60, least=0),
+        template=line(draft.template, "template", most=120, least=0),
+        limits=_limits(draft.limits),
+        self_fetch=draft.self_fetch,
+        verifies=_verifies(draft, service=service, environment=environment, owner_team=owner_team, actor=actor),
+        renews=renews,
+    )
+    wrong = {name: (code, dict(params)) for name, (code, params) in problems(content.wish, rules_of(policy)).items()}
+    if wrong:
+        raise Invalid(wrong)
+    return Prepared(
+        content=content,
+        service=service,
+        environment=environment,
+        owner_team=owner_team,
+        recipient=recipient,
+        policy=policy,
+        purpose=purpose,
+        purpose_salt=salt.hex(),
+    )
+
+
+def _recipient(draft: Draft, *, actor: Actor, owner_team: Team) -> Person:
+    wanted = draft.recipient or (UUID(actor.id) if actor.kind == "person" else None)
+    member = (
+        Membership.objects.living().filter(team=owner_team, person_id=wanted).select_related("person").first()
+        if wanted
+        else None
+    )
+    if member is None:
+        raise Invalid.field(
+            "recipient" if draft.recipient or actor.kind != "person" else "owner_team", "not_in_owner_team"
+        )
+    return member.person
+
+
+def _scopes(draft: Draft, service: Service) -> tuple[str, ...]:
+    wanted = set(draft.scopes)
+    living = {scope.name for scope in Scope.objects.living().filter(service=service, retires_at=None)}
+    if not wanted:
+        raise Invalid.field("scopes", "required")
+    unknown = sorted(str(name)[:80] for name in wanted - living)
+    if unknown:
+        raise Invalid.field("scopes", "unknown_scope", scopes=unknown)
+    return tuple(sorted(wanted))
+
+
+def _days(value: int, name: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 3650:
+        raise Invalid.field(name, "out_of_range", least=1, most=3650)
+    return value
+
+
+LIMITS = {"requests_per_minute": 1_000_000, "requests_per_day": 1_000_000_000, "concurrent": 10_000}
+
+
+def _limits(limits: dict[str, int]) -> dict[str, int]:
+    for name, value in limits.items():
+        if name not in LIMITS:
+            raise Invalid.field("limits", "unknown_limit", limits=list(LIMITS))
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LIMITS[name]:
+            raise Invalid.field("limits", "out_of_range", least=1, most=LIMITS[name])
+    return dict(limits)
+
+
+def _verifies(
+    draft: Draft, *, service: Service, environment: Environment, owner_team: Team, actor: Actor
+) -> dict[str, str] | None:
+    """A credential that verifies keys names the one service and environment it may ask about, both its team's own."""
+    if service.slug != OWN_SERVICE or VERIFY_SCOPE not in draft.scopes:
+        if draft.verifies_service or draft.verifies_environment:
+            raise Invalid.field("verifies_service", "only_for_verifying_keys")
+        return None
+    about = Service.objects.visible_to(actor).living().filter(slug=draft.verifies_service).first()
+    if about is None:
+        raise Invalid.field("verifies_service", "unknown_service")
+    if about.owner_team_id != owner_team.pk:
+        raise Invalid.field("verifies_service", "not_your_service")
+    if draft.verifies_environment != environment.tag:
+        raise Invalid.field("verifies_environment", "must_be_own_environment", environment=environment.tag)
+    return {"service": about.slug, "environment": environment.tag}

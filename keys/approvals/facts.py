@@ -1,0 +1,30 @@
+"""Read what rules need to know about a request."""
+
+from __future__ import annotations
+
+from keys.models import Approval, KeyRequest
+from keys.policy.bounds import Rules
+from keys.policy.facts import RequestFacts
+from keys.states import EnvironmentClass, RequestState
+
+
+def request_facts(request: KeyRequest, *, rules: Rules, decided: bool = True) -> RequestFacts:
+    """The facts of a request; `decided` reads who already decided (leave it out when recounting those decisions)."""
+    pairs = (
+        list(Approval.objects.standing().filter(request=request).values_list("person_id", "seat_id")) if decided else []
+    )
+    return RequestFacts(
+        state=RequestState(request.state),
+        lapses_at=request.lapses_at,
+        digest=request.digest,
+        requester_id=request.requester_id,
+        requested_by_key_id=request.requested_by_key_id,
+        recipient_id=request.recipient_id,
+        editor_id=request.last_editor_id,
+        owner_team_id=request.owner_team_id,
+        service_team_id=request.service.owner_team_id,
+        approver_team_id=rules.approver_team_id,
+        environment_class=EnvironmentClass(request.environment.environment_class),
+        decided_people=frozenset(person for person, _ in pairs),
+        decided_seats=frozenset(seat for _, seat in pairs),
+    )

@@ -1,0 +1,127 @@
+"""Prepare the statement an approver's passkey signs, and accept the signature once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+
+from audit import clock
+from audit.actor import Actor
+from keys.crypto.assertion import Assertion, verify_challenge
+from keys.crypto.errors import AssertionRefused, Malformed
+from keys.crypto.statement import ApprovalStatement as Statement
+from keys.crypto.statement import challenge_of, new_nonce
+from keys.errors import Conflict, Invalid
+from keys.models import ApprovalStatement, KeyRequest, Passkey, TotpDevice
+from keys.operations import operation
+
+SIGNING_PERIOD = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signature:
+    """A statement and the assertion over it, as the browser returned it; trusted only after `check_signature`."""
+
+    nonce: str
+    statement: str
+    assertion: Assertion
+
+    @property
+    def assertion_json(self) -> dict[str, Any]:
+        """What is kept so that a third party can verify it."""
+        return dict(self.assertion.to_json())
+
+
+@operation
+def prepare_statement(request: KeyRequest, *, decision: str, digest: str, actor: Actor) -> ApprovalStatement:
+    """Store the statement that `actor` is about to sign: this decision, this content, once, within five minutes."""
+    at = clock.now()
+    expires_at = at + SIGNING_PERIOD
+    nonce = new_nonce()
+    statement = Statement(
+        decision=decision,
+        request=str(request.pk),
+        content_digest=digest,
+        approver=actor.id,
+        nonce=nonce,
+        expires_at=expires_at,
+    )
+    return ApprovalStatement.objects.create(
+        nonce=nonce,
+        person_id=actor.id,
+        request=request,
+        text=statement.canonical().decode(),
+        expires_at=expires_at,
+    )
+
+
+def challenge(statement: ApprovalStatement) -> bytes:
+    """The WebAuthn challenge: SHA-256 of the stored bytes."""
+    return challenge_of(statement.text.encode())
+
+
+def read_signature(nonce: str, assertion: object, *, actor: Actor) -> Signature:
+    """Join the statement that was prepared for `actor` with what the browser signed."""
+    statement = ApprovalStatement.objects.filter(nonce=nonce, person_id=actor.id).first()
+    if statement is None:
+        raise Invalid.field("signature", "unknown_statement")
+    try:
+        parsed = Assertion.from_json(assertion)
+    except Malformed as malformed:
+        raise Invalid.field("signature", "malformed_assertion") from malformed
+    return Signature(nonce=nonce, statement=statement.text, assertion=parsed)
+
+
+def check_signature(
+    signature: Signature, *, request: KeyRequest, digest: str, decision: str, actor: Actor, at: datetime
+) -> None:
+    """Accept the signature if it is this person's, over this decision and content, unexpired and unused."""
+    spent = ApprovalStatement.objects.filter(
+        nonce=signature.nonce, person_id=actor.id, request=request, used_at=None, expires_at__gt=at
+    ).update(used_at=at)
+    if not spent:
+        raise Conflict("statement_spent_or_expired")
+    passkey = _passkey(signature, actor)
+    stored = ApprovalStatement.objects.get(nonce=signature.nonce)
+    expected = Statement(
+        decision=decision,
+        request=str(request.pk),
+        content_digest=digest,
+        approver=actor.id,
+        nonce=signature.nonce,
+        expires_at=stored.expires_at,
+    ).canonical()
+    if passkey is None or stored.text.encode() != expected or signature.statement != stored.text:
+        raise Conflict("statement_does_not_fit")
+    try:
+        verify_challenge(
+            bytes(passkey.public_key),
+            signature.assertion,
+            challenge_of(expected),
+            rp_id=settings.OTP_WEBAUTHN_RP_ID,
+            origins=settings.OTP_WEBAUTHN_ALLOWED_ORIGINS,
+        )
+    except AssertionRefused as refused:
+        raise Invalid.field("signature", "assertion_refused") from refused
+
+
+def _passkey(signature: Signature, actor: Actor) -> Passkey | None:
+    return Passkey.objects.usable().filter(user_id=actor.id, credential_id=signature.assertion.credential_id).first()
+
+
+def factor_may_approve(actor: Actor, signature: Signature | None, *, at: datetime) -> bool:
+    """Whether the factor behind this decision is old enough: one set up after a reset approves nothing for 24 hours."""
+    if signature is not None:
+        passkey = _passkey(signature, actor)
+        return passkey is not None and (passkey.approves_from is None or passkey.approves_from <= at)
+    step = next((each for each in reversed(actor.auth.step_ups) if each.purpose == "approve"), None)
+    if step is None:
+        return True  # the missing step-up is refused by its own rule
+    if step.method == "passkey":
+        return not Passkey.objects.usable().filter(user_id=actor.id, approves_from__gt=at).exists()
+    if step.method != "totp":
+        return False  # a recovery code opens the door; it decides nothing
+    return not TotpDevice.objects.usable().filter(user_id=actor.id, approves_from__gt=at).exists()

@@ -1,0 +1,72 @@
+"""Say what went wrong in a code that programs keep and words that people can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class KeysError(Exception):
+    """A refusal the caller can act on. `code` is stable; `status` is the HTTP status a door answers with (RFC 9110)."""
+
+    status: ClassVar[int] = 400
+
+    def __init__(self, code: str, /, **params: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.params = params
+
+
+class Denied(KeysError):
+    """The policy said no. `hidden` when the actor may not even know that the thing exists."""
+
+    status = 403
+
+    def __init__(self, code: str, /, *, rule: str, hidden: bool = False, **params: object) -> None:
+        super().__init__(code, **params)
+        self.rule = rule
+        self.hidden = hidden
+
+
+class NotFound(KeysError):
+    """What is asked for does not exist, or the actor may not see it: the same answer."""
+
+    status = 404
+
+    def __init__(self) -> None:
+        super().__init__("not_found")
+
+
+class Invalid(KeysError):
+    """The input breaks rules; `fields` maps each field to a code and its parameters."""
+
+    status = 422
+
+    def __init__(self, fields: Mapping[str, tuple[str, Mapping[str, object]]]) -> None:
+        super().__init__("invalid_input")
+        self.fields = dict(fields)
+
+    @classmethod
+    def field(cls, name: str, code: str, /, **params: object) -> Invalid:
+        return cls({name: (code, params)})
+
+
+class Conflict(KeysError):
+    """The thing is not, or no longer, in a state that allows the act."""
+
+    status = 409
+
+
+class Gone(KeysError):
+    """The thing could be had once, and was."""
+
+    status = 410
+
+
+class Busy(KeysError):
+    """Another writer holds the row too long; the same call may succeed in a moment."""
+
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__("busy_retry")

@@ -1,0 +1,60 @@
+"""Declare what each database role may do with the tables of this floor and of the libraries below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from django.apps import apps
+
+from audit.database import APPLICATION, AUDITOR, VERIFIER
+from audit.governed import governed_tables
+
+_READ = ("SELECT",)
+_ALL = ("SELECT", "INSERT", "UPDATE", "DELETE")
+# Governed rows are never deleted: they end. A DELETE right would only serve a mistake or an attack.
+_GOVERN = ("SELECT", "INSERT", "UPDATE")
+
+# What a verification asks, column by column: no purpose, no names, nothing about people.
+_VERIFIER_READS = {
+    "keys_keyversion": "id, managed_key_id, sequence, kid, state, digest, digest_algorithm, row_mac, claim_until,"
+    " activated_at, expires_at, retire_at, suspended_reason, ended_reason",
+    "keys_managedkey": "id, number, name, owner_team_id, consumer, service_id, environment_id, kind, scopes, networks, limits,"
+    " authorised_until, verifies_service_id, verifies_environment_id, revoked_at, revoked_reason",
+    "keys_service": "id, slug, owner_team_id, retires_at, retired_at",
+    "keys_environment": "id, tag, environment_class, max_staleness_ms",
+    "keys_team": "id, slug",
+    "keys_verificationchange": "id, version_id, at",
+}
+_VERIFIER_WRITES = ("keys_usagecount", "keys_sighting")
+_AUDITOR_DOES_NOT_READ = ("keys_session", "keys_recoverycode", "keys_passwordreset", "keys_approvalstatement")
+_AUDITOR_READS = {
+    "keys_person": "id, created_at, email, name, roles, is_active, deactivated_at",
+    "keys_keyversion": "id, created_at, managed_key_id, sequence, kid, state, digest_algorithm, last4, claim_until,"
+    " claimed_at, claimed_by_id, activated_at, expires_at, retire_at, suspended_at, suspended_reason, suspended_by,"
+    " ended_at, ended_reason",
+}
+
+
+def grants() -> dict[str, Mapping[str, Sequence[str]]]:
+    """Every table of keys, portal and Django's own -> role -> privileges. The log's own tables are audit.database.GRANTS."""
+    governed = {each.table for each in governed_tables().values()}
+    tables = {
+        model._meta.db_table for model in apps.get_models(include_auto_created=True) if model._meta.app_label != "audit"
+    }
+    declared: dict[str, Mapping[str, Sequence[str]]] = {
+        "django_migrations": {APPLICATION: _READ, VERIFIER: _READ},
+        "keys_key_number": {APPLICATION: ("USAGE",)},
+        "keys_request_number": {APPLICATION: ("USAGE",)},
+    }
+    for table in sorted(tables):
+        rights: dict[str, Sequence[str]] = {APPLICATION: _GOVERN if table in governed else _ALL}
+        if table in _VERIFIER_READS:
+            rights[VERIFIER] = (f"SELECT ({_VERIFIER_READS[table]})",)
+        if table in _VERIFIER_WRITES:
+            rights[VERIFIER] = ("SELECT", "INSERT", "UPDATE")
+        if table in _AUDITOR_READS:
+            rights[AUDITOR] = (f"SELECT ({_AUDITOR_READS[table]})",)
+        elif table in governed or (table.startswith("keys_") and table not in _AUDITOR_DOES_NOT_READ):
+            rights[AUDITOR] = _READ
+        declared[table] = rights
+    return declared

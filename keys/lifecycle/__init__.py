@@ -1,0 +1,1 @@
+"""Change the state of keys and versions; the one writer of state is here."""

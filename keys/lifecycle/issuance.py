@@ -1,0 +1,154 @@
+"""Bring keys into being and hand over each secret exactly once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from audit import clock
+from audit.actor import Actor
+from keys.crypto.digests import CURRENT_ALGORITHM, digest
+from keys.crypto.key_text import mint
+from keys.crypto.secrets import Secret
+from keys.errors import Conflict, Gone
+from keys.events import ClaimRepeated, KeyCreated, VersionDeactivated, VersionIssued, VersionSuspended
+from keys.lifecycle.facts import key_facts
+from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
+from keys.models import KeyVersion, ManagedKey
+from keys.models.base import next_number
+from keys.operations import insert, operation
+from keys.people.standing import standing_of
+from keys.policy.enforcement import enforce
+from keys.policy.rules import CLAIM_REPEAT_PERIOD, may_claim
+from keys.states import VersionState
+
+
+class ClaimOutcome(StrEnum):
+    """What came of a claim."""
+
+    ISSUED = "issued"
+    REPEATED = "repeated"
+    MISUSED = "misused"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The answer to a claim; the secret is there once, in the answer that issued it."""
+
+    outcome: ClaimOutcome
+    version: KeyVersion
+    secret: Secret | None = None
+
+
+def create_key(*, claim_until: datetime, actor: Actor, at: datetime, **columns: Any) -> ManagedKey:
+    """Write the key and its first version; part of the operation that approved it."""
+    key = ManagedKey(number=next_number("keys_key_number"), created_at=at, **columns)
+    insert(key, KeyCreated, actor=actor, at=at, environment=key.environment.tag)
+    create_version(key, claim_until=claim_until, actor=actor, at=at)
+    return key
+
+
+@operation
+def claim_secret(version: KeyVersion, *, actor: Actor) -> Claim:
+    """Mint the secret of `version` and return it: once, whatever happens to the answer (DESIGN, invariant 1).
+
+    The cryptoperiod starts here. A repeat from the same session within 60 s gets nothing; any other attempt after the
+    first suspends the version, because one of the two was not who we think.
+    """
+    key = locked_key(version.managed_key)
+    versions = locked_versions(key)
+    version = next(each for each in versions if each.pk == version.pk)
+    at = clock.now()
+    who = standing_of(actor, at=at)
+    enforce(may_claim(actor, who, key_facts(key), at=at))
+    if version.claimed_at is not None:
+        return _claim_again(version, actor=actor, at=at)
+    if version.state != VersionState.PRE_ACTIVATION:
+        raise Conflict("version_not_claimable", state=version.state)
+    if at >= version.claim_until or at >= key.authorised_until:
+        raise Gone("claim_lapsed")
+    text = mint(key.environment.tag, kid=version.kid)
+    move_version(
+        version,
+        VersionState.ACTIVE,
+        VersionIssued,
+        actor=actor,
+        at=at,
+        columns={
+            "digest": digest(text.secret),
+            "digest_algorithm": CURRENT_ALGORITHM,
+            "last4": text.last4,
+            "claimed_at": at,
+            "claimed_by_id": who.person_id,
+            "claimed_session": actor.session,
+            "activated_at": at,
+            "expires_at": end_of(key, at=at),
+        },
+    )
+    for older in versions:
+        if older.sequence < version.sequence and older.state in (VersionState.ACTIVE, VersionState.SUSPENDED):
+            move_version(
+                older,
+                VersionState.DEACTIVATED,
+                VersionDeactivated,
+                actor=actor,
+                at=at,
+                columns={"ended_at": at, "ended_reason": "superseded"},
+                reason="superseded",
+            )
+    return Claim(ClaimOutcome.ISSUED, version, text.secret)
+
+
+def _claim_again(version: KeyVersion, *, actor: Actor, at: datetime) -> Claim:
+    assert version.claimed_at is not None
+    if version.claimed_session == actor.session and at - version.claimed_at <= CLAIM_REPEAT_PERIOD:
+        change_version(version, ClaimRepeated, actor=actor, at=at, columns={})
+        return Claim(ClaimOutcome.REPEATED, version)
+    if version.state == VersionState.ACTIVE:
+        move_version(
+            version,
+            VersionState.SUSPENDED,
+            VersionSuspended,
+            actor=actor,
+            at=at,
+            columns={"suspended_at": at, "suspended_reason": "second-claim", "suspended_by": actor.id},
+            reason="second-claim",
+        )
+    else:
+        change_version(version, ClaimRepeated, actor=actor, at=at, columns={})
+    return Claim(ClaimOutcome.MISUSED, version)
+
+
+def end_of(key: ManagedKey, *, at: datetime) -> datetime:
+    """When a version claimed at `at` ends: after its cryptoperiod, or with the key's authorisation if that is first."""
+    return min(at + timedelta(days=key.cryptoperiod_days), key.authorised_until)
+
+
+@operation
+def issue_new_version(key: ManagedKey, *, actor: Actor) -> KeyVersion:
+    """Replace a secret that was lost, leaked or not claimed in time; the old version ends when the new one is claimed."""
+    key = locked_key(key)
+    versions = locked_versions(key)
+    at = clock.now()
+    enforce(may_claim(actor, standing_of(actor, at=at), key_facts(key), at=at))
+    if key.revoked_at is not None:
+        raise Conflict("key_revoked")
+    if at >= key.authorised_until:
+        raise Conflict("authorisation_over")
+    for version in versions:
+        if version.state == VersionState.PRE_ACTIVATION:
+            if version.claim_until > at:
+                raise Conflict("version_waits_for_claim")
+            move_version(
+                version,
+                VersionState.DEACTIVATED,
+                VersionDeactivated,
+                actor=actor,
+                at=at,
+                columns={"ended_at": version.claim_until, "ended_reason": "claim-lapsed"},
+                reason="claim-lapsed",
+            )
+    hours = key.policy.claim_hours if key.policy else 72
+    return create_version(key, claim_until=at + timedelta(hours=hours), actor=actor, at=at)

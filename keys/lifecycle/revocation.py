@@ -1,0 +1,131 @@
+"""Stop keys: suspend, reinstate, revoke, and say that one leaked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from audit import clock
+from audit.actor import Actor
+from keys.errors import Conflict
+from keys.events import (
+    KeyLeakReported,
+    KeyRevoked,
+    VersionCompromised,
+    VersionDeactivated,
+    VersionReinstated,
+    VersionSuspended,
+)
+from keys.lifecycle.facts import key_facts
+from keys.lifecycle.transitions import locked_key, locked_versions, move_version
+from keys.models import KeyVersion, ManagedKey
+from keys.operations import operation, update
+from keys.people.standing import standing_of
+from keys.policy.enforcement import enforce
+from keys.policy.rules import may_reinstate, may_report_leak, may_revoke, may_suspend
+from keys.states import LIVING_VERSION_STATES, RevocationReason, VersionState
+from keys.text import line, paragraph
+
+SUSPENDABLE = (VersionState.PRE_ACTIVATION, VersionState.ACTIVE)
+
+
+@operation
+def suspend_key(key: ManagedKey, *, actor: Actor, reason: str) -> None:
+    """Make every version of `key` stop verifying until someone reinstates it. `reason`: a line for people."""
+    key = locked_key(key)
+    versions = locked_versions(key)
+    at = clock.now()
+    enforce(may_suspend(actor, standing_of(actor, at=at), key_facts(key), at=at))
+    if not _suspend(versions, actor=actor, at=at, reason=line(reason, "reason", most=30)):
+        raise Conflict("nothing_to_suspend")
+
+
+def _suspend(versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: str) -> int:
+    stopped = [each for each in versions if each.state in SUSPENDABLE]
+    for version in stopped:
+        move_version(
+            version,
+            VersionState.SUSPENDED,
+            VersionSuspended,
+            actor=actor,
+            at=at,
+            columns={"suspended_at": at, "suspended_reason": reason, "suspended_by": actor.id},
+            reason=reason,
+        )
+    return len(stopped)
+
+
+@operation
+def reinstate_key(key: ManagedKey, *, actor: Actor) -> None:
+    """Let suspended versions verify again; in production only by someone who did not suspend any of them."""
+    key = locked_key(key)
+    versions = locked_versions(key)
+    at = clock.now()
+    enforce(may_reinstate(actor, standing_of(actor, at=at), key_facts(key, versions), at=at))
+    if key.revoked_at is not None:
+        raise Conflict("key_revoked")
+    suspended = [each for each in versions if each.state == VersionState.SUSPENDED]
+    if not suspended:
+        raise Conflict("nothing_to_reinstate")
+    for version in suspended:
+        move_version(
+            version,
+            VersionState.PRE_ACTIVATION if version.digest is None else VersionState.ACTIVE,
+            VersionReinstated,
+            actor=actor,
+            at=at,
+            columns={"suspended_at": None, "suspended_reason": "", "suspended_by": ""},
+        )
+
+
+@operation
+def revoke_key(key: ManagedKey, *, actor: Actor, reason: RevocationReason) -> None:
+    """End the use of every version of `key`, now and for ever (DESIGN, invariant 5). It needs no approval."""
+    key = locked_key(key)
+    versions = locked_versions(key)
+    at = clock.now()
+    enforce(may_revoke(actor, standing_of(actor, at=at), key_facts(key), at=at))
+    end_key(key, versions, actor=actor, at=at, reason=reason)
+
+
+def end_key(
+    key: ManagedKey, versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: RevocationReason
+) -> None:
+    """Write the end of a locked key and of all its versions; part of a larger operation."""
+    if key.revoked_at is not None:
+        raise Conflict("already_revoked")
+    update(
+        key,
+        KeyRevoked,
+        actor=actor,
+        at=at,
+        expected={"revoked_at": None},
+        columns={"revoked_at": at, "revoked_reason": str(reason), "revoked_by": actor.id},
+        reason=str(reason),
+        environment=key.environment.tag,
+    )
+    leaked = reason == RevocationReason.KEY_COMPROMISE
+    for version in versions:
+        if version.state in LIVING_VERSION_STATES:
+            move_version(
+                version,
+                VersionState.COMPROMISED if leaked else VersionState.DEACTIVATED,
+                VersionCompromised if leaked else VersionDeactivated,
+                actor=actor,
+                at=at,
+                columns={"ended_at": at, "ended_reason": str(reason)},
+                reason=str(reason),
+            )
+
+
+@operation
+def report_leak(key: ManagedKey, *, actor: Actor, comment: str = "") -> None:
+    """Say that a key leaked: it stops at once, without a second factor and without blame; what follows is decided later."""
+    key = locked_key(key)
+    versions = locked_versions(key)
+    at = clock.now()
+    enforce(may_report_leak(standing_of(actor, at=at), key_facts(key)))
+    if key.revoked_at is not None:
+        raise Conflict("already_revoked")
+    words = paragraph(comment, "comment")
+    update(key, KeyLeakReported, actor=actor, at=at, columns={}, environment=key.environment.tag, comment=words)
+    _suspend(versions, actor=actor, at=at, reason="leak-reported")

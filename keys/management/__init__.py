@@ -1,0 +1,1 @@
+"""Hold the operator commands of the keys floor."""

@@ -1,0 +1,44 @@
+"""Hold the data of the keys floor: tables, constraints and queries, no behaviour."""
+
+from keys.models.catalogue import Environment, KeyTemplate, Scope, Service
+from keys.models.factors import FactorReset, FactorTries, Passkey, RecoveryCode, TotpDevice
+from keys.models.invitations import Invitation, PasswordReset
+from keys.models.keys import KeyTransfer, KeyVersion, ManagedKey
+from keys.models.notices import DispatchCursor, Notice
+from keys.models.people import Delegation, Membership, Person, Team
+from keys.models.policies import Policy, PolicyProposal
+from keys.models.requests import Approval, ApprovalStatement, KeyRequest
+from keys.models.sessions import Session
+from keys.models.usage import Sighting, UsageCount, VerificationChange
+
+__all__ = [
+    "Approval",
+    "ApprovalStatement",
+    "Delegation",
+    "DispatchCursor",
+    "Environment",
+    "FactorReset",
+    "FactorTries",
+    "Invitation",
+    "KeyRequest",
+    "KeyTemplate",
+    "KeyTransfer",
+    "KeyVersion",
+    "ManagedKey",
+    "Membership",
+    "Notice",
+    "Passkey",
+    "PasswordReset",
+    "Person",
+    "Policy",
+    "PolicyProposal",
+    "RecoveryCode",
+    "Scope",
+    "Service",
+    "Session",
+    "Sighting",
+    "Team",
+    "TotpDevice",
+    "UsageCount",
+    "VerificationChange",
+]

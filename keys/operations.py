@@ -1,0 +1,127 @@
+"""Make a change the one way: lock, decide, write named columns, record; a denial outlives its rollback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, ParamSpec, TypeVar
+
+from django.db import OperationalError, models, transaction
+from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
+
+from audit import clock
+from audit.actor import Actor
+from audit.events import Event, Outcome, SecretAttempted
+from audit.governed import row_columns
+from audit.log import SecretBlocked, record
+from keys.errors import Busy, Conflict, Denied, Invalid, NotFound
+from keys.events import AccessDenied
+
+P = ParamSpec("P")
+R = TypeVar("R")
+M = TypeVar("M", bound=models.Model)
+
+_depth: ContextVar[int] = ContextVar("operation_depth", default=0)
+
+
+def operation(function: Callable[P, R]) -> Callable[P, R]:
+    """Run `function` in one transaction; the outermost operation's commit is the commit.
+
+    A Denied that leaves the outermost operation is recorded as `access.denied` after the rollback, in a transaction of
+    its own. A lock not had within the session's `lock_timeout` is Busy (503), and nothing has changed.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        depth = _depth.get()
+        token = _depth.set(depth + 1)
+        try:
+            with transaction.atomic(durable=depth == 0):
+                return function(*args, **kwargs)
+        except Denied as denied:
+            if depth == 0:
+                actor: Any = kwargs["actor"]
+                record_denial(denied, operation=function.__name__, subject=args[0] if args else None, actor=actor)
+            raise
+        except SecretBlocked as blocked:
+            if depth == 0:
+                record_blocked_secret(blocked, actor=kwargs["actor"])
+                raise Invalid.field("text", "contains_secret") from blocked
+            raise
+        except OperationalError as error:
+            if isinstance(error.__cause__, LockNotAvailable | DeadlockDetected | SerializationFailure):
+                raise Busy from error
+            raise
+        finally:
+            _depth.reset(token)
+
+    run.is_operation = True  # type: ignore[attr-defined]
+    return run
+
+
+def locked(row: M) -> M:
+    """Lock the row of `row` until the end of the transaction and read it again; what was read before may be stale."""
+    fresh = type(row)._base_manager.select_for_update(of=("self",), no_key=True).filter(pk=row.pk).first()
+    if fresh is None:
+        raise NotFound
+    return fresh
+
+
+def insert(row: M, event: type[Event], *, actor: Actor, at: datetime, **facts: Any) -> M:
+    """Write a new governed row and the event that tells every one of its governed columns."""
+    row.save(force_insert=True)
+    change = {column: (None, value) for column, value in row_columns(row).items() if value is not None}
+    record(event(target_id=str(row.pk), change=change, **facts), actor=actor, at=at)
+    return row
+
+
+def update(
+    row: M,
+    event: type[Event],
+    *,
+    actor: Actor,
+    at: datetime,
+    columns: Mapping[str, Any],
+    expected: Mapping[str, Any] | None = None,
+    **facts: Any,
+) -> M:
+    """Change named columns of one row while `expected` still holds (compare and swap), and record old and new.
+
+    Raises Conflict("changed_meanwhile") when another writer was first. Never a full-row save: that brought revoked keys back.
+    """
+    told = [row._meta.get_field(name).column for name in columns]  # type: ignore[union-attr]
+    before = row_columns(row, told)
+    if columns and not type(row)._base_manager.filter(pk=row.pk, **(expected or {})).update(**columns):
+        raise Conflict("changed_meanwhile")
+    for name, value in columns.items():
+        setattr(row, name, value)
+    after = row_columns(row, told)
+    change = {name: (before[name], after[name]) for name in after if before[name] != after[name]}
+    record(event(target_id=str(row.pk), change=change, **facts), actor=actor, at=at)
+    return row
+
+
+def record_blocked_secret(blocked: SecretBlocked, *, actor: Actor) -> None:
+    """Write that an event was refused because it held something that looks like a secret (never the secret)."""
+    with transaction.atomic():
+        record(SecretAttempted(target_id="-", reason=blocked.kind), actor=actor, at=clock.now())
+
+
+def record_denial(denied: Denied, *, operation: str, subject: object, actor: Actor) -> None:
+    """Write one `access.denied`, in a transaction of its own."""
+    target = subject if isinstance(subject, models.Model) else None
+    with transaction.atomic():
+        record(
+            AccessDenied(
+                target_id=str(target.pk) if target is not None else "-",
+                operation=operation,
+                subject=target._meta.model_name or "-" if target is not None else "-",
+                reason=denied.code,
+                rule=denied.rule,
+                outcome=Outcome.DENIED,
+            ),
+            actor=actor,
+            at=clock.now(),
+        )

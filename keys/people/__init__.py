@@ -1,0 +1,1 @@
+"""Know people: who they are, where they belong, how they prove it."""

@@ -1,0 +1,178 @@
+"""Check a proof of presence: a code, a passkey's signature or a recovery code, under one lock a person.
+
+A wrong proof is counted and committed, so these operations answer with a Refusal instead of raising. They count only
+what comes after a right password or in a signed-in session; nobody locks a colleague out (ASVS 5.0, 6.3.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from audit import clock
+from audit.actor import Actor
+from audit.log import record
+from keys.crypto import otp
+from keys.crypto.assertion import VerifiedAssertion, verify_challenge
+from keys.crypto.errors import AssertionRefused, Malformed
+from keys.crypto.recovery_codes import canonical_recovery_code
+from keys.crypto.slow_hash import slow_hash_matches
+from keys.errors import Invalid
+from keys.events import PasskeyCloneSuspected, RecoveryCodeUsed
+from keys.models import FactorTries, Passkey, Person, RecoveryCode, TotpDevice
+from keys.operations import operation
+from keys.people.seeds import open_seed
+from keys.people.webauthn import read_assertion
+from keys.policy.people_rules import may_prove
+from keys.sealing import keyring
+
+MOST_TRIES = 10
+LOCK_PERIOD = timedelta(minutes=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was proved. `device` names the factor; `assertion` is what a passkey signed, kept for third parties."""
+
+    method: str
+    device: str
+    assurance: str
+    approves_from: datetime | None = None
+    assertion: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a proof does not count: wrong, used, locked or factor_too_new. `is_new_lock` when this try closed the door."""
+
+    code: str
+    is_new_lock: bool = False
+
+
+@operation
+def prove_totp(person: Person, *, actor: Actor, code: str, purpose: str) -> Proof | Refusal:
+    """Use up a code of one of the person's authenticators; a code serves once, whatever the purpose."""
+    tries = _locked_tries(person.pk)
+    at = clock.now()
+    if _is_locked(tries, at=at):
+        return Refusal(code="locked")
+    known = False
+    for device in TotpDevice.objects.usable().filter(user=person).select_for_update(of=("self",), no_key=True):
+        seed = open_seed(device.sealed_seed, device_id=device.pk, person_id=person.pk)
+        step = otp.verify(seed, code, at=at, last_step=device.last_step)
+        if step is not None:
+            if not may_prove(purpose=purpose, approves_from=device.approves_from, at=at):
+                return Refusal(code="factor_too_new")
+            TotpDevice.objects.filter(pk=device.pk).update(last_step=step)
+            _forget_failures(tries)
+            return Proof(method="totp", device=f"totp:{device.pk}", assurance="otp", approves_from=device.approves_from)
+        known = known or otp.verify(seed, code, at=at, last_step=None) is not None
+    # A right code a second time is a double click or a replay, not a guess: refused, but it locks nobody out.
+    return Refusal(code="used") if known else _count_failure(tries, at=at)
+
+
+@operation
+def prove_passkey(
+    person: Person, *, actor: Actor, answer: str, challenge: bytes | None, purpose: str
+) -> Proof | Refusal:
+    """Check a passkey's signature over a challenge that was taken from the session, and is therefore spent."""
+    tries = _locked_tries(person.pk)
+    at = clock.now()
+    if _is_locked(tries, at=at):
+        return Refusal(code="locked")
+    if challenge is None:
+        return Refusal(code="used")
+    try:
+        assertion = read_assertion(answer)
+    except Invalid:
+        return _count_failure(tries, at=at)
+    sha256 = Passkey.get_credential_id_sha256(assertion.credential_id)
+    passkey = (
+        Passkey.objects.usable()
+        .filter(user=person, credential_id_sha256=sha256)
+        .select_for_update(of=("self",), no_key=True)
+        .first()
+    )
+    if passkey is None:
+        return _count_failure(tries, at=at)
+    try:
+        verified = verify_challenge(
+            bytes(passkey.public_key),
+            assertion,
+            challenge,
+            rp_id=settings.OTP_WEBAUTHN_RP_ID,
+            origins=settings.OTP_WEBAUTHN_ALLOWED_ORIGINS,
+        )
+    except AssertionRefused:
+        return _count_failure(tries, at=at)
+    if not may_prove(purpose=purpose, approves_from=passkey.approves_from, at=at):
+        return Refusal(code="factor_too_new")
+    if not _note_use(passkey, verified, actor=actor, at=at):
+        return Refusal(code="wrong")
+    _forget_failures(tries)
+    return Proof(
+        method="passkey",
+        device=f"passkey:{passkey.pk}",
+        assurance="phishing-resistant",
+        approves_from=passkey.approves_from,
+        assertion=dict(assertion.to_json()),
+    )
+
+
+@operation
+def prove_recovery_code(person: Person, *, actor: Actor, code: str) -> Proof | Refusal:
+    """Use up a recovery code. The slow hashes are computed under the person's lock: guesses wait in line."""
+    tries = _locked_tries(person.pk)
+    at = clock.now()
+    if _is_locked(tries, at=at):
+        return Refusal(code="locked")
+    try:
+        typed = canonical_recovery_code(code)
+    except Malformed:
+        return _count_failure(tries, at=at)
+    for row in RecoveryCode.objects.unused().filter(person=person):
+        if slow_hash_matches(typed, row.hashed, context=str(person.pk), keyring=keyring()):
+            if not RecoveryCode.objects.unused().filter(pk=row.pk).update(used_at=at):
+                return Refusal(code="used")
+            left = RecoveryCode.objects.unused().filter(person=person).count()
+            record(RecoveryCodeUsed(target_id=str(person.pk), left=left), actor=actor, at=at)
+            _forget_failures(tries)
+            return Proof(method="recovery", device="recovery", assurance="recovery")
+    return _count_failure(tries, at=at)
+
+
+def _locked_tries(person_id: UUID) -> FactorTries:
+    FactorTries.objects.bulk_create([FactorTries(person_id=person_id)], ignore_conflicts=True)
+    return FactorTries.objects.select_for_update().get(pk=person_id)
+
+
+def _is_locked(tries: FactorTries, *, at: datetime) -> bool:
+    return tries.failures >= MOST_TRIES and tries.last_failed_at is not None and at < tries.last_failed_at + LOCK_PERIOD
+
+
+def _count_failure(tries: FactorTries, *, at: datetime) -> Refusal:
+    recent = tries.last_failed_at is not None and at < tries.last_failed_at + LOCK_PERIOD
+    failures = tries.failures + 1 if recent else 1
+    FactorTries.objects.filter(pk=tries.pk).update(failures=failures, last_failed_at=at)
+    return Refusal(code="locked", is_new_lock=True) if failures >= MOST_TRIES else Refusal(code="wrong")
+
+
+def _forget_failures(tries: FactorTries) -> None:
+    if tries.failures:
+        FactorTries.objects.filter(pk=tries.pk).update(failures=0, last_failed_at=None)
+
+
+def _note_use(passkey: Passkey, verified: VerifiedAssertion, *, actor: Actor, at: datetime) -> bool:
+    """Keep the counter; False when it went back, which a copied authenticator does (WebAuthn Level 3, section 6.1.1)."""
+    moved = verified.sign_count > passkey.sign_count
+    if not moved and (verified.sign_count or passkey.sign_count):
+        record(PasskeyCloneSuspected(target_id=str(passkey.pk), person=str(passkey.user_id)), actor=actor, at=at)
+        return False
+    Passkey.objects.filter(pk=passkey.pk).update(
+        sign_count=verified.sign_count, last_used_at=at, backup_state=verified.backed_up
+    )
+    return True

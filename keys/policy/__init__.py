@@ -1,0 +1,1 @@
+"""Decide who may do what, by pure functions over facts."""

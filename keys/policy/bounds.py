@@ -1,0 +1,125 @@
+"""Hold a policy's rules as a value: what they allow, which of two is stricter, and what a change would weaken."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from keys.states import KeyKind
+
+Problem = tuple[str, Mapping[str, object]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """The rules of a service in an environment. Spans are in the unit that the name says."""
+
+    approvals_required: int
+    service_approvals_required: int
+    approver_team_id: UUID | None
+    max_cryptoperiod_days: int
+    max_authorised_days: int
+    networks_required: bool
+    ticket_pattern: str
+    kinds: tuple[str, ...]
+    self_fetch_allowed: bool
+    lapse_days: int
+    claim_hours: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """The part of a request that rules speak of."""
+
+    kind: str
+    networks: tuple[str, ...]
+    cryptoperiod_days: int
+    authorised_days: int
+    ticket: str
+    self_fetch: bool
+
+
+def problems(wish: Wish, rules: Rules) -> dict[str, Problem]:
+    """What in `wish` the rules forbid: field -> (code, parameters). Empty means allowed."""
+    found: dict[str, Problem] = {}
+    if wish.cryptoperiod_days > rules.max_cryptoperiod_days:
+        found["cryptoperiod_days"] = ("over_policy_limit", {"most": rules.max_cryptoperiod_days})
+    if wish.authorised_days > rules.max_authorised_days:
+        found["authorised_days"] = ("over_policy_limit", {"most": rules.max_authorised_days})
+    if wish.cryptoperiod_days > wish.authorised_days:
+        found.setdefault("cryptoperiod_days", ("longer_than_authorised", {"most": wish.authorised_days}))
+    if rules.networks_required and not wish.networks:
+        found["networks"] = ("networks_required", {})
+    if rules.ticket_pattern and not re.fullmatch(rules.ticket_pattern, wish.ticket):
+        found["ticket"] = ("ticket_required", {"pattern": rules.ticket_pattern})
+    if wish.kind not in rules.kinds:
+        found["kind"] = ("kind_not_allowed", {"kinds": list(rules.kinds)})
+    if wish.self_fetch and not rules.self_fetch_allowed:
+        found["self_fetch"] = ("self_fetch_not_allowed", {})
+    return found
+
+
+def stricter(one: Rules, other: Rules) -> Rules:
+    """The rules that hold for a request when they changed while it was pending: of each, the stricter.
+
+    When the named approver teams differ, nobody may approve in the name of the team that is not named any more.
+    """
+    return Rules(
+        approvals_required=max(one.approvals_required, other.approvals_required),
+        service_approvals_required=max(one.service_approvals_required, other.service_approvals_required),
+        approver_team_id=one.approver_team_id if one.approver_team_id == other.approver_team_id else None,
+        max_cryptoperiod_days=min(one.max_cryptoperiod_days, other.max_cryptoperiod_days),
+        max_authorised_days=min(one.max_authorised_days, other.max_authorised_days),
+        networks_required=one.networks_required or other.networks_required,
+        ticket_pattern=other.ticket_pattern or one.ticket_pattern,
+        kinds=tuple(kind for kind in one.kinds if kind in other.kinds),
+        self_fetch_allowed=one.self_fetch_allowed and other.self_fetch_allowed,
+        lapse_days=min(one.lapse_days, other.lapse_days),
+        claim_hours=min(one.claim_hours, other.claim_hours),
+    )
+
+
+def weakened(old: Rules, new: Rules) -> list[str]:
+    """The names of the rules that `new` makes weaker than `old`; a changed pattern or group counts, since it may."""
+    weaker = {
+        "approvals_required": new.approvals_required < old.approvals_required,
+        "service_approvals_required": new.service_approvals_required < old.service_approvals_required,
+        "approver_team_id": new.approver_team_id is not None and new.approver_team_id != old.approver_team_id,
+        "max_cryptoperiod_days": new.max_cryptoperiod_days > old.max_cryptoperiod_days,
+        "max_authorised_days": new.max_authorised_days > old.max_authorised_days,
+        "networks_required": old.networks_required and not new.networks_required,
+        "ticket_pattern": bool(old.ticket_pattern) and new.ticket_pattern != old.ticket_pattern,
+        "kinds": not set(new.kinds) <= set(old.kinds),
+        "self_fetch_allowed": new.self_fetch_allowed and not old.self_fetch_allowed,
+        "lapse_days": new.lapse_days > old.lapse_days,
+        "claim_hours": new.claim_hours > old.claim_hours,
+    }
+    return [name for name, is_weaker in weaker.items() if is_weaker]
+
+
+def faults(rules: Rules) -> dict[str, Problem]:
+    """What is wrong with the rules themselves, whoever sets them."""
+    found: dict[str, Problem] = {}
+    for name in ("max_cryptoperiod_days", "max_authorised_days", "lapse_days", "claim_hours"):
+        if not 1 <= getattr(rules, name) <= 3650:
+            found[name] = ("out_of_range", {"least": 1, "most": 3650})
+    if not 0 <= rules.approvals_required <= 10:
+        found["approvals_required"] = ("out_of_range", {"least": 0, "most": 10})
+    if not 0 <= rules.service_approvals_required <= rules.approvals_required:
+        found["service_approvals_required"] = ("out_of_range", {"least": 0, "most": rules.approvals_required})
+    if not rules.kinds or not set(rules.kinds) <= {str(kind) for kind in KeyKind}:
+        found["kinds"] = ("unknown_kind", {"kinds": [str(kind) for kind in KeyKind]})
+    if len(rules.ticket_pattern) > 120 or not _is_safe_pattern(rules.ticket_pattern):
+        found["ticket_pattern"] = ("bad_pattern", {})
+    return found
+
+
+def _is_safe_pattern(pattern: str) -> bool:
+    """Whether the pattern compiles and cannot run away: a repeated group may not be repeated again."""
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return not re.search(r"[+*}]\)?[+*{]|\([^)]*[+*|][^)]*\)[+*{]", pattern)

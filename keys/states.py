@@ -1,0 +1,128 @@
+"""Name the states of a key version and of a request, and the moves between them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class VersionState(StrEnum):
+    """The states of a key, NIST SP 800-57 Part 1 Rev. 5, section 7."""
+
+    PRE_ACTIVATION = "pre-activation"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DEACTIVATED = "deactivated"
+    COMPROMISED = "compromised"
+    DESTROYED = "destroyed"
+
+
+class RequestState(StrEnum):
+    """Where a request for a key stands; the last four are final."""
+
+    PENDING = "pending"
+    RETURNED = "returned"
+    APPROVED = "approved"
+    DENIED = "denied"
+    WITHDRAWN = "withdrawn"
+    LAPSED = "lapsed"
+
+
+class RevocationReason(StrEnum):
+    """Why a key ended before its time, in the words of RFC 5280, section 5.3.1."""
+
+    KEY_COMPROMISE = "key-compromise"
+    AFFILIATION_CHANGED = "affiliation-changed"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessation-of-operation"
+    PRIVILEGE_WITHDRAWN = "privilege-withdrawn"
+
+
+class Origin(StrEnum):
+    """How a key came to be."""
+
+    REQUEST = "request"
+    BREAK_GLASS = "break-glass"
+    ADOPTION = "adoption"
+    BOOTSTRAP = "bootstrap"
+
+
+class KeyKind(StrEnum):
+    """What the secret of a key is."""
+
+    BEARER = "bearer"
+    HMAC = "hmac"
+    ED25519 = "ed25519"
+
+
+class EnvironmentClass(StrEnum):
+    """What rules speak of, instead of the name of an environment."""
+
+    DEVELOPMENT = "development"
+    TEST = "test"
+    PRODUCTION = "production"
+
+
+class Access(StrEnum):
+    """What a scope lets its holder do to the service."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class Risk(StrEnum):
+    """How much harm a scope can do in the wrong hands."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class TeamRole(StrEnum):
+    """What a person does in one team."""
+
+    DEVELOPER = "developer"
+    APPROVER = "approver"
+    LEAD = "lead"
+
+
+class Role(StrEnum):
+    """What a person does for the whole organisation."""
+
+    ADMINISTRATOR = "administrator"
+    RESPONDER = "responder"
+    AUDITOR = "auditor"
+
+
+class InvitationPurpose(StrEnum):
+    """What a one-time link lets a person do: take a place, enrol new factors after a reset, or recover everything."""
+
+    JOIN = "join"
+    FACTORS = "factors"
+    RECOVERY = "recovery"
+
+
+_V = VersionState
+VERSION_MOVES: Final[Mapping[VersionState, frozenset[VersionState]]] = {
+    _V.PRE_ACTIVATION: frozenset({_V.ACTIVE, _V.SUSPENDED, _V.DEACTIVATED, _V.COMPROMISED, _V.DESTROYED}),
+    _V.ACTIVE: frozenset({_V.SUSPENDED, _V.DEACTIVATED, _V.COMPROMISED}),
+    _V.SUSPENDED: frozenset({_V.PRE_ACTIVATION, _V.ACTIVE, _V.DEACTIVATED, _V.COMPROMISED}),
+    _V.DEACTIVATED: frozenset({_V.COMPROMISED, _V.DESTROYED}),
+    _V.COMPROMISED: frozenset({_V.DESTROYED}),
+    _V.DESTROYED: frozenset(),
+}
+LIVING_VERSION_STATES: Final = (_V.PRE_ACTIVATION, _V.ACTIVE, _V.SUSPENDED)
+
+_R = RequestState
+REQUEST_MOVES: Final[Mapping[RequestState, frozenset[RequestState]]] = {
+    _R.PENDING: frozenset({_R.PENDING, _R.RETURNED, _R.APPROVED, _R.DENIED, _R.WITHDRAWN, _R.LAPSED}),
+    _R.RETURNED: frozenset({_R.PENDING, _R.WITHDRAWN, _R.LAPSED}),
+    _R.APPROVED: frozenset(),
+    _R.DENIED: frozenset(),
+    _R.WITHDRAWN: frozenset(),
+    _R.LAPSED: frozenset(),
+}
+OPEN_REQUEST_STATES: Final = (_R.PENDING, _R.RETURNED)

@@ -1,0 +1,1 @@
+"""Decide about a presented key."""
