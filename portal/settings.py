@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
     "portal.middleware.PatientErrors",
+    "portal.web.errors.FriendlyErrors",
 ]
 TEMPLATES = [
     {

@@ -10,3 +10,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("status", health.status, name="status"),
     path("metrics", metrics.metrics, name="metrics"),
 ]
+
+handler400 = "portal.web.errors.bad_request"
+handler403 = "portal.web.errors.permission_denied"
+handler404 = "portal.web.errors.page_not_found"
+handler500 = "portal.web.errors.server_error"
