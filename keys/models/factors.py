@@ -19,8 +19,11 @@ from keys.models.reach import reach_of
 
 
 class TotpDeviceQuerySet(models.QuerySet["TotpDevice"]):
+    """Find authenticator apps."""
+
     def visible_to(self, actor: Actor | None) -> TotpDeviceQuerySet:
-        return self.filter(user_id=reach_of(actor).person_id)
+        person_id = reach_of(actor).person_id
+        return self.none() if person_id is None else self.filter(user_id=person_id)
 
     def usable(self) -> TotpDeviceQuerySet:
         return self.filter(confirmed=True, removed_at=None)
@@ -34,7 +37,7 @@ class TotpDeviceQuerySet(models.QuerySet["TotpDevice"]):
         "last_step": "which code was used last, told by the sign-in events",
     },
 )
-class TotpDevice(Device):
+class TotpDevice(Device):  # type: ignore[misc]  # django-otp ships no types
     """An authenticator app. Codes are checked only by keys.people.proofs, under a row lock; `verify_token` says no."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -53,12 +56,15 @@ class TotpDevice(Device):
         ordering = ("created_at", "id")
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class PasskeyQuerySet(models.QuerySet["Passkey"]):
+    """Find passkeys."""
+
     def visible_to(self, actor: Actor | None) -> PasskeyQuerySet:
-        return self.filter(user_id=reach_of(actor).person_id)
+        person_id = reach_of(actor).person_id
+        return self.none() if person_id is None else self.filter(user_id=person_id)
 
     def usable(self) -> PasskeyQuerySet:
         return self.filter(confirmed=True, removed_at=None)
@@ -73,7 +79,7 @@ class PasskeyQuerySet(models.QuerySet["Passkey"]):
         "backup_state": "reported anew by every use",
     },
 )
-class Passkey(AbstractWebAuthnCredential):
+class Passkey(AbstractWebAuthnCredential):  # type: ignore[misc]  # ships no types
     """A WebAuthn credential. Its public key is in the enrolment event: approvals verify from the log alone."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -89,10 +95,12 @@ class Passkey(AbstractWebAuthnCredential):
         ordering = ("created_at", "id")
 
     def __str__(self) -> str:
-        return self.name
+        return str(self.name)
 
 
 class RecoveryCodeQuerySet(models.QuerySet["RecoveryCode"]):
+    """Find recovery codes."""
+
     def unused(self) -> RecoveryCodeQuerySet:
         return self.filter(used_at=None, voided_at=None)
 
@@ -126,9 +134,13 @@ class FactorTries(models.Model):
 
 
 class FactorResetQuerySet(models.QuerySet["FactorReset"]):
+    """Find proposals to take away factors."""
+
     def visible_to(self, actor: Actor | None) -> FactorResetQuerySet:
         reach = reach_of(actor)
-        return self if reach.everything else self.filter(person_id=reach.person_id)
+        if reach.everything:
+            return self
+        return self.none() if reach.person_id is None else self.filter(person_id=reach.person_id)
 
     def open(self, at: datetime) -> FactorResetQuerySet:
         return self.filter(decided_at=None, lapses_at__gt=at)

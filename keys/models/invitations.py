@@ -17,6 +17,8 @@ from keys.states import InvitationPurpose
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """Find invitations."""
+
     def visible_to(self, actor: Actor | None) -> InvitationQuerySet:
         return self if reach_of(actor).everything else self.none()
 

@@ -32,6 +32,8 @@ def _period(ordinary: timedelta, administrator: timedelta) -> Case:
 
 
 class SessionQuerySet(models.QuerySet["Session"]):
+    """Find sessions."""
+
     def visible_to(self, actor: Actor | None) -> SessionQuerySet:
         """People see their own sessions and nobody else's."""
         person_id = reach_of(actor).person_id

@@ -14,7 +14,7 @@ from keys.errors import Conflict, Denied, Invalid
 from keys.events import PasskeyEnrolled, PasskeyRemoved, TotpEnrolled, TotpOffered, TotpRemoved
 from keys.models import Passkey, Person, RecoveryCode, TotpDevice
 from keys.operations import insert, locked, operation, update
-from keys.people.facts import ever_had_factor, has_factor, may_still_enrol
+from keys.people.facts import ever_had_factor, has_factor, may_still_enrol, usable_factors
 from keys.people.seeds import open_seed, seal_seed
 from keys.people.webauthn import NewCredential
 from keys.policy.enforcement import enforce
@@ -31,7 +31,7 @@ def _enforce_enrolment(person: Person, *, actor: Actor, at: datetime) -> None:
         raise Denied("person_not_active", rule="factors.active")
     if not enrolled and not may_still_enrol(person.pk, at=at):
         raise Denied("invitation_needed", rule="factors.invitation")
-    if person.totp_devices.usable().count() + person.passkeys.usable().count() >= MOST_FACTORS:
+    if usable_factors(person.pk) >= MOST_FACTORS:
         raise Conflict("too_many_factors", most=MOST_FACTORS)
 
 
@@ -130,10 +130,7 @@ def remove_factor(factor: TotpDevice | Passkey, *, actor: Actor) -> None:
     person = locked(factor.user)
     factor = locked(factor)
     at = clock.now()
-    others = (
-        person.totp_devices.usable().exclude(pk=factor.pk).count()
-        + person.passkeys.usable().exclude(pk=factor.pk).count()
-    )
+    others = usable_factors(person.pk, but=factor.pk)
     enforce(may_remove_factor(actor, person_id=person.pk, left=others, at=at))
     if factor.removed_at is not None:
         raise Conflict("factor_removed")

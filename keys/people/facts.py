@@ -17,12 +17,10 @@ ENROLMENT_PERIOD = timedelta(hours=1)
 
 def able_administrators() -> QuerySet[Person]:
     """The administrators who could act now: active, and with a factor to sign in with."""
-    factors = (
-        TotpDevice.objects.usable().filter(user=OuterRef("pk")),
-        Passkey.objects.usable().filter(user=OuterRef("pk")),
-    )
-    return Person.objects.filter(is_active=True, roles__contains=[str(Role.ADMINISTRATOR)]).filter(
-        Exists(factors[0]) | Exists(factors[1])
+    administrators: QuerySet[Person] = Person.objects.filter(is_active=True, roles__contains=[str(Role.ADMINISTRATOR)])
+    return administrators.filter(
+        Exists(TotpDevice.objects.usable().filter(user=OuterRef("pk")))
+        | Exists(Passkey.objects.usable().filter(user=OuterRef("pk")))
     )
 
 
@@ -47,12 +45,18 @@ def person_facts(person: Person) -> PersonFacts:
     )
 
 
+def usable_factors(person_id: UUID, *, but: UUID | None = None) -> int:
+    """How many passkeys and authenticators of the person prove something, not counting the factor `but`."""
+    apps = TotpDevice.objects.usable().filter(user_id=person_id)
+    passkeys = Passkey.objects.usable().filter(user_id=person_id)
+    if but is not None:
+        apps, passkeys = apps.exclude(pk=but), passkeys.exclude(pk=but)
+    return apps.count() + passkeys.count()
+
+
 def has_factor(person_id: UUID) -> bool:
     """Whether the person has a passkey or an authenticator that proves something."""
-    return (
-        TotpDevice.objects.usable().filter(user_id=person_id).exists()
-        or Passkey.objects.usable().filter(user_id=person_id).exists()
-    )
+    return usable_factors(person_id) > 0
 
 
 def ever_had_factor(person_id: UUID) -> bool:

@@ -25,6 +25,7 @@ from keys.models import Invitation, Person
 from keys.operations import insert, locked, operation, update
 from keys.people import links
 from keys.people.factors import remove_all_factors
+from keys.people.facts import has_factor
 from keys.people.passwords import LONGEST_PASSWORD, accepted_password, canonical_password, store_password
 from keys.people.sessions import end_sessions_of
 from keys.people.standing import standing_of
@@ -75,7 +76,7 @@ def invite_again(person: Person, *, actor: Actor) -> Invitation:
     enforce(may_invite(actor, standing_of(actor, at=at), at=at))
     if not person.is_active:
         raise Conflict("person_not_active")
-    if person.totp_devices.usable().exists() or person.passkeys.usable().exists():
+    if has_factor(person.pk):
         raise Conflict("person_has_joined")
     return open_invitation(person, actor=actor, at=at)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from datetime import timedelta
+from uuid import UUID
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
@@ -28,7 +29,7 @@ RESET_PAUSE = timedelta(minutes=5)
 
 def canonical_password(typed: str) -> str:
     """Write a password the one way it is hashed (NFKC: NIST SP 800-63B-4, section 3.1.1.2)."""
-    return unicodedata.normalize("NFKC", typed) if isinstance(typed, str) else ""
+    return unicodedata.normalize("NFKC", typed)
 
 
 def accepted_password(typed: str, person: Person, field: str = "password") -> str:
@@ -52,7 +53,7 @@ def store_password(person: Person, password: str) -> None:
 
 
 @operation
-def change_password(person: Person, *, actor: Actor, current: str, new: str, session_id: object = None) -> None:
+def change_password(person: Person, *, actor: Actor, current: str, new: str, session_id: UUID | None = None) -> None:
     """Change one's own password, proving the old one; every other session of the person ends."""
     person = locked(person)
     at = clock.now()
@@ -61,7 +62,7 @@ def change_password(person: Person, *, actor: Actor, current: str, new: str, ses
     if not person.check_password(canonical_password(current)[:LONGEST_PASSWORD]):
         raise Invalid.field("current", "wrong_password")
     store_password(person, accepted_password(new, person, "new"))
-    end_sessions_of(person.pk, but=session_id)  # type: ignore[arg-type]  # a session's id or None
+    end_sessions_of(person.pk, but=session_id)
     record(PasswordChanged(target_id=str(person.pk)), actor=actor, at=at)
 
 

@@ -17,7 +17,7 @@ from audit import clock
 from audit.actor import Actor
 from audit.log import record
 from keys.crypto import otp
-from keys.crypto.assertion import VerifiedAssertion, verify_challenge
+from keys.crypto.assertion import Assertion, VerifiedAssertion, verify_challenge
 from keys.crypto.errors import AssertionRefused, Malformed
 from keys.crypto.recovery_codes import canonical_recovery_code
 from keys.crypto.slow_hash import slow_hash_matches
@@ -84,31 +84,10 @@ def prove_passkey(
     at = clock.now()
     if _is_locked(tries, at=at):
         return Refusal(code="locked")
-    if challenge is None:
-        return Refusal(code="used")
-    try:
-        assertion = read_assertion(answer)
-    except Invalid:
-        return _count_failure(tries, at=at)
-    sha256 = Passkey.get_credential_id_sha256(assertion.credential_id)
-    passkey = (
-        Passkey.objects.usable()
-        .filter(user=person, credential_id_sha256=sha256)
-        .select_for_update(of=("self",), no_key=True)
-        .first()
-    )
-    if passkey is None:
-        return _count_failure(tries, at=at)
-    try:
-        verified = verify_challenge(
-            bytes(passkey.public_key),
-            assertion,
-            challenge,
-            rp_id=settings.OTP_WEBAUTHN_RP_ID,
-            origins=settings.OTP_WEBAUTHN_ALLOWED_ORIGINS,
-        )
-    except AssertionRefused:
-        return _count_failure(tries, at=at)
+    signed = _signed(person, answer, challenge)
+    if signed is None:
+        return _count_failure(tries, at=at) if challenge else Refusal(code="used")
+    passkey, assertion, verified = signed
     if not may_prove(purpose=purpose, approves_from=passkey.approves_from, at=at):
         return Refusal(code="factor_too_new")
     if not _note_use(passkey, verified, actor=actor, at=at):
@@ -121,6 +100,27 @@ def prove_passkey(
         approves_from=passkey.approves_from,
         assertion=dict(assertion.to_json()),
     )
+
+
+def _signed(
+    person: Person, answer: str, challenge: bytes | None
+) -> tuple[Passkey, Assertion, VerifiedAssertion] | None:
+    """Find and lock the passkey that signed `challenge`; None for every kind of wrong answer."""
+    try:
+        assertion = read_assertion(answer)
+        sha256 = Passkey.get_credential_id_sha256(assertion.credential_id)
+        usable = Passkey.objects.usable().filter(user=person, credential_id_sha256=sha256)
+        passkey = usable.select_for_update(of=("self",), no_key=True).get()
+        verified = verify_challenge(
+            bytes(passkey.public_key),
+            assertion,
+            challenge or b"",
+            rp_id=settings.OTP_WEBAUTHN_RP_ID,
+            origins=settings.OTP_WEBAUTHN_ALLOWED_ORIGINS,
+        )
+    except (Invalid, Passkey.DoesNotExist, AssertionRefused):
+        return None
+    return passkey, assertion, verified
 
 
 @operation

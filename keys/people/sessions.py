@@ -11,7 +11,8 @@ from keys.models import Session
 
 def end_sessions_of(person_id: UUID, *, but: UUID | None = None) -> int:
     """End all sessions of a person, also half-open ones, except `but`; return how many."""
-    ended, _ = Session.objects.filter(Q(person_id=person_id) | Q(pending_person_id=person_id)).exclude(pk=but).delete()
+    sessions = Session.objects.filter(Q(person_id=person_id) | Q(pending_person_id=person_id))
+    ended, _ = (sessions if but is None else sessions.exclude(pk=but)).delete()
     return ended
 
 

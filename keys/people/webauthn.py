@@ -123,7 +123,7 @@ def read_assertion(answer: str) -> Assertion:
 
 
 def _json_object(answer: str) -> dict[str, Any]:
-    if not isinstance(answer, str) or not 0 < len(answer) <= LONGEST_ANSWER:
+    if not 0 < len(answer) <= LONGEST_ANSWER:
         raise Invalid.field("passkey", "passkey_refused")
     try:
         parsed = parse_strict(answer.encode("utf-8"))
