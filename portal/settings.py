@@ -83,6 +83,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
     "portal.middleware.PatientErrors",
@@ -136,6 +137,7 @@ def _database(variable: str, role: str) -> dict[str, Any]:
 DATABASES = {
     "default": _database("DATABASE_URL", "keystead_application"),
     "verifier": _database("DATABASE_VERIFIER_URL", "keystead_verifier"),
+    "auditor": _database("DATABASE_AUDITOR_URL", "keystead_auditor"),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

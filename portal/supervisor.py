@@ -54,7 +54,7 @@ class Supervisor:
             try:
                 self._start_children()
                 self._wait_until_ready()
-                if not self.stop_wanted:
+                if not self.stop_wanted and not self._dead(self.children):
                     self._greet(time.monotonic() - began)
                 return self._watch(engines)
             finally:

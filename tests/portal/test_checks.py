@@ -1,0 +1,125 @@
+"""An unsafe production does not start, and says why; a safe one does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+
+from portal import embedded
+from portal.layout import layout_at
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def production(tmp_path_factory):
+    """The environment of a production that nothing is wrong with."""
+    layout = layout_at(tmp_path_factory.mktemp("production"))
+    embedded.create_secrets(layout)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSTEAD_", "DEMO", "PORT"))}
+    return kept | {
+        "KEYSTEAD_ENV": "production",
+        "KEYSTEAD_DATA": str(layout.data),
+        "KEYSTEAD_SECRET_KEY_FILE": str(layout.secret_key_file),
+        "KEYSTEAD_KEYRING_FILE": str(layout.keyring_file),
+        "KEYSTEAD_PUBLIC_URL": "https://keys.example.org",
+        "KEYSTEAD_TRUSTED_PROXIES": "1",
+        "EMAIL_URL": "smtp://127.0.0.1:25",
+    }
+
+
+def check(environment, **changes):
+    """Run `check --deploy`; a change to None unsets the variable."""
+    changed = {name: value for name, value in (environment | changes).items() if value is not None}
+    done = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env=changed,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_safe_production_passes(production):
+    code, words = check(production)
+    assert code == 0, words
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"KEYSTEAD_ENV": "staging"}, "E001"),
+        ({"KEYSTEAD_DEBUG": "1"}, "E002"),
+        ({"DEMO": "1"}, "E003"),
+        ({"KEYSTEAD_SECRET_KEY_FILE": None, "KEYSTEAD_DATA": "/nonexistent"}, "E004"),
+        ({"KEYSTEAD_SECRET_KEY_FILE": None, "KEYSTEAD_SECRET_KEY": "change-me-" + "x" * 40}, "E005"),
+        ({"KEYSTEAD_SECRET_KEY_FILE": None, "KEYSTEAD_SECRET_KEY": "short"}, "E005"),
+        ({"KEYSTEAD_KEYRING_FILE": "/nonexistent/keyring.json"}, "E006"),
+        ({"KEYSTEAD_PUBLIC_URL": "http://keys.example.org"}, "E008"),
+        ({"KEYSTEAD_PUBLIC_URL": "https://localhost"}, "E008"),
+        ({"KEYSTEAD_ALLOWED_HOSTS": "*"}, "E009"),
+        ({"KEYSTEAD_TRUSTED_PROXIES": None}, "E010"),
+        ({"DATABASE_URL": None}, "E012"),
+        ({"REDIS_URL": None}, "E013"),
+        ({"DATABASE_VERIFIER_URL": None}, "W001"),
+        ({"EMAIL_URL": None}, "W002"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "-".join(value),
+)
+def test_each_unsafe_setting_is_refused_by_its_code(production, changes, expected):
+    code, words = check(production, **changes)
+    assert code != 0
+    assert f"keystead.{expected}" in words
+
+
+def test_a_keyring_that_others_can_read_is_refused(production, tmp_path):
+    copy = tmp_path / "keyring.json"
+    copy.write_bytes(Path(production["KEYSTEAD_KEYRING_FILE"]).read_bytes())
+    copy.chmod(0o640)
+    code, words = check(production, KEYSTEAD_KEYRING_FILE=str(copy))
+    assert code != 0
+    assert "keystead.E007" in words
+
+
+@pytest.mark.parametrize("role", ["postgres", "keystead_owner"])
+def test_a_role_that_could_undo_the_log_is_refused(production, role):
+    strong = production["DATABASE_URL"].replace("keystead_application@", f"{role}@")
+    code, words = check(production, DATABASE_URL=strong)
+    assert code != 0
+    assert "keystead.E014" in words
+
+
+def test_a_valkey_that_evicts_is_refused(production, valkey):
+    valkey.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        code, words = check(production)
+    finally:
+        valkey.config_set("maxmemory-policy", "noeviction")
+    assert code != 0
+    assert "keystead.E015" in words
+
+
+def test_a_server_refuses_to_start_where_the_check_fails(production):
+    done = subprocess.run(
+        [sys.executable, "-c", "import portal.wsgi"],
+        cwd=ROOT,
+        env=production | {"KEYSTEAD_DEBUG": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "keystead.E002" in done.stderr
+    fine = subprocess.run([sys.executable, "-c", "import portal.wsgi"], cwd=ROOT, env=production, check=False)
+    assert fine.returncode == 0
+
+
+def test_the_tests_themselves_run_as_the_weak_role(superuser):
+    with psycopg.connect(layout_at(settings.KEYSTEAD_DATA).conninfo("keystead_application")) as connection:
+        assert connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone() == (False,)

@@ -1,0 +1,186 @@
+"""The one-command start as a person uses it: real processes, real signals."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from portal.layout import layout_at
+from tests.servers import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+OURS = ("DATABASE_", "KEYSTEAD_", "REDIS_URL", "EMAIL_URL", "PORT", "DEMO", "DJANGO_", "PYTEST_")
+pytestmark = pytest.mark.timeout(240)
+
+
+class Running:
+    """A supervisor in a process of its own, with what it has said so far."""
+
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.folder, self.port = folder, port or free_port()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        environment |= {"KEYSTEAD_DATA": str(folder), "PORT": str(self.port)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "portal.supervisor"],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines: list[str] = []
+        self.reader = threading.Thread(target=lambda: self.lines.extend(self.process.stdout), daemon=True)
+        self.reader.start()
+
+    def said(self) -> str:
+        return "".join(self.lines)
+
+    def wait_for(self, words: str, seconds: float = 120) -> "Running":
+        deadline = time.monotonic() + seconds
+        while words not in self.said():
+            assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.said()}"
+            assert time.monotonic() < deadline, f"no {words!r} in:\n{self.said()}"
+            time.sleep(0.1)
+        return self
+
+    def get(self, path: str) -> dict:
+        request = urllib.request.Request(f"http://localhost:{self.port}{path}", headers={"Accept": "application/json"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
+    def end(self, sign: int) -> int:
+        self.process.send_signal(sign)
+        code = self.process.wait(60)
+        self.reader.join(10)
+        return code
+
+
+def descendants(pid: int) -> set[int]:
+    found: set[int] = set()
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, children.read_text().split()):
+            found |= {child} | descendants(child)
+    return found
+
+
+def living(pids: set[int]) -> set[int]:
+    def lives(pid: int) -> bool:
+        try:
+            return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return False
+
+    return {pid for pid in pids if lives(pid)}
+
+
+def wait_until_gone(pids: set[int], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while living(pids):
+        assert time.monotonic() < deadline, f"still running: {living(pids)}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def folder():
+    path = Path(tempfile.mkdtemp(prefix="keystead-supervised-"))
+    path.chmod(0o755)
+    yield path
+    home = layout_at(path).home
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def start(folder):
+    started: list[Running] = []
+
+    def begin(port: int | None = None) -> Running:
+        started.append(Running(folder, port))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        if running.process.poll() is None:
+            running.end(signal.SIGTERM)
+
+
+def test_everything_runs_and_sigterm_stops_every_process(start):
+    running = start().wait_for("Keystead is ready")
+    assert running.get("/healthz") == {"status": "alive"}
+    assert running.get("/readyz")["status"] == "ok"
+    deadline = time.monotonic() + 60
+    while (status := running.get("/status"))["status"] != "ok":
+        assert time.monotonic() < deadline, status
+        time.sleep(0.5)
+    assert {"database", "migrations", "valkey", "worker", "beat", "mail"} <= set(status["parts"])
+    family = descendants(running.process.pid)
+    assert len(family) >= 6
+    assert running.end(signal.SIGTERM) == 0
+    assert living(family) == set()
+
+
+def test_ctrl_c_stops_cleanly_and_the_second_start_takes_seconds(start):
+    first = start().wait_for("Keystead is ready")
+    assert first.end(signal.SIGINT) == 0
+    began = time.monotonic()
+    second = start().wait_for("Keystead is ready")
+    assert time.monotonic() - began < 30
+    assert second.end(signal.SIGTERM) == 0
+
+
+@pytest.mark.parametrize("part", ["worker", "web", "postgres"])
+def test_a_part_that_dies_stops_the_rest_and_the_exit_is_not_zero(start, part):
+    running = start().wait_for("Keystead is ready")
+    family = descendants(running.process.pid)
+    words = {"worker": "worker", "web": "gunicorn", "postgres": "bin/postgres"}[part]
+    victim = min(
+        pid
+        for pid in map(
+            int, Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text().split()
+        )
+        if words in Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    )
+    os.kill(victim, signal.SIGKILL)
+    assert running.process.wait(60) == 1
+    running.reader.join(10)
+    assert f"{part} ended by itself" in running.said()
+    wait_until_gone(family)
+
+
+def test_a_killed_supervisor_leaves_no_orphan_and_the_next_start_works(start):
+    running = start().wait_for("Keystead is ready")
+    family = descendants(running.process.pid)
+    running.process.kill()
+    running.process.wait()
+    wait_until_gone(family, 40)
+    assert start().wait_for("Keystead is ready").end(signal.SIGTERM) == 0
+
+
+def test_a_second_start_on_the_same_data_is_refused_in_words(start):
+    start().wait_for("Keystead is ready")
+    second = start()
+    assert second.process.wait(30) == 1
+    second.reader.join(10)
+    assert "already runs" in second.said()
+
+
+def test_a_taken_port_is_said_before_anything_is_migrated(start):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        refused = start(other.getsockname()[1])
+        assert refused.process.wait(60) == 1
+        refused.reader.join(10)
+    assert "is taken" in refused.said()
