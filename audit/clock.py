@@ -6,7 +6,7 @@ from django.db import connections
 
 
 def now(using: str = "default") -> datetime:
-    """Return the time of clock_timestamp(); ask after the lock, because SQL's now() is when the transaction began."""
+    """Ask the database for clock_timestamp, after the lock: its own now is when the transaction began."""
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         at: datetime = cursor.fetchone()[0]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import DataError, connections, transaction
 
 from audit.canonical import JsonValue, parse_strict
 from audit.envelope import commitment
@@ -94,14 +94,11 @@ def replay_into(schema: str, using: str = "default") -> Replay:
             cursor.execute(f"CREATE TABLE {copy} AS SELECT {columns} FROM {original} WITH NO DATA")  # noqa: S608 (names from the registry, quoted)
             rows = list(replay.rows[target_type].values())
             for start in range(0, len(rows), _PAGE):
-                cursor.execute(
-                    f"INSERT INTO {copy} SELECT * FROM jsonb_populate_recordset(NULL::{copy}, %s::jsonb)",  # noqa: S608 (as above)
-                    (json.dumps(rows[start : start + _PAGE]),),
-                )
+                replay.findings.extend(_build(cursor, copy, table, rows[start : start + _PAGE], using=using))
             pk = quote(table.pk)
             cursor.execute(f"CREATE INDEX ON {copy} ({pk})")
             for (unknown_type, row_id), names in sorted(replay.unknown.items()):
-                if unknown_type == target_type:
+                if unknown_type == target_type and names:
                     taken = ", ".join(f"{quote(name)} = stored.{quote(name)}" for name in sorted(names))
                     cursor.execute(
                         f"UPDATE {copy} copy SET {taken} FROM {original} stored"  # noqa: S608 (as above)
@@ -109,6 +106,22 @@ def replay_into(schema: str, using: str = "default") -> Replay:
                         (row_id,),
                     )
     return replay
+
+
+def _build(cursor: Any, copy: str, table: GovernedTable, rows: list[Row], *, using: str) -> list[str]:
+    """Insert `rows`, one by one where one of them has no form as a row (Any: Django's cursor is untyped)."""
+    try:
+        with transaction.atomic(using=using):
+            cursor.execute(
+                f"INSERT INTO {copy} SELECT * FROM jsonb_populate_recordset(NULL::{copy}, %s::jsonb)",  # noqa: S608 (as above)
+                (json.dumps(rows),),
+            )
+    except DataError as error:
+        if len(rows) == 1:
+            reason = str(error).splitlines()[0]
+            return [f"{table.table} {rows[0][table.pk]}: events give a value that no column can hold: {reason}"]
+        return [each for row in rows for each in _build(cursor, copy, table, [row], using=using)]
+    return []
 
 
 def differences(schema: str, using: str = "default") -> Iterator[Difference]:

@@ -12,12 +12,12 @@ from audit.replay import TEMPORARY, Replay, differences, replay_into
 class Command(BaseCommand):
     help = (
         "Rebuild every governed table from the audit events alone and compare it with what is stored. "
-        "Exits 1 when anything differs. Needs only the right to read and to make temporary tables: "
-        "run it with DATABASE_URL of the auditor role."
+        "Exits 1 when anything differs. Connects as the auditor role (DATABASE_AUDITOR_URL), which reads and may make "
+        "temporary tables."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--database", default="default", help="alias of the connection (default: default)")
+        parser.add_argument("--database", default="auditor", help="alias of the connection (default: auditor)")
         parser.add_argument(
             "--schema", default=TEMPORARY, help="an empty schema to build in and keep (default: temporary tables)"
         )
