@@ -10,12 +10,28 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 from environ import FileAwareEnv
+from environ.fileaware_mapping import FileAwareMapping
 
 from portal.layout import layout_at
 from portal.logs import configuration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = FileAwareEnv()
+
+
+class SecretFiles(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
+    """Read `NAME` from the file that `NAME_FILE` names, without the line break that editors and `echo` leave."""
+
+    def __getitem__(self, key: str) -> str:
+        return str(super().__getitem__(key)).removesuffix("\n")
+
+
+class Environment(FileAwareEnv):  # type: ignore[misc]  # see above
+    """The environment, in which any setting may be a file."""
+
+    ENVIRON = SecretFiles()
+
+
+env = Environment()
 
 # --- Where we are ---------------------------------------------------------------------------------------------------
 KEYSTEAD_ENV = env.str("KEYSTEAD_ENV", default="production")
