@@ -54,7 +54,7 @@ def enclose(event: Event, *, actor: Actor, at: datetime) -> Sealed:
         {
             "version": VERSION,
             "uid": str(uid),
-            "time": _iso_ms(at_ms),
+            "time": at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z",
             "action": event.action,
             "outcome": event.outcome,
             "severity": event.severity,
@@ -111,8 +111,3 @@ def _private(event: Event, actor: Actor, change: Mapping[str, JsonValue]) -> dic
     if change:
         body["change"] = change
     return body
-
-
-def _iso_ms(at_ms: int) -> str:
-    at = _EPOCH + timedelta(milliseconds=at_ms)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"

@@ -33,6 +33,8 @@ WITH given AS (
 INSERT INTO audit_private (event_id, salt, body)
 SELECT event.id, given.salt, given.body FROM event JOIN given USING (uid)
 """
+# Forms bound their texts far below this; it keeps a mistake from filling the disk.
+MAX_PRIVATE = 64 * 1024
 # 36 characters and quotes each: an erasure must fit into one payload.
 _ERASED_AT_ONCE = 300
 
@@ -46,7 +48,7 @@ class TransactionRequired(LogError):
 
 
 class PayloadTooLarge(LogError):
-    """The event is over MAX_PAYLOAD bytes."""
+    """The payload is over MAX_PAYLOAD bytes, or the private part over MAX_PRIVATE."""
 
 
 class MfaRequired(LogError):
@@ -120,6 +122,8 @@ def _sealed(event: Event, *, actor: Actor, at: datetime) -> Sealed:
     sealed = enclose(event, actor=actor, at=at)
     if len(sealed.payload) > MAX_PAYLOAD:
         raise PayloadTooLarge(f"{event.action}: {len(sealed.payload)} bytes, at most {MAX_PAYLOAD}")
+    if len(sealed.body) > MAX_PRIVATE:
+        raise PayloadTooLarge(f"{event.action}: {len(sealed.body)} private bytes, at most {MAX_PRIVATE}")
     kind = find_secret(sealed.payload + b"\n" + sealed.body)
     if kind is not None:
         raise SecretBlocked(kind, action=event.action, target_type=event.target_type)

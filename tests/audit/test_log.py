@@ -122,9 +122,11 @@ def test_a_job_has_an_empty_private_part_with_a_commitment_of_its_own(db: None) 
     assert len({json.dumps(row.envelope()["private"]) for row in rows}) == 2
 
 
-def test_an_event_over_16_kib_is_refused_by_the_code_and_by_the_database(db: None) -> None:
+def test_an_event_over_16_kib_or_with_too_much_private_text_is_refused(db: None) -> None:
     with pytest.raises(log.PayloadTooLarge, match="at most 16384"):
         log.record(LogRead(target_id="log", searched={"q": "x" * 17_000}), actor=CLOCK, at=AT)
+    with pytest.raises(log.PayloadTooLarge, match="private bytes"):
+        log.record(ThingChanged(target_id="t", comment="x" * 70_000), actor=CLOCK, at=AT)
 
 
 def test_an_act_that_needs_mfa_is_refused_to_a_person_without_and_not_to_the_shell(db: None) -> None:
