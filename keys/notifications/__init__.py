@@ -1,0 +1,1 @@
+"""Tell people what concerns them: who, in which words, and by which channel."""

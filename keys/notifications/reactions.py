@@ -1,0 +1,153 @@
+"""Turn events into notices: one row a person and event, however often an event is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+from audit import clock
+from keys.dispatch.cursor import Told
+from keys.models import (
+    KeyRequest,
+    KeyTransfer,
+    KeyVersion,
+    ManagedKey,
+    Notice,
+    Person,
+    PolicyProposal,
+    Scope,
+    Service,
+)
+from keys.notifications import audience
+from keys.notifications.audience import People
+from keys.states import Role
+
+Finder = Callable[[Told], People]
+
+
+def _request(told: Told) -> KeyRequest:
+    return KeyRequest.objects.get(pk=told.target_id)
+
+
+def _key(told: Told) -> ManagedKey:
+    return ManagedKey.objects.select_related("service").get(pk=told.target_id)
+
+
+def _version_key(told: Told) -> ManagedKey:
+    return KeyVersion.objects.select_related("managed_key__service").get(pk=told.target_id).managed_key
+
+
+def _suspended(told: Told) -> People:
+    key = _version_key(told)
+    alarming = told.reason in ("second-claim", "leak-reported")
+    return audience.everyone_concerned(key) if alarming else audience.owners(key)
+
+
+def _to_claim(told: Told) -> People:
+    recipient = _version_key(told).recipient_id
+    return {recipient} if recipient else set()
+
+
+def _transfer(told: Told) -> KeyTransfer:
+    return KeyTransfer.objects.get(pk=told.target_id)
+
+
+def _transfer_decided(told: Told) -> People:
+    transfer = _transfer(told)
+    return {transfer.offered_by_id} | audience.people_in(transfer.from_team_id)
+
+
+def _approver_of(told: Told) -> People:
+    change = told.payload.get("change") or {}
+    request_id = (change.get("request_id") or [None, None])[1]
+    request = KeyRequest.objects.filter(pk=request_id).first() if request_id else None
+    return audience.requesters(request) if request else set()
+
+
+def _proposer(told: Told) -> People:
+    return {PolicyProposal.objects.get(pk=told.target_id).proposed_by_id}
+
+
+def _service_owners(told: Told) -> People:
+    return _owners_of(ManagedKey.objects.filter(service_id=Service.objects.get(pk=told.target_id).pk, revoked_at=None))
+
+
+def _scope_owners(told: Told) -> People:
+    scope = Scope.objects.get(pk=told.target_id)
+    return _owners_of(ManagedKey.objects.filter(service=scope.service, scopes__contains=[scope.name], revoked_at=None))
+
+
+def _owners_of(keys: object) -> People:
+    return {person for key in keys for person in audience.owners(key)}  # type: ignore[attr-defined]
+
+
+def _person(told: Told) -> People:
+    return {UUID(told.target_id)}
+
+
+def _invited(told: Told) -> People:
+    # An invitation made at the shell is printed there; a mail would make a second link and end the printed one.
+    return {UUID(str(told.details["person"]))} if told.actor_type == "person" else set()
+
+
+WHO: dict[str, Finder] = {
+    "request.submitted": lambda told: audience.approvers(_request(told)),
+    "request.edited": lambda told: audience.approvers(_request(told)),
+    "request.narrowed": lambda told: audience.approvers(_request(told)) | audience.requesters(_request(told)),
+    "request.nudged": lambda told: audience.approvers(_request(told)),
+    "request.returned": lambda told: audience.requesters(_request(told)),
+    "request.approved": lambda told: audience.requesters(_request(told)),
+    "request.denied": lambda told: audience.requesters(_request(told)),
+    "request.lapsed": lambda told: audience.requesters(_request(told)),
+    "approval.given": _approver_of,
+    "version.created": _to_claim,
+    "version.suspended": _suspended,
+    "version.reinstated": lambda told: audience.owners(_version_key(told)),
+    "version.claim-repeated": lambda told: audience.owners(_version_key(told)),
+    "version.integrity-failed": lambda told: audience.everyone_concerned(_version_key(told)),
+    "key.leak-reported": lambda told: audience.everyone_concerned(_key(told)),
+    "key.revoked": lambda told: audience.everyone_concerned(_key(told)),
+    "key.shortened": lambda told: audience.owners(_key(told)),
+    "key.renewed": lambda told: audience.owners(_key(told)),
+    "transfer.offered": lambda told: audience.receiving_leads(_transfer(told)),
+    "transfer.decided": _transfer_decided,
+    "policy-proposal.made": lambda told: audience.people_with(Role.ADMINISTRATOR),
+    "policy-proposal.decided": _proposer,
+    "service.retirement-planned": _service_owners,
+    "scope.retirement-planned": _scope_owners,
+    "password.reset-requested": _person,
+    "password.changed": _person,
+    "person.roles-changed": _person,
+    "factor-reset.proposed": lambda told: audience.people_with(Role.ADMINISTRATOR),
+    "factor-reset.confirmed": lambda told: {UUID(str(told.details.get("person") or told.target_id))},
+    "invitation.created": _invited,
+}
+# What people do themselves they need not be told, unless it may have been somebody else in their name.
+ALSO_TO_THE_ACTOR = frozenset(
+    {"version.created", "version.suspended", "version.claim-repeated", "password.changed", "password.reset-requested"}
+)
+
+
+def notice_everyone(told: Told) -> int:
+    """Write a notice for each person the event concerns; again is harmless. Returns how many there are."""
+    find = WHO.get(told.action)
+    if find is None:
+        return 0
+    people = find(told)
+    if told.action not in ALSO_TO_THE_ACTOR:
+        people = {person for person in people if str(person) != told.actor_id}
+    living = Person.objects.active().filter(pk__in=people).values_list("pk", flat=True)
+    at = clock.now()
+    rows = [
+        Notice(
+            event_uid=told.uid,
+            person_id=person,
+            kind=told.action,
+            subject_type=told.target_type,
+            subject_id=told.target_id,
+            params={"reason": told.reason, **told.details},
+            created_at=at,
+        )
+        for person in living
+    ]
+    return len(Notice.objects.bulk_create(rows, ignore_conflicts=True))

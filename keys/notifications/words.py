@@ -1,0 +1,249 @@
+"""Say in a subject and a sentence what happened, and where to go; made when shown or sent, never stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db import models
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from keys.models import (
+    Approval,
+    FactorReset,
+    KeyRequest,
+    KeyTransfer,
+    KeyVersion,
+    ManagedKey,
+    Notice,
+    PolicyProposal,
+    Scope,
+    Service,
+)
+
+# The doors serve these paths (portal/web/urls.py; a test compares them).
+PATHS = {
+    "request": "/requests/{number}/",
+    "key": "/keys/{number}/",
+    "policy-proposals": "/policies/proposals/",
+    "factors": "/account/factors/",
+    "people": "/admin/",
+    "home": "/",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What a person reads. `path` is where they act; it carries no power."""
+
+    subject: str
+    sentence: str
+    action: str
+    path: str
+
+
+# kind -> (subject, sentence, what the link says); {subject} is REQ-…, KEY-… or a name.
+SAYINGS: dict[str, tuple[str, str, str]] = {
+    "request.submitted": (
+        gettext_noop("{subject} waits for your decision"),
+        gettext_noop("A key for {service} in {environment} was asked for, and you can approve it."),
+        gettext_noop("Read the request"),
+    ),
+    "request.edited": (
+        gettext_noop("{subject} was changed"),
+        gettext_noop("Its content is new, so earlier approvals no longer count."),
+        gettext_noop("Read the request"),
+    ),
+    "request.narrowed": (
+        gettext_noop("{subject} was narrowed"),
+        gettext_noop("An approver agreed to less than was asked. The requester may still withdraw it."),
+        gettext_noop("See what changed"),
+    ),
+    "request.nudged": (
+        gettext_noop("{subject} still waits for you"),
+        gettext_noop("The requester asks for a decision about a key for {service} in {environment}."),
+        gettext_noop("Read the request"),
+    ),
+    "request.returned": (
+        gettext_noop("A question about {subject}"),
+        gettext_noop("An approver asks back. The request waits until you answer by an edit."),
+        gettext_noop("Answer"),
+    ),
+    "request.approved": (
+        gettext_noop("{subject} was approved"),
+        gettext_noop("The key for {service} in {environment} can be claimed now."),
+        gettext_noop("Go to the request"),
+    ),
+    "request.denied": (
+        gettext_noop("{subject} was denied"),
+        gettext_noop("The reason stands with the request."),
+        gettext_noop("Read the reason"),
+    ),
+    "request.lapsed": (
+        gettext_noop("{subject} lapsed"),
+        gettext_noop("Nobody decided in time. You can ask again."),
+        gettext_noop("Open the request"),
+    ),
+    "approval.given": (
+        gettext_noop("A decision about {subject}"),
+        gettext_noop("An approver decided."),
+        gettext_noop("See the progress"),
+    ),
+    "version.created": (
+        gettext_noop("Claim the secret of {subject}"),
+        gettext_noop("It can be claimed once, by you, until the claim lapses."),
+        gettext_noop("Claim it"),
+    ),
+    "version.suspended": (
+        gettext_noop("{subject} was suspended"),
+        gettext_noop("It does not verify any more. Reason: {reason}."),
+        gettext_noop("Look into it"),
+    ),
+    "version.reinstated": (
+        gettext_noop("{subject} works again"),
+        gettext_noop("Its suspension was lifted."),
+        gettext_noop("Open the key"),
+    ),
+    "version.claim-repeated": (
+        gettext_noop("The secret of {subject} was asked for again"),
+        gettext_noop("Nothing was handed out: a secret is shown once."),
+        gettext_noop("Open the key"),
+    ),
+    "version.integrity-failed": (
+        gettext_noop("{subject} was changed behind Keystead's back"),
+        gettext_noop("A row in the database does not match its seal. It does not verify. Treat this as an attack."),
+        gettext_noop("Look into it"),
+    ),
+    "key.leak-reported": (
+        gettext_noop("{subject} was reported as leaked"),
+        gettext_noop("It was suspended at once. Decide whether to revoke it."),
+        gettext_noop("Look into it"),
+    ),
+    "key.revoked": (
+        gettext_noop("{subject} was revoked"),
+        gettext_noop("Nothing of it verifies again. Reason: {reason}."),
+        gettext_noop("Open the key"),
+    ),
+    "key.shortened": (
+        gettext_noop("{subject} will end earlier"),
+        gettext_noop("Its service or one of its scopes is being retired."),
+        gettext_noop("Open the key"),
+    ),
+    "key.renewed": (
+        gettext_noop("{subject} was renewed"),
+        gettext_noop("It may live longer now; its secrets end as before."),
+        gettext_noop("Open the key"),
+    ),
+    "transfer.offered": (
+        gettext_noop("{subject} is offered to your team"),
+        gettext_noop("Nothing changes until a lead of your team accepts."),
+        gettext_noop("Answer"),
+    ),
+    "transfer.decided": (
+        gettext_noop("The offer of {subject} was answered"),
+        gettext_noop("Open the key to see by whom it is owned now."),
+        gettext_noop("Open the key"),
+    ),
+    "policy-proposal.made": (
+        gettext_noop("Weaker production rules are proposed for {subject}"),
+        gettext_noop("They hold only if a second administrator accepts them."),
+        gettext_noop("Decide"),
+    ),
+    "policy-proposal.decided": (
+        gettext_noop("Your proposal for {subject} was decided"),
+        gettext_noop("Another administrator answered."),
+        gettext_noop("See the answer"),
+    ),
+    "service.retirement-planned": (
+        gettext_noop("{subject} will be retired"),
+        gettext_noop("Your keys for it end on that day at the latest."),
+        gettext_noop("See your keys"),
+    ),
+    "scope.retirement-planned": (
+        gettext_noop("The scope {subject} will be retired"),
+        gettext_noop("Keys that hold it end on that day at the latest."),
+        gettext_noop("See your keys"),
+    ),
+    "password.reset-requested": (
+        gettext_noop("Choose a new password"),
+        gettext_noop("Somebody, probably you, asked for this. It does not sign in and touches no second factor."),
+        gettext_noop("Choose a new password"),
+    ),
+    "password.changed": (
+        gettext_noop("Your password was changed"),
+        gettext_noop("If it was not you, tell an administrator now."),
+        gettext_noop("Review your factors"),
+    ),
+    "person.roles-changed": (
+        gettext_noop("Your roles were changed"),
+        gettext_noop("What you can see and do in Keystead is different now."),
+        gettext_noop("Open Keystead"),
+    ),
+    "factor-reset.proposed": (
+        gettext_noop("A reset of somebody's second factors is proposed"),
+        gettext_noop("It needs a second administrator. Ask the person by another channel first."),
+        gettext_noop("Decide"),
+    ),
+    "factor-reset.confirmed": (
+        gettext_noop("Your second factors were reset"),
+        gettext_noop("Two administrators did this. If you did not ask for it, tell them now."),
+        gettext_noop("Open Keystead"),
+    ),
+    "invitation.created": (
+        gettext_noop("You are invited to Keystead"),
+        gettext_noop("The link works once, for 72 hours."),
+        gettext_noop("Take your place"),
+    ),
+}
+
+
+def words_for(notice: Notice) -> Words:
+    """The words of a notice as things stand now."""
+    subject, sentence, action = SAYINGS[notice.kind]
+    facts = _facts(notice)
+    path = facts.pop("path")
+    values = {"subject": "", "service": "", "environment": "", "reason": notice.params.get("reason", ""), **facts}
+    return Words(
+        subject=_(subject).format(**values), sentence=_(sentence).format(**values), action=_(action), path=path
+    )
+
+
+def _facts(notice: Notice) -> dict[str, str]:
+    row = _row(notice)
+    if isinstance(row, Approval):
+        row = row.request
+    if isinstance(row, KeyVersion | KeyTransfer):
+        row = row.managed_key
+    if isinstance(row, KeyRequest | ManagedKey):
+        family = "request" if isinstance(row, KeyRequest) else "key"
+        return {
+            "subject": str(row),
+            "service": row.service.name,
+            "environment": row.environment.name,
+            "path": PATHS[family].format(number=row.number),
+        }
+    if isinstance(row, PolicyProposal):
+        return {"subject": str(row), "path": PATHS["policy-proposals"]}
+    if isinstance(row, FactorReset):
+        return {"path": PATHS["people"] if notice.kind == "factor-reset.proposed" else PATHS["home"]}
+    if isinstance(row, Service | Scope):
+        return {"subject": str(row), "path": PATHS["home"]}
+    return {"path": PATHS["factors"] if notice.kind == "password.changed" else PATHS["home"]}
+
+
+_MODELS: dict[str, type[models.Model]] = {
+    "request": KeyRequest,
+    "approval": Approval,
+    "key": ManagedKey,
+    "version": KeyVersion,
+    "transfer": KeyTransfer,
+    "policy-proposal": PolicyProposal,
+    "service": Service,
+    "scope": Scope,
+    "factor-reset": FactorReset,
+}
+
+
+def _row(notice: Notice) -> models.Model | None:
+    model = _MODELS.get(notice.subject_type)
+    return model._base_manager.filter(pk=notice.subject_id).first() if model else None

@@ -1,0 +1,64 @@
+"""Do what is due: find it in the database, call one operation for each, return a count. Safe to run twice."""
+
+from __future__ import annotations
+
+import structlog
+from celery import shared_task
+
+from audit import clock
+from audit.actor import Actor
+from keys.approvals.submission import lapse_request
+from keys.catalogue.services import finish_retirement
+from keys.dispatch.cursor import read_all
+from keys.errors import KeysError
+from keys.lifecycle.expiry import end_version
+from keys.models import KeyRequest, KeyVersion, Scope, Service
+from keys.notifications.mail import send_waiting
+from keys.notifications.reactions import notice_everyone
+from keys.verification.integrity import record_integrity_failures
+
+log = structlog.get_logger(__name__)
+SWEEP = 500
+
+# name -> seconds between two wakes; portal.celery hands this to beat. Beat only wakes: what is due stands in rows.
+SCHEDULE = {
+    "keys.react": 2.0,
+    "keys.end_what_is_over": 20.0,
+    "keys.check_integrity": 30.0,
+}
+
+
+@shared_task(name="keys.react", ignore_result=True)
+def react() -> int:
+    """Read the log on, and send what waits."""
+    return read_all("notices", (notice_everyone,)) + send_waiting()
+
+
+@shared_task(name="keys.end_what_is_over", ignore_result=True)
+def end_what_is_over() -> int:
+    """Write down which versions, requests, services and scopes the clock has ended."""
+    at = clock.now()
+    written = 0
+    for version in KeyVersion.objects.over_by(at).order_by("pk")[:SWEEP]:
+        written += _tried("end_version", end_version, version)
+    for request in KeyRequest.objects.lapsed_by(at).order_by("lapses_at")[:SWEEP]:
+        written += _tried("lapse_request", lapse_request, request)
+    for model in (Service, Scope):
+        for row in model.objects.filter(retired_at=None, retires_at__lte=at):
+            written += _tried("finish_retirement", finish_retirement, row)
+    return written
+
+
+def _tried(name: str, operation: object, row: object) -> int:
+    """One refusal must not hold up the rest; whoever was faster has done the work."""
+    try:
+        return int(bool(operation(row, actor=Actor.job(name))))  # type: ignore[operator]
+    except KeysError as refused:
+        log.info("sweep_skipped", operation=name, code=refused.code)
+        return 0
+
+
+@shared_task(name="keys.check_integrity", ignore_result=True)
+def check_integrity() -> int:
+    """Record the versions whose row does not match its MAC, within a minute of the change."""
+    return record_integrity_failures(actor=Actor.job("check_integrity"))
