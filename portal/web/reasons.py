@@ -1,21 +1,31 @@
-"""Turn the codes of refusals into words that a person can act on."""
+"""Put the refusals of operations into the words of pages and the errors of forms."""
 
 from collections.abc import Mapping
 
-from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django import forms
 
-REASONS: Mapping[str, Promise] = {
-    "busy_retry": _("Someone else is changing the same thing. Try again in a moment."),
-    "csrf_failed": _("The page was open for too long. Reload it and send the form again."),
-}
+from keys.errors import Invalid, KeysError
+from keys.policy.decisions import Decision, Deny
+from keys.words import sentence_for
 
 
 def words_for(code: str, params: Mapping[str, object]) -> str:
-    """Explain `code` in words, or return nothing for a code that has none yet."""
-    words = str(REASONS.get(code, ""))
-    try:
-        return words % params if params else words
-    except (KeyError, TypeError, ValueError):
-        # A page that explains an error must not fail itself when a code gained or lost a parameter.
-        return words
+    """Explain `code` in words, or return nothing for a code that has none."""
+    return sentence_for(code, params)
+
+
+def words_of(error: KeysError) -> str:
+    """Explain what an operation refused."""
+    return sentence_for(error.code, error.params)
+
+
+def why_not(decision: Decision) -> str:
+    """Explain a Deny; an Allow needs no words."""
+    return sentence_for(decision.code, decision.params) if isinstance(decision, Deny) else ""
+
+
+def mark(form: forms.Form, invalid: Invalid) -> None:
+    """Put each refused field's words beside the field, or above the form when it has no such field."""
+    for name, (code, params) in invalid.fields.items():
+        place = name if name in form.fields else None
+        form.add_error(place, forms.ValidationError(sentence_for(code, params), code=code))

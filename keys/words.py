@@ -1,0 +1,195 @@
+"""Say in words what a code of a refusal means and what to do about it; every door uses these words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+REQUESTS: Final[Mapping[str, Promise]] = {
+    "already_decided": _(
+        "You, or the colleague you stand in for, have already decided about this. One decision a person counts."
+    ),
+    "approver_is_beneficiary": _("You would receive this key, so somebody else has to decide about it."),
+    "approver_is_last_editor": _("You were the last to edit this request, so somebody else has to decide about it."),
+    "approver_is_requester": _("You asked for this key yourself, so somebody else has to decide about it."),
+    "content_changed": _("The request was changed after you opened it. Read what is asked now, then decide again."),
+    "content_does_not_match_digest": _(
+        "The stored content does not fit its digest. Nothing was issued; tell an administrator."
+    ),
+    "factor_too_new": _(
+        "The second factor you used was set up only recently. It can decide for others after a day; use an older one."
+    ),
+    "kind_not_allowed": _("The policy does not allow this kind of key here."),
+    "longer_than_authorised": _("A secret cannot live longer than the key is authorised: at most %(most)s days."),
+    "network_is_everywhere": _(
+        "“%(value)s” means every address. Leave the field empty if any address may use the key."
+    ),
+    "networks_required": _("The policy asks for at least one network from which the key may be used."),
+    "no_policy": _("There is no policy for this service in this environment yet. Ask an administrator to set one."),
+    "not_a_network": _("“%(value)s” is not a network. Write it like 10.20.0.0/16 or 2001:db8::/48."),
+    "ipv4_mapped": _("“%(value)s” is an IPv4 address in IPv6 clothes. Write it as IPv4."),
+    "not_an_approver": _("You are not an approver of this service, nor of the group its policy names."),
+    "not_enough_approvers": _(
+        "This needs %(required)s approvals and only %(there_are)s people could give one. Ask an administrator to name approvers."
+    ),
+    "not_narrower": _("This would allow more than was asked. An approver can only take away."),
+    "not_the_requester": _("Only whoever asked for it can do this."),
+    "not_your_service": _("A key that verifies keys is only for a service of the same team."),
+    "nothing_narrowed": _("Nothing was taken away. Approve it as asked, or choose what to leave out."),
+    "nudged_already": _("The approvers were reminded already. You can remind them twice a day."),
+    "only_for_verifying_keys": _("Only a key with the scope keys:verify names a service that it verifies."),
+    "must_be_own_environment": _("It verifies keys of its own environment only: %(environment)s."),
+    "over_policy_limit": _("The policy allows at most %(most)s days."),
+    "policy_forbids_now": _(
+        "The policy became stricter and no longer allows this. Ask the requester to edit the request."
+    ),
+    "programs_never_approve": _("Programs never approve. A person has to decide."),
+    "recipient_not_in_owner_team": _("Whoever receives the secret has to be a member of the team that owns the key."),
+    "renewal_waiting": _("A renewal of this key is already waiting for approval."),
+    "renewals_are_not_edited": _("A renewal is not edited. Withdraw it and ask for another."),
+    "renewals_keep_scopes": _("A renewal keeps its scopes and networks; only its time can be shortened."),
+    "request_lapsed": _("The time to decide about this request is over."),
+    "request_not_lapsed": _("This request has not lapsed."),
+    "request_not_open": _("This request is no longer open."),
+    "request_not_pending": _("This request does not wait for a decision now."),
+    "scope_missing": _("This key does not have the scope %(scope)s."),
+    "self_fetch_not_allowed": _("The policy does not let keys fetch their own next version here."),
+    "ticket_required": _("The policy asks for a ticket that looks like %(pattern)s."),
+    "unknown_environment": _("There is no such environment."),
+    "unknown_limit": _("There is no such limit."),
+    "unknown_scope": _("This service has no such scope, or it is being retired."),
+    "unknown_service": _("There is no such service, or it is being retired and takes no new keys."),
+    "assertion_refused": _("The passkey's signature was not accepted. Try again, or use a code."),
+    "malformed_assertion": _("The passkey's answer could not be read. Try again, or use a code."),
+    "statement_does_not_fit": _(
+        "What was signed is not this decision about this content. Read the request again and sign anew."
+    ),
+    "statement_spent_or_expired": _("The signature was used already, or took longer than five minutes. Sign again."),
+    "unknown_statement": _("The signature belongs to nothing that you were asked to sign. Sign again."),
+}
+
+KEYS: Final[Mapping[str, Promise]] = {
+    "already_revoked": _("This key was revoked already."),
+    "authorisation_over": _("The key's authorisation has ended. Ask for a renewal or a new key."),
+    "claim_lapsed": _("The time to claim this secret is over. Issue a new version and claim that one."),
+    "handover_needs_another": _("You offered this key, so somebody else of the receiving team has to accept it."),
+    "key_revoked": _("This key was revoked. Ask for a new one."),
+    "may_not_hand_over": _(
+        "Only a lead of the owning team, the person who receives the key, or an administrator can hand it over."
+    ),
+    "may_not_reinstate": _("Only a lead of the owning team, an administrator or a responder can reinstate a key."),
+    "may_not_stop_key": _("Only the owning team, an administrator or a responder can stop this key."),
+    "not_lead_of_receiving_team": _("Only a lead of the receiving team can answer."),
+    "not_the_recipient": _("The secret goes to one person only, the one named in the approved request."),
+    "nothing_to_reinstate": _("No version of this key is suspended."),
+    "nothing_to_suspend": _("This key has no version that could be suspended."),
+    "only_people_claim": _("Only a person can claim a secret, in a browser."),
+    "only_people_hand_over": _("Only people can hand keys over."),
+    "only_people_reinstate": _("Only people can reinstate keys."),
+    "reinstate_needs_another": _("You suspended this production key, so somebody else has to reinstate it."),
+    "transfer_not_open": _("This offer was answered or taken back already, or its time is over."),
+    "transfer_out_of_date": _("The key changed after it was offered. Have it offered again."),
+    "transfer_waiting": _("This key is already offered to a team that has not answered yet."),
+    "version_not_claimable": _("This version cannot be claimed: it is %(state)s."),
+    "version_waits_for_claim": _("A version already waits to be claimed. Claim that one."),
+    "wrong_version_state": _("This version is %(state)s, which does not allow that."),
+}
+
+CATALOGUE: Final[Mapping[str, Promise]] = {
+    "already_retired": _("It is retired already."),
+    "bad_pattern": _("This is not a pattern that can be used safely."),
+    "no_approvers": _("Nobody could give these approvals. Name approvers first."),
+    "not_a_scope_name": _("A scope is named in lower-case letters, digits, colons, dots, hyphens and underscores."),
+    "policy_changed": _("Somebody changed this policy meanwhile. Look at the present rules and decide again."),
+    "proposal_waiting": _("A proposal for this policy already waits for a second administrator."),
+    "second_administrator_needed": _("Weaker rules for production need a second administrator."),
+    "unknown_kind": _("There is no such kind of key."),
+}
+
+PEOPLE: Final[Mapping[str, Promise]] = {
+    "administrators_only": _("Only administrators can name a lead."),
+    "already_delegate": _("This colleague already stands in for you in that time."),
+    "already_member": _("This person is a member of the team already."),
+    "delegation_over": _("This delegation is over."),
+    "factor_confirmed": _("This authenticator is confirmed already."),
+    "factor_removed": _("This factor was removed."),
+    "invitation_needed": _("A first factor is set up by an invitation. Ask an administrator for one."),
+    "invitation_over": _("This invitation is over. Ask for a new one."),
+    "invitation_used": _("This invitation was used already."),
+    "last_administrator": _("This is the last administrator; somebody has to remain."),
+    "last_factor": _("This is your last factor. Set up another one first."),
+    "locked": _("Too many wrong codes. Wait half an hour, then try again."),
+    "needs_a_second_administrator": _("You proposed this, so a second administrator has to decide."),
+    "no_time_zone": _("The time needs a zone."),
+    "not_a_lead": _("Only a lead of the team or an administrator can do this."),
+    "not_active": _("This account is not active."),
+    "not_an_administrator": _("Only administrators can do this."),
+    "not_an_auditor": _("Only auditors and administrators read the log."),
+    "not_in_owner_team": _("Not a member of the team that owns the key."),
+    "not_the_sender": _("Only the part that sends mail can make this link."),
+    "not_your_own": _("This is somebody else's."),
+    "not_your_own_roles": _("Nobody gives roles to themselves. Ask another administrator or lead."),
+    "not_yourself": _("This cannot be done to oneself. Ask another administrator."),
+    "passkey_known": _("This passkey is registered already."),
+    "passkey_refused": _("The passkey was not accepted."),
+    "people_only": _("Only people can do this."),
+    "person_active": _("This person is active already."),
+    "person_exists": _("There is a person with this address already."),
+    "person_has_joined": _("This person has joined already."),
+    "person_not_active": _("This person is not active."),
+    "reset_already_proposed": _("A reset for this person was proposed already."),
+    "reset_decided": _("This proposal was decided already."),
+    "reset_lapsed": _("The time to decide about this proposal is over."),
+    "reset_over": _("This link is over. Ask for a new one."),
+    "span_empty": _("The end has to come after the beginning, and in the future."),
+    "span_too_long": _("A delegation lasts at most %(most_days)s days."),
+    "step_up_required": _("Confirm that it is you: use your passkey or enter a code."),
+    "team_has_requests": _("The team has open requests. Have them decided or withdrawn first."),
+    "team_owns_keys": _("The team owns living keys. Hand them over or revoke them first."),
+    "team_owns_services": _("The team owns services. Give them to another team first."),
+    "team_retired": _("This team is retired."),
+    "too_many_factors": _("You have as many factors as one can have. Remove one first."),
+    "unknown_role": _("There is no such role."),
+    "unknown_team": _("There is no such team."),
+    "used": _("This code was used already. Wait for the next one."),
+    "wrong": _("This code is not right."),
+    "wrong_code": _("This code is not right."),
+    "wrong_password": _("This password is not right."),
+}
+
+INPUT: Final[Mapping[str, Promise]] = {
+    "busy_retry": _("Somebody else is changing the same thing. Nothing was changed by you; try again in a moment."),
+    "changed_meanwhile": _("Somebody else changed this at the same moment. Look at it again and decide anew."),
+    "contains_secret": _("This text holds something that looks like a secret. Take it out; if it is a real one, report the leak."),
+    "csrf_failed": _("The page was open for too long. Reload it and send the form again."),
+    "invalid_input": _("Some fields need another look."),
+    "not_a_slug": _("Use lower-case words joined by single hyphens."),
+    "not_an_email": _("This is not an e-mail address."),
+    "not_found": _("There is nothing here."),
+    "not_text": _("This is not text."),
+    "other_environment": _("This key belongs to another environment."),
+    "out_of_range": _("It has to lie between %(least)s and %(most)s."),
+    "required": _("This is needed."),
+    "session_changed": _("Your session changed meanwhile. Try again."),
+    "taken": _("This is taken already. Choose another."),
+    "too_long": _("At most %(most)s characters."),
+    "too_many": _("At most %(most)s of them."),
+    "too_short": _("At least %(least)s characters."),
+    "unknown_choice": _("This is not one of the choices."),
+    "unseen_characters": _("There are characters in it that cannot be seen. Type it anew instead of pasting."),
+}  # fmt: skip
+
+SENTENCES: Final[Mapping[str, Promise]] = {**REQUESTS, **KEYS, **CATALOGUE, **PEOPLE, **INPUT}
+
+
+def sentence_for(code: str, params: Mapping[str, object] | None = None) -> str:
+    """Explain `code`, or return nothing for a code that has no words (a test keeps that from happening)."""
+    words = str(SENTENCES.get(code, ""))
+    try:
+        return words % params if params else words
+    except (KeyError, TypeError, ValueError):
+        # What explains an error must not fail itself when a code gained or lost a parameter.
+        return words
