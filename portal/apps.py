@@ -4,6 +4,7 @@ from django.apps import AppConfig
 
 from portal import checks
 from portal.celery import app as celery_app
+from portal.celery import schedule
 from portal.logs import configure_structlog
 
 
@@ -15,6 +16,12 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         """Make tasks find their broker, logs their one door and `check --deploy` its questions."""
+        try:  # until the last room of the keys stands
+            from keys.tasks import SCHEDULE  # needs the models, which are there only now
+        except ImportError:
+            SCHEDULE = {}  # noqa: N806
+
         celery_app.set_default()
+        schedule(SCHEDULE)
         configure_structlog()
         checks.register_all()

@@ -2,12 +2,24 @@
 
 import os
 import time
+from collections.abc import Mapping
 
 from celery import Celery
-from celery.signals import before_task_publish, heartbeat_sent, setup_logging, task_postrun, task_prerun, worker_ready
+from celery.signals import (
+    beat_init,
+    before_task_publish,
+    heartbeat_sent,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_ready,
+)
+from django.core.exceptions import ImproperlyConfigured
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from portal import pulses
+from portal.checks import refuse_unsafe_production
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 PULSE = "portal.pulse"
@@ -15,9 +27,28 @@ app = Celery("keystead")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 _last_pulse = 0.0
+# Seconds between two wakes. Beat only wakes: what is due stands in the database, so two beats are harmless. A wake that
+# was not heard before the next one is worth nothing any more.
+WAKES = {
+    PULSE: pulses.PERIOD_SECONDS,
+    "keys.react": 2.0,
+    "keys.end_what_is_over": 20.0,
+    "keys.check_integrity": 30.0,
+}
+app.conf.beat_schedule = {
+    name: {"task": name, "schedule": seconds, "options": {"expires": seconds}} for name, seconds in WAKES.items()
+}
 
 
-@app.task(name=PULSE, ignore_result=True, expires=pulses.PERIOD_SECONDS)
+def schedule(wakes: Mapping[str, float]) -> None:
+    """Let the scheduler wake each task every so many seconds. A wake that nobody took before the next one is void."""
+    app.conf.beat_schedule = {
+        name: {"task": name, "schedule": seconds, "options": {"expires": max(seconds, 1.0)}}
+        for name, seconds in {PULSE: pulses.PERIOD_SECONDS, **wakes}.items()
+    }
+
+
+@app.task(name=PULSE, ignore_result=True)
 def pulse() -> None:
     """Prove that a message went from the scheduler to a worker."""
     pulses.beat(pulses.WORKER)
@@ -35,6 +66,15 @@ def _worker_lives(**_facts: object) -> None:
     if time.monotonic() - _last_pulse >= pulses.PERIOD_SECONDS:
         _last_pulse = time.monotonic()
         pulses.beat(pulses.WORKER)
+
+
+@worker_init.connect
+@beat_init.connect
+def _refuse_unsafe_production(**_facts: object) -> None:
+    try:
+        refuse_unsafe_production()
+    except ImproperlyConfigured as problem:  # Celery swallows what a signal's receiver raises, but not this
+        raise SystemExit(str(problem)) from problem
 
 
 @setup_logging.connect

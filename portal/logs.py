@@ -31,6 +31,7 @@ ALLOWED: Final = frozenset(
         "logger",
         "method",
         "milliseconds",
+        "operation",
         "part",
         "person",
         "pid",

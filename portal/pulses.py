@@ -1,5 +1,6 @@
 """Remember in Valkey when the worker and the scheduler were last heard of; losing it costs a line on a page."""
 
+import sys
 import time
 from functools import lru_cache
 from typing import Final
@@ -31,3 +32,8 @@ def age(name: str) -> float | None:
     """Return how many seconds ago `name` was last alive; None when it never was."""
     written = valkey().get(f"keystead:pulse:{name}")
     return None if written is None else max(0.0, time.time() - float(written))
+
+
+if __name__ == "__main__":  # `python -m portal.pulses worker`: a container's health check
+    seconds = age(sys.argv[1])
+    sys.exit(0 if seconds is not None and seconds <= LATE_SECONDS else 1)

@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -49,7 +48,6 @@ class Supervisor:
         with self._only_one(), self._engines() as engines:
             create_secrets(self.layout)
             self._require_port()
-            self._clear_samples()
             self._prepare_schema()
             try:
                 self._start_children()
@@ -97,13 +95,6 @@ class Supervisor:
                 message = f"Port {self.port} is taken. Choose another: make run PORT={self.port + 1}"
                 raise CannotStart(message) from None
 
-    def _clear_samples(self) -> None:
-        """Give the site's processes an empty folder for their metrics; samples of dead processes would be summed."""
-        samples = self.layout.data / "metrics"
-        shutil.rmtree(samples, ignore_errors=True)
-        samples.mkdir()
-        self.environment["PROMETHEUS_MULTIPROC_DIR"] = str(samples)
-
     def _prepare_schema(self) -> None:
         """Migrate as the owner; with a database of the operator's and no owner named, that is their step."""
         owner = self.environment.get(ONCE_ROLE)
@@ -133,13 +124,8 @@ class Supervisor:
 
     def _start_children(self) -> None:
         python = [sys.executable, "-m"]
-        threads = self.environment.get("KEYSTEAD_WEB_THREADS", "8")
-        workers = self.environment.get("KEYSTEAD_WEB_WORKERS", "2")
-        site = [*python, "gunicorn", "portal.wsgi:application", "--worker-class=gthread", f"--workers={workers}"]
-        site += [f"--threads={threads}", f"--bind=127.0.0.1:{self.port}", "--graceful-timeout=15", "--timeout=60"]
-        site += ["--no-control-socket", "--max-requests=20000", "--max-requests-jitter=2000"]
         celery = [*python, "celery", "--app=portal.celery"]
-        self._launch("web", site)
+        self._launch("web", [*python, "gunicorn", "--config=python:portal.serving"])
         self._launch(
             "worker", [*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=info"]
         )
@@ -245,6 +231,7 @@ def main() -> int:
     environment.setdefault("KEYSTEAD_PUBLIC_URL", f"http://localhost:{port}")
     layout = layout_at(environment.get("KEYSTEAD_DATA") or ROOT / ".data")
     environment["KEYSTEAD_DATA"] = str(layout.data)
+    environment["PROMETHEUS_MULTIPROC_DIR"] = str(layout.data / "metrics")
     try:
         return Supervisor(layout, environment, port).run()
     except (CannotStart, EngineFailed, NoAccount, PermissionError) as problem:

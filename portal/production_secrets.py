@@ -1,0 +1,65 @@
+"""Make, once, the secret files that docker-compose.yml names: `python -m portal.production_secrets ./secrets`."""
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from audit.database import APPLICATION, OWNER, ROLES, VERIFIER, roles_sql
+from portal.embedded import create_secrets
+from portal.layout import DATABASE, Layout, write_secret
+
+ENGINES_UID = 999  # both engines' images
+KEYSTEAD_UID = 10001  # the Dockerfile
+FOR_ENGINES = frozenset({"postgres_password", "roles.sql", "valkey_password"})
+FILES = {OWNER: "owner_url", APPLICATION: "application_url", VERIFIER: "verifier_url"}
+
+
+def make(folder: Path) -> list[Path]:
+    """Write every file, readable by the one container user who needs it; refuse a folder that has any already."""
+    if folder.exists() and any(folder.iterdir()):
+        message = f"{folder} is not empty. Secrets are made once: losing the keyring loses what it sealed."
+        raise FileExistsError(message)
+    passwords = {role: secrets.token_urlsafe(32) for role in ROLES}
+    valkey = secrets.token_urlsafe(32)
+    texts = {
+        "postgres_password": secrets.token_urlsafe(32),
+        "roles.sql": roles_sql(DATABASE)
+        + "".join(f"ALTER ROLE {role} PASSWORD '{password}';\n" for role, password in passwords.items()),
+        "valkey_password": valkey,
+        "valkey_url": f"redis://:{valkey}@valkey:6379/0",
+        "email_url": "smtp://localhost:25",
+    }
+    for role, password in passwords.items():
+        name = FILES.get(role, f"{role.removeprefix('keystead_')}_url")
+        texts[name] = f"postgres://{role}:{password}@postgres:5432/{DATABASE}"
+    for name, text in texts.items():
+        write_secret(folder / name, text + "\n")
+    create_secrets(_InOneFolder(folder))
+    written = sorted(folder.iterdir())
+    if os.geteuid() == 0:
+        folder.chmod(0o711)  # the containers' users pass; only root lists
+        for path in written:
+            uid = ENGINES_UID if path.name in FOR_ENGINES else KEYSTEAD_UID
+            os.chown(path, uid, uid)
+    return written
+
+
+class _InOneFolder(Layout):
+    """A layout whose secrets lie beside the others."""
+
+    @property
+    def secrets(self) -> Path:
+        """Return the folder itself."""
+        return self.data
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    try:
+        made = make(Path(sys.argv[1]).resolve())
+    except FileExistsError as problem:
+        sys.exit(str(problem))
+    sys.stdout.write("".join(f"{path}\n" for path in made))
+    sys.stdout.write("Put your mail server into email_url, and back the folder up apart from the database.\n")

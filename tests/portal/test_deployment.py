@@ -1,0 +1,109 @@
+"""The files for production: valid, hardened, and the secrets they name are those that are made."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from portal import production_secrets
+
+ROOT = Path(__file__).resolve().parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES = pytest.mark.parametrize("name", sorted(COMPOSE["services"]))
+
+
+def test_the_compose_file_obeys_the_compose_schema():
+    checker = Path(sys.executable).with_name("check-jsonschema")
+    done = subprocess.run(
+        [checker, "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@SERVICES
+def test_every_container_is_hardened(name):
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not service["user"].startswith(("0", "root"))
+    assert "mem_limit" in service
+    assert "privileged" not in service
+    assert name == "migrate" or "healthcheck" in service
+    assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+@SERVICES
+def test_no_secret_stands_in_the_environment(name):
+    environment = COMPOSE["services"][name].get("environment", {})
+    for variable in environment:
+        assert not variable.endswith(("_PASSWORD", "_SECRET_KEY", "_TOKEN")), variable
+        assert variable not in {"DATABASE_URL", "DATABASE_VERIFIER_URL", "REDIS_URL", "EMAIL_URL"}
+
+
+def test_only_the_migration_holds_the_owners_role():
+    holders = {name for name, service in COMPOSE["services"].items() if "owner_url" in str(service.get("secrets", ""))}
+    assert holders == {"migrate"}
+
+
+def test_valkey_has_a_password_and_never_evicts():
+    command = COMPOSE["services"]["valkey"]["command"][-1]
+    assert "requirepass" in command
+    assert "maxmemory-policy noeviction" in command
+
+
+def test_the_engines_have_no_way_out_and_no_open_port():
+    assert COMPOSE["networks"]["engines"]["internal"] is True
+    for name in ("postgres", "valkey"):
+        assert COMPOSE["services"][name]["networks"] == ["engines"]
+        assert "ports" not in COMPOSE["services"][name]
+
+
+def test_every_secret_file_that_compose_names_is_made_once_and_private(tmp_path):
+    folder = tmp_path / "secrets"
+    made = production_secrets.make(folder)
+    named = {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()}
+    assert named <= {path.name for path in made}
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in made)
+    json.loads((folder / "keyring.json").read_text())
+    if os.geteuid() == 0:
+        owners = {path.name: path.stat().st_uid for path in made}
+        assert owners["postgres_password"] == owners["valkey_password"] == production_secrets.ENGINES_UID
+        assert owners["keyring.json"] == owners["application_url"] == production_secrets.KEYSTEAD_UID
+    with pytest.raises(FileExistsError):
+        production_secrets.make(folder)
+
+
+def test_the_image_runs_as_nobody_special():
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    users = [line for line in lines if line.startswith("USER ")]
+    assert users[-1] == "USER 10001:10001"
+    assert any("--require-hashes" in line for line in lines)
+
+
+def test_static_files_of_production_are_collected_with_hashes_and_without_secrets(tmp_path):
+    environment = {
+        "PATH": os.environ["PATH"],
+        "KEYSTEAD_DATA": str(tmp_path),
+        "KEYSTEAD_STATIC_ROOT": str(tmp_path / "s"),
+    }
+    done = subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "--noinput", "-v", "0"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((tmp_path / "s" / "staticfiles.json").read_text())
+    assert len(manifest["paths"]) > 20
