@@ -20,13 +20,6 @@ from keys.verification.integrity import record_integrity_failures
 log = structlog.get_logger(__name__)
 SWEEP = 500
 
-# name -> seconds between two wakes; portal.celery hands this to beat. Beat only wakes: what is due stands in rows.
-SCHEDULE = {
-    "keys.react": 2.0,
-    "keys.end_what_is_over": 20.0,
-    "keys.check_integrity": 30.0,
-}
-
 
 @shared_task(name="keys.react", ignore_result=True)
 def react() -> int:
