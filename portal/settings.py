@@ -93,7 +93,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "portal.middleware.Bounds",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "portal.accounts.session_cookie.SessionCookie",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "axes.middleware.AxesMiddleware",
     "portal.middleware.PatientErrors",
     "portal.web.errors.FriendlyErrors",
+    "portal.actors.SignInRedirect",
 ]
 TEMPLATES = [
     {

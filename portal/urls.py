@@ -1,6 +1,6 @@
 """Name the doors."""
 
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, include, path
 
 from portal import health, metrics
 
@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz, name="readyz"),
     path("status", health.status, name="status"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("", include("portal.accounts.urls")),
 ]
 
 handler400 = "portal.web.errors.bad_request"

@@ -41,7 +41,7 @@ class TotpDevice(Device):  # type: ignore[misc]  # django-otp ships no types
     """An authenticator app. Codes are checked only by keys.people.proofs, under a row lock; `verify_token` says no."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="totp_devices")
+    user = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     confirmed_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
@@ -83,7 +83,7 @@ class Passkey(AbstractWebAuthnCredential):  # type: ignore[misc]  # ships no typ
     """A WebAuthn credential. Its public key is in the enrolment event: approvals verify from the log alone."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    user = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="passkeys")
+    user = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True)
     approves_from = models.DateTimeField(null=True)

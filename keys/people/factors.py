@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
+from django.conf import settings
+
 from audit import clock
 from audit.actor import Actor
 from keys import text
@@ -71,6 +73,16 @@ def seed_of(device: TotpDevice) -> Secret:
     if device.confirmed or device.removed_at is not None:
         raise Conflict("factor_confirmed")
     return open_seed(device.sealed_seed, device_id=device.pk, person_id=device.user_id)
+
+
+def seed_text(device: TotpDevice) -> Secret:
+    """Write the seed of an unconfirmed device as people type it into an app."""
+    return otp.base32_text(seed_of(device))
+
+
+def provisioning_of(device: TotpDevice) -> Secret:
+    """Write the seed of an unconfirmed device as apps scan it."""
+    return otp.provisioning_uri(seed_of(device), account=device.user.email, issuer=settings.OTP_WEBAUTHN_RP_NAME)
 
 
 @operation

@@ -1,0 +1,1 @@
+"""Let people in: invitation, password, second factor, step-up, sessions, recovery."""

@@ -1,0 +1,128 @@
+"""Turn an HTTP request into the actor that operations and the log know; without a second factor there is none."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from datetime import datetime
+from typing import cast
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+
+from audit.actor import Actor, ActorKind, Auth, RequestFacts, StepUp
+from keys.models import Person, Session
+from portal import client_address
+from portal.middleware import request_id_of
+
+# Nobody known yet. It is a person's kind of id that no person has, so every rule that looks it up says no.
+NOBODY = "00000000-0000-0000-0000-000000000000"
+LONGEST_USER_AGENT = 200
+
+
+class SignInRequired(Exception):
+    """A page needs a person with a second factor; the browser is sent to sign in."""
+
+
+def facts_of(http: HttpRequest) -> RequestFacts:
+    """Return which request this is; address and browser go to the private part of events."""
+    return RequestFacts(
+        id=request_id_of(http),
+        method=http.method or "",
+        route=http.resolver_match.route if http.resolver_match else "",
+        ip=client_address.of_request(http) or "",
+        user_agent=user_agent_of(http),
+    )
+
+
+def user_agent_of(http: HttpRequest) -> str:
+    """Return the browser's name for itself, without what could mislead a reader."""
+    claimed = http.META.get("HTTP_USER_AGENT", "")[:LONGEST_USER_AGENT]
+    return "".join(each for each in claimed if unicodedata.category(each)[0] != "C")
+
+
+def visitor(http: HttpRequest) -> Actor:
+    """Return the actor of somebody who has not said who they are."""
+    return Actor(kind=ActorKind.PERSON, id=NOBODY, http=facts_of(http))
+
+
+def newcomer(http: HttpRequest, person: Person) -> Actor:
+    """Return the actor of somebody who proved a password or holds a link, and no second factor yet."""
+    return Actor(kind=ActorKind.PERSON, id=str(person.pk), name=person.name, http=facts_of(http))
+
+
+def session_of(http: HttpRequest) -> Session | None:
+    """Return the living session of a person with both factors, or None."""
+    session = getattr(http, "session", None)
+    row = cast("Session | None", session.current()) if session is not None else None
+    if row is None or row.person_id is None or row.signed_in_at is None:
+        return None
+    # Django's own check too: a changed password makes its stored hash worthless.
+    return row if http.user.is_authenticated and http.user.pk == row.person_id else None
+
+
+def find_actor(http: HttpRequest) -> Actor | None:
+    """Return the person behind a session with MFA, or None; MFA is decided here and nowhere else."""
+    row = session_of(http)
+    if row is None or row.person is None or not row.person.is_active:
+        return None
+    return actor_from(row, row.person, facts=facts_of(http))
+
+
+def actor_of(http: HttpRequest) -> Actor:
+    """Return the person behind a session with MFA; SignInRequired otherwise."""
+    actor = find_actor(http)
+    if actor is None:
+        raise SignInRequired
+    return actor
+
+
+def actor_from(row: Session, person: Person, *, facts: RequestFacts) -> Actor:
+    """Build the actor of a signed-in session."""
+    return Actor(
+        kind=ActorKind.PERSON,
+        id=str(person.pk),
+        name=person.name,
+        session=session_name(row),
+        auth=Auth(
+            mfa=True,
+            methods=tuple(row.methods),
+            device=row.device,
+            at=row.signed_in_at,
+            assurance=row.assurance,
+            step_ups=tuple(
+                StepUp(purpose=step["purpose"], method=step["method"], at=datetime.fromisoformat(step["at"]))
+                for step in row.step_ups
+            ),
+        ),
+        http=facts,
+    )
+
+
+def session_name(row: Session) -> str:
+    """Name a session in the log: the same over all its keys, and no way back to any of them."""
+    return hashlib.sha256(b"keystead session name v1\x00" + row.pk.bytes).hexdigest()[:32]
+
+
+class SignInRedirect:
+    """Send a browser that must sign in to the door, and back afterwards (a middleware for browser doors)."""
+
+    def __init__(self, get_response: object) -> None:
+        self.get_response = get_response
+
+    def __call__(self, http: HttpRequest) -> HttpResponse:
+        return self.get_response(http)  # type: ignore[operator,no-any-return]  # the next middleware
+
+    def process_exception(self, http: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Answer SignInRequired; everything else is for others."""
+        return to_sign_in(http) if isinstance(error, SignInRequired) else None
+
+
+def to_sign_in(http: HttpRequest) -> HttpResponse:
+    """Redirect to the sign-in page; only the address of a page that was read comes along."""
+    wanted = http.get_full_path() if http.method in ("GET", "HEAD") else ""
+    query = f"?{urlencode({'next': wanted})}" if wanted and wanted != "/" else ""
+    answer = HttpResponseRedirect(reverse("sign_in") + query)
+    answer["Cache-Control"] = "no-store"
+    return answer
