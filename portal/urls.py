@@ -9,6 +9,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz, name="readyz"),
     path("status", health.status, name="status"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("v1/", include("portal.verify.urls")),
     path("", include("portal.accounts.urls")),
 ]
 

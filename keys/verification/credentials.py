@@ -1,0 +1,85 @@
+"""Recognise a program by a managed key of Keystead's own service: callers of the verification door and of the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from keys.crypto.secrets import Secret
+from keys.sealing import keyring
+from keys.verification.lookup import Found, find
+from keys.verification.reasons import Reason
+from keys.verification.sightings import note_use
+from keys.verification.verifier import (
+    Binding,
+    Client,
+    is_genuine,
+    is_intact,
+    kid_of,
+    not_in_force,
+    outside_networks,
+)
+
+OWN_SERVICE: Final = "keystead"
+VERIFY_SCOPE: Final = "keys:verify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """A program that proved who it is. `asks_about` is set when it may verify keys: of one service and environment."""
+
+    key_id: UUID
+    kid: str
+    name: str
+    environment: str
+    scopes: frozenset[str]
+    asks_about: Binding | None
+
+
+def authenticate_credential(text: str, *, address: str | None, user_agent: str = "") -> Credential | None:
+    """The program that presents `text` from `address`, or None: an answer that tells a stranger nothing."""
+    secret = Secret(text or "-")
+    del text
+    kid = kid_of(secret)
+    if kid is None:
+        return None
+    found = find(kid)
+    if not is_genuine(found, secret) or found is None:
+        return None
+    refused = _refusal(found, address)
+    client = Client(address=address, user_agent=user_agent[:200])
+    note_use(found.version_id, outcome=str(refused or "valid"), client=client)
+    return None if refused else _credential(found)
+
+
+def _refusal(found: Found, address: str | None) -> Reason | None:
+    if not is_intact(found, keyring()):
+        return Reason.INTEGRITY_FAILURE
+    if found.service != OWN_SERVICE:
+        return Reason.WRONG_SERVICE
+    refused = not_in_force(found)
+    if refused is None and outside_networks(found.fields.networks, address):
+        return Reason.NETWORK
+    return refused
+
+
+def _credential(found: Found) -> Credential:
+    asks_about = None
+    if (
+        VERIFY_SCOPE in found.fields.scopes
+        and found.verifies_service_id is not None
+        and found.verifies_environment_id is not None
+    ):
+        asks_about = Binding(
+            service_id=found.verifies_service_id,
+            environment_id=found.verifies_environment_id,
+        )
+    return Credential(
+        key_id=found.key_id,
+        kid=found.fields.kid,
+        name=found.name,
+        environment=found.fields.environment,
+        scopes=frozenset(found.fields.scopes),
+        asks_about=asks_about,
+    )

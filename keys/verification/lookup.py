@@ -1,0 +1,106 @@
+"""Find a version by its public identifier, with the database's time of the same instant, as the role that may only read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from django.db import connections
+
+from keys.crypto.row_mac import VersionFields
+
+VERIFIER: Final = "verifier"
+
+# One statement, so one snapshot: the state, the clock and the row MAC all tell of the same instant.
+_BY_KID: Final = """
+SELECT clock_timestamp(), v.id, v.kid, v.sequence, v.state, v.digest, v.digest_algorithm, v.row_mac,
+       v.activated_at, v.expires_at, v.retire_at, v.ended_reason,
+       k.id, k.number, k.name, k.consumer, k.kind, k.scopes, k.networks, k.authorised_until, k.revoked_at,
+       k.owner_team_id, t.slug, k.service_id, s.slug, k.environment_id, e.tag,
+       k.verifies_service_id, k.verifies_environment_id
+FROM keys_keyversion v
+JOIN keys_managedkey k ON k.id = v.managed_key_id
+JOIN keys_service s ON s.id = k.service_id
+JOIN keys_environment e ON e.id = k.environment_id
+JOIN keys_team t ON t.id = k.owner_team_id
+WHERE v.kid = %s
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A version and what its key says, at the instant `at` of the database."""
+
+    at: datetime
+    version_id: UUID
+    ended_reason: str
+    row_mac: str
+    fields: VersionFields
+    key_id: UUID
+    number: int
+    name: str
+    consumer: str
+    revoked_at: datetime | None
+    owner_team_id: UUID
+    owner_team: str
+    service_id: UUID
+    service: str
+    environment_id: UUID
+    verifies_service_id: UUID | None
+    verifies_environment_id: UUID | None
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When this version stops verifying by the clock, if nobody stops it before."""
+        ends = (self.fields.expires_at, self.fields.retire_at, self.fields.authorised_until)
+        return min((each for each in ends if each is not None), default=None)
+
+
+def find(kid: str) -> Found | None:
+    """Read the version that `kid` names, or None."""
+    with connections[VERIFIER].cursor() as cursor:
+        cursor.execute(_BY_KID, [kid])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    (at, version_id, found_kid, sequence, state, digest, digest_algorithm, row_mac) = row[:8]
+    (activated_at, expires_at, retire_at, ended_reason) = row[8:12]
+    (key_id, number, name, consumer, kind, scopes, networks, authorised_until, revoked_at) = row[12:21]
+    (owner_team_id, owner_team, service_id, service, environment_id, tag) = row[21:27]
+    return Found(
+        at=at,
+        version_id=version_id,
+        ended_reason=ended_reason,
+        row_mac=row_mac,
+        fields=VersionFields(
+            kid=found_kid,
+            key_id=str(key_id),
+            kind=kind,
+            digest=bytes(digest) if digest is not None else None,
+            digest_algorithm=digest_algorithm,
+            service=str(service_id),
+            environment=tag,
+            scopes=tuple(scopes),
+            networks=tuple(networks),
+            state=state,
+            activated_at=activated_at,
+            expires_at=expires_at,
+            retire_at=retire_at,
+            authorised_until=authorised_until,
+            sequence=sequence,
+        ),
+        key_id=key_id,
+        number=number,
+        name=name,
+        consumer=consumer,
+        revoked_at=revoked_at,
+        owner_team_id=owner_team_id,
+        owner_team=owner_team,
+        service_id=service_id,
+        service=service,
+        environment_id=environment_id,
+        verifies_service_id=row[27],
+        verifies_environment_id=row[28],
+    )

@@ -1,0 +1,144 @@
+"""Decide about a presented key. Pure: everything it rests on is handed over; the first reason that holds is the answer.
+
+A stranger (somebody without the secret) gets `malformed` or `unknown` and nothing else: a kid that does not exist and a
+wrong secret for one that does take the same steps to the same answer. What comes after the digest is told only to
+somebody who holds the secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from keys.crypto.digests import ALGORITHMS, CURRENT_ALGORITHM, matches
+from keys.crypto.errors import Malformed
+from keys.crypto.key_text import parse
+from keys.crypto.keyring import Keyring
+from keys.crypto.row_mac import verify_row_mac
+from keys.crypto.secrets import Secret
+from keys.states import VersionState
+from keys.verification.lookup import Found
+from keys.verification.reasons import Reason
+
+# Compared with when there is nothing to compare with, so that the absence of a row costs what a wrong secret costs.
+_NOBODY: Final = bytes(32)
+_ENDED_BY_CLOCK: Final = {"expired": Reason.EXPIRED, "claim-lapsed": Reason.EXPIRED, "retired": Reason.RETIRED}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binding:
+    """The one service and environment that a caller may ask about."""
+
+    service_id: UUID
+    environment_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """Who presented the key to the service that asks, as far as that service knows."""
+
+    address: str | None = None
+    user_agent: str = ""
+    instance: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What a service wants to know beyond "is it valid": enough scopes, from an allowed network."""
+
+    scopes: tuple[str, ...] = ()
+    method: str = ""
+    client: Client = Client()
+
+
+def kid_of(text: Secret) -> str | None:
+    """Read the kid out of a key text, offline; None when it is not one of our texts."""
+    try:
+        return parse(text).kid
+    except Malformed:
+        return None
+
+
+def is_genuine(found: Found | None, text: Secret) -> bool:
+    """Whether `text` is the secret of that version; the same work whether there is one or not."""
+    stored, algorithm = _NOBODY, CURRENT_ALGORITHM
+    if found is not None and found.fields.digest is not None and found.fields.digest_algorithm in ALGORITHMS:
+        stored, algorithm = found.fields.digest, found.fields.digest_algorithm
+    return matches(text, stored, algorithm) and stored is not _NOBODY
+
+
+def is_intact(found: Found, keyring: Keyring) -> bool:
+    """Whether the row is what an operation last wrote."""
+    return verify_row_mac(found.fields, found.row_mac, keyring)
+
+
+def out_of_bounds(found: Found, binding: Binding) -> Reason | None:
+    """Why this key is none of the caller's."""
+    if found.environment_id != binding.environment_id:
+        return Reason.WRONG_ENVIRONMENT
+    if found.service_id != binding.service_id:
+        return Reason.WRONG_SERVICE
+    return None
+
+
+def not_in_force(found: Found) -> Reason | None:  # noqa: PLR0911 - one condition a line, each with its reason
+    """Why this version does not verify at the instant `found.at`: by the clock, by its state, or by its key's end."""
+    at, fields = found.at, found.fields
+    if fields.state == VersionState.PRE_ACTIVATION or fields.activated_at is None or at < fields.activated_at:
+        return Reason.NOT_YET_ACTIVE
+    if fields.state == VersionState.COMPROMISED:
+        return Reason.COMPROMISED
+    if fields.state in (VersionState.DEACTIVATED, VersionState.DESTROYED):
+        return _ENDED_BY_CLOCK.get(found.ended_reason, Reason.REVOKED)
+    if found.revoked_at is not None:
+        return Reason.REVOKED
+    if fields.expires_at is None or fields.authorised_until is None:
+        return Reason.EXPIRED
+    if at >= fields.expires_at or at >= fields.authorised_until:
+        return Reason.EXPIRED
+    if fields.retire_at is not None and at >= fields.retire_at:
+        return Reason.RETIRED
+    # Anything but "active", also a state that this release does not know, does not verify.
+    return None if fields.state == VersionState.ACTIVE else Reason.SUSPENDED
+
+
+def outside_networks(networks: Collection[str], address: str | None) -> bool:
+    """Whether an address is missing or in none of the allowed networks; no networks means any address."""
+    if not networks:
+        return False
+    if address is None:
+        return True
+    found = read_address(address)
+    allowed = [ipaddress.ip_network(text) for text in networks]
+    return not any(found.version == each.version and found in each for each in allowed)
+
+
+def read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Read one address; ValueError otherwise. A socket for both families shows IPv4 as ::ffff:a.b.c.d: that is IPv4."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            raise ValueError("an address with a zone means something on one machine only")
+        return address.ipv4_mapped or address
+    return address
+
+
+def decide(
+    found: Found | None, text: Secret, *, binding: Binding, question: Question, keyring: Keyring
+) -> Reason | None:
+    """Say why the key is refused, or None: it is valid."""
+    if not is_genuine(found, text) or found is None:
+        return Reason.UNKNOWN
+    if not is_intact(found, keyring):
+        return Reason.INTEGRITY_FAILURE
+    refused = out_of_bounds(found, binding) or not_in_force(found)
+    if refused is not None:
+        return refused
+    if outside_networks(found.fields.networks, question.client.address):
+        return Reason.NETWORK
+    if not set(question.scopes) <= set(found.fields.scopes):
+        return Reason.SCOPE
+    return None

@@ -1,0 +1,105 @@
+"""Read what a service asks, strictly: what cannot be understood in one way only is refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from audit.canonical import CanonicalError, parse_strict
+from keys.verification.verifier import Client, Question, read_address
+
+LONGEST_BODY: Final = 64 * 1024
+LONGEST_KEY: Final = 512
+MOST_SCOPES: Final = 100
+_MEDIA_TYPE: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?', re.ASCII | re.IGNORECASE)
+_METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
+_SCOPE: Final = re.compile(r"[a-z][a-z0-9:._-]{0,79}", re.ASCII)
+_MEMBERS: Final = {"key", "scopes", "method", "client"}
+_CLIENT_MEMBERS: Final = {"address", "user_agent", "instance"}
+_LONGEST_TEXT: Final = {"user_agent": 2000, "instance": 100}
+_KEPT_OF_USER_AGENT: Final = 200
+
+
+class Refused(Exception):
+    """The question cannot be answered as it stands; `errors` maps each member to a code."""
+
+    def __init__(self, status: int, code: str, errors: Mapping[str, str] | None = None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.errors = dict(errors or {})
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Asked:
+    """The presented text and the question about it. No repr: the text is a secret."""
+
+    key: str
+    question: Question
+
+
+def read_question(body: bytes, content_type: str) -> Asked:
+    """Read the JSON of a verification; raises Refused with 400, 413, 415 or 422."""
+    if not _MEDIA_TYPE.fullmatch(content_type.strip()):
+        raise Refused(415, "unsupported_media_type")
+    if len(body) > LONGEST_BODY:
+        raise Refused(413, "body_too_large")
+    try:
+        value = parse_strict(body)
+    except CanonicalError:
+        raise Refused(400, "malformed_json") from None
+    if not isinstance(value, dict):
+        raise Refused(422, "invalid_input", {"": "not_an_object"})
+    errors = dict.fromkeys(value.keys() - _MEMBERS, "unknown_field")
+    key = value.get("key")
+    if not isinstance(key, str) or not key:
+        errors["key"] = "not_text" if "key" in value else "required"
+        key = ""
+    scopes = _scopes(value.get("scopes", []), errors)
+    method = value.get("method", "")
+    if not isinstance(method, str) or (method and not _METHOD.fullmatch(method)):
+        errors["method"] = "not_a_method"
+        method = ""
+    client = _client(value.get("client", {}), errors)
+    if errors:
+        raise Refused(422, "invalid_input", errors)
+    return Asked(key=key[: LONGEST_KEY + 1], question=Question(scopes=scopes, method=method, client=client))
+
+
+def _scopes(value: Any, errors: dict[str, str]) -> tuple[str, ...]:  # Any: whatever JSON held
+    if not isinstance(value, list) or len(value) > MOST_SCOPES:
+        errors["scopes"] = "not_a_list_of_scopes"
+        return ()
+    if not all(isinstance(each, str) and _SCOPE.fullmatch(each) for each in value):
+        errors["scopes"] = "not_a_list_of_scopes"
+        return ()
+    return tuple(value)
+
+
+def _client(value: Any, errors: dict[str, str]) -> Client:  # Any: whatever JSON held
+    if not isinstance(value, dict):
+        errors["client"] = "not_an_object"
+        return Client()
+    errors.update({f"client.{name}": "unknown_field" for name in value.keys() - _CLIENT_MEMBERS})
+    texts = {}
+    for name, most in _LONGEST_TEXT.items():
+        text = value.get(name, "")
+        if not isinstance(text, str) or len(text) > most:
+            errors[f"client.{name}"] = "not_text" if not isinstance(text, str) else "too_long"
+            text = ""
+        texts[name] = text
+    return Client(
+        address=_address(value.get("address"), errors),
+        user_agent=texts["user_agent"][:_KEPT_OF_USER_AGENT],
+        instance=texts["instance"],
+    )
+
+
+def _address(value: Any, errors: dict[str, str]) -> str | None:  # Any: whatever JSON held
+    try:
+        return None if value is None else str(read_address(value if isinstance(value, str) else ""))
+    except ValueError:
+        errors["client.address"] = "not_an_address"
+        return None
