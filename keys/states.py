@@ -107,7 +107,7 @@ class InvitationPurpose(StrEnum):
 
 _V = VersionState
 VERSION_MOVES: Final[Mapping[VersionState, frozenset[VersionState]]] = {
-    _V.PRE_ACTIVATION: frozenset({_V.ACTIVE, _V.SUSPENDED, _V.DEACTIVATED, _V.COMPROMISED, _V.DESTROYED}),
+    _V.PRE_ACTIVATION: frozenset({_V.ACTIVE, _V.SUSPENDED, _V.DEACTIVATED, _V.COMPROMISED}),
     _V.ACTIVE: frozenset({_V.SUSPENDED, _V.DEACTIVATED, _V.COMPROMISED}),
     _V.SUSPENDED: frozenset({_V.PRE_ACTIVATION, _V.ACTIVE, _V.DEACTIVATED, _V.COMPROMISED}),
     _V.DEACTIVATED: frozenset({_V.COMPROMISED, _V.DESTROYED}),

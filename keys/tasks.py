@@ -15,7 +15,7 @@ from keys.lifecycle.expiry import end_version
 from keys.models import KeyRequest, KeyVersion, Scope, Service
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import notice_everyone
-from keys.verification.integrity import record_integrity_failures
+from keys.verification.integrity import sweep_integrity
 
 log = structlog.get_logger(__name__)
 SWEEP = 500
@@ -54,4 +54,4 @@ def _tried(name: str, operation: object, row: object) -> int:
 @shared_task(name="keys.check_integrity", ignore_result=True)
 def check_integrity() -> int:
     """Record the versions whose row does not match its MAC, within a minute of the change."""
-    return record_integrity_failures(actor=Actor.job("check_integrity"))
+    return sweep_integrity(actor=Actor.job("check_integrity"))

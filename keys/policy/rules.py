@@ -244,3 +244,8 @@ def may_read_log(who: ActorFacts) -> Decision:
     if who.key_id is not None and "audit:read" in who.scopes:
         return ALLOW
     return Deny("not_an_auditor", "log.role")
+
+
+def may_destroy(actor: Actor, who: ActorFacts, *, at: datetime) -> Decision:
+    """Administrators destroy what is left of ended versions, with presence."""
+    return may_administer(actor, who, purpose="revoke", at=at)

@@ -1,0 +1,37 @@
+"""Load the demo company into an empty installation, and print how to sign in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from keys.demo.company import PASSWORD
+from keys.demo.people import sign_ins
+from keys.demo.story import tell
+from keys.models import Person
+
+
+class Command(BaseCommand):
+    """Refuses unless started as a demo: the people it makes have factors that everybody can read."""
+
+    help = "Load the demo company (only with DEMO=1 and outside production), and print how to sign in."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not settings.DEMO or settings.PRODUCTION:
+            raise CommandError("The demo is loaded only when Keystead was started with DEMO=1, never in production.")
+        people = sign_ins()
+        if not people and Person.objects.exists():
+            raise CommandError("There are people here already: the demo wants an empty installation.")
+        if not people:
+            secrets = tell()
+            people = sign_ins()
+            self.stdout.write("\nSecrets to try, shown this once:")
+            for purpose, secret in secrets.items():
+                self.stdout.write(f"  {purpose}: {secret.reveal()}")
+        self.stdout.write(f"\nSign in as anybody with the password: {PASSWORD}")
+        self.stdout.write("and a code from an authenticator app that holds the seed beside the name:\n")
+        for each in people:
+            self.stdout.write(f"  {each.email:<28} {each.seed.reveal():<34} {each.part}")
+        self.stdout.write("\nNo app at hand? `manage.py demo_code EMAIL` prints the code of this moment.")
