@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
@@ -30,7 +31,7 @@ class Part:
     """How one part is: `ok`, and a word why not."""
 
     name: str
-    label: str
+    label: str | Promise
     ok: bool
     reason: str = ""
     detail: str = ""
@@ -45,12 +46,12 @@ def database_part() -> Part:
             (theirs,) = cursor.fetchone()
             after = datetime.now(tz=UTC)
     except DatabaseError:
-        return Part(name="database", label=str(_("Database")), ok=False, reason="unreachable")
+        return Part(name="database", label=_("Database"), ok=False, reason="unreachable")
     skew = max(before - theirs, theirs - after, timedelta())
     if skew > GREATEST_SKEW:
         detail = f"{skew.total_seconds():.1f} s"
-        return Part(name="database", label=str(_("Database")), ok=False, reason="clock_skew", detail=detail)
-    return Part(name="database", label=str(_("Database")), ok=True)
+        return Part(name="database", label=_("Database"), ok=False, reason="clock_skew", detail=detail)
+    return Part(name="database", label=_("Database"), ok=True)
 
 
 _migrated = False  # a process that once saw all its migrations applied will not see them vanish
@@ -59,7 +60,7 @@ _migrated = False  # a process that once saw all its migrations applied will not
 def migrations_part() -> Part:
     """Tell whether the database has every migration that this code needs."""
     global _migrated
-    label = str(_("Migrations"))
+    label = _("Migrations")
     if not _migrated:
         try:
             executor = MigrationExecutor(connection)
@@ -71,7 +72,7 @@ def migrations_part() -> Part:
 
 def valkey_part() -> Part:
     """Ask Valkey for a pong, and that it forgets nothing under pressure."""
-    label = str(_("Valkey"))
+    label = _("Valkey")
     try:
         client = pulses.valkey()
         policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "")
@@ -85,7 +86,7 @@ def valkey_part() -> Part:
     return Part(name="valkey", label=label, ok=not evicts, reason="evicts" if evicts else "")
 
 
-def pulse_part(name: str, label: str) -> Part:
+def pulse_part(name: str, label: str | Promise) -> Part:
     """Tell whether the worker or the beat has been heard of lately."""
     try:
         age = pulses.age(name)
@@ -105,7 +106,7 @@ def mail_part() -> Part:
     global _mail
     if _mail is not None and time.monotonic() - _mail[0] < MAIL_CHECK_PERIOD:
         return _mail[1]
-    label = str(_("Mail"))
+    label = _("Mail")
     try:
         server = get_connection(fail_silently=False)
         server.open()
@@ -122,8 +123,8 @@ READINESS: Final[tuple[Callable[[], Part], ...]] = (database_part, migrations_pa
 PARTS: list[Callable[[], Part]] = [
     *READINESS,
     valkey_part,
-    partial(pulse_part, pulses.WORKER, str(_("Worker"))),
-    partial(pulse_part, pulses.BEAT, str(_("Scheduler"))),
+    partial(pulse_part, pulses.WORKER, _("Worker")),
+    partial(pulse_part, pulses.BEAT, _("Scheduler")),
     mail_part,
 ]
 

@@ -50,7 +50,7 @@ ALLOWED: Final = frozenset(
         "withheld",
     }
 )
-# Loggers of others whose sentences are about machinery, not about what people or programs sent.
+# Loggers of others whose ordinary sentences are about machinery. From WARNING on, theirs too quote requests and rows.
 TRUSTED_SENTENCES: Final = ("celery", "gunicorn.error", "keystead", "django.core.management")
 LONGEST: Final = 500
 _INTERNAL: Final = frozenset({"_record", "_from_structlog", "exc_info"})
@@ -109,7 +109,7 @@ def guard_sentence(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     record: logging.LogRecord | None = event.get("_record")
     if record is None or event.get("_from_structlog"):
         return event
-    if not record.name.startswith(TRUSTED_SENTENCES):
+    if record.levelno >= logging.WARNING or not record.name.startswith(TRUSTED_SENTENCES):
         event["event"] = str(record.msg) if record.args else scrub(str(record.msg))
     return event
 
@@ -148,10 +148,11 @@ def configuration(*, production: bool, level: str) -> Mapping[str, Any]:
         "loggers": {
             "keystead": {"level": level},
             "celery": {"level": "INFO" if production else "WARNING"},
-            # Its lines quote the path; portal/middleware.py logs the same failures by their route.
+            # These quote the path or the Host; portal/middleware.py logs the same failures by their route.
             "django.request": {"level": "CRITICAL"},
-            "django.security": {"level": "ERROR"},
+            "django.security": {"level": "CRITICAL"},
             "axes": {"level": "ERROR"},
+            "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
         },
     }
 

@@ -8,6 +8,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess
 
+from portal.logs import configuration
+
 wsgi_app = "portal.wsgi:application"
 bind = os.environ.get("KEYSTEAD_BIND") or f"127.0.0.1:{os.environ.get('PORT') or 8000}"
 worker_class = "gthread"
@@ -24,6 +26,8 @@ limit_request_line = 4_094
 limit_request_fields = 60
 limit_request_field_size = 8_190
 control_socket_disable = True
+# Gunicorn's own lines leave by the same door as ours.
+logconfig_dict = configuration(production=os.environ.get("KEYSTEAD_ENV") != "development", level="INFO")
 # The peer's word about the scheme is believed only as portal/settings.py says.
 forwarded_allow_ips = "127.0.0.1"
 secure_scheme_headers: dict[str, str] = {}

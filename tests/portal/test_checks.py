@@ -20,7 +20,11 @@ def production(tmp_path_factory):
     """The environment of a production that nothing is wrong with."""
     layout = layout_at(tmp_path_factory.mktemp("production"))
     embedded.create_secrets(layout)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KEYSTEAD_", "DEMO", "PORT"))}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("KEYSTEAD_", "DEMO", "PORT", "DJANGO_"))
+    }
     return kept | {
         "KEYSTEAD_ENV": "production",
         "KEYSTEAD_DATA": str(layout.data),

@@ -61,6 +61,18 @@ def test_the_machinerys_lines_are_whole(written):
     assert written()[0]["event"] == "Task portal.pulse succeeded"
 
 
+def test_the_machinerys_complaints_lose_their_arguments_because_they_quote_requests(written):
+    logging.getLogger("gunicorn.error").warning("Invalid request from ip=%s: %s", "10.0.0.1", "GET /s3cret")
+    assert written()[0]["event"] == "Invalid request from ip=%s: %s"
+    assert "s3cret" not in json.dumps(written())
+
+
+def test_an_error_handed_over_as_a_value_is_told_by_class_too(written):
+    structlog.get_logger("keystead.test").error("failed", exc_info=ValueError("s3cret"))
+    assert written()[0]["error"] == "builtins.ValueError"
+    assert "s3cret" not in json.dumps(written())
+
+
 def test_an_error_is_told_by_class_and_place_and_not_by_message(written):
     def fail():
         raise ValueError("row (alice, s3cret) breaks a rule")
