@@ -47,7 +47,8 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
             raise
         except SecretBlocked as blocked:
             if depth == 0:
-                record_blocked_secret(blocked, actor=kwargs["actor"])
+                teller: Any = kwargs["actor"]
+                record_blocked_secret(blocked, actor=teller)
                 raise Invalid.field("text", "contains_secret") from blocked
             raise
         except OperationalError as error:
@@ -91,7 +92,7 @@ def update(
 
     Raises Conflict("changed_meanwhile") when another writer was first. Never a full-row save: that brought revoked keys back.
     """
-    told = [row._meta.get_field(name).column for name in columns]  # type: ignore[union-attr]
+    told = [str(row._meta.get_field(name).column) for name in columns]  # type: ignore[union-attr]
     before = row_columns(row, told)
     if columns and not type(row)._base_manager.filter(pk=row.pk, **(expected or {})).update(**columns):
         raise Conflict("changed_meanwhile")

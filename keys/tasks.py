@@ -20,6 +20,13 @@ from keys.verification.integrity import sweep_integrity
 log = structlog.get_logger(__name__)
 SWEEP = 500
 
+# Seconds between two wakes. Beat only wakes: what is due stands in rows, so two beats are harmless.
+SCHEDULE = {
+    "keys.react": 2.0,
+    "keys.end_what_is_over": 20.0,
+    "keys.check_integrity": 30.0,
+}
+
 
 @shared_task(name="keys.react", ignore_result=True)
 def react() -> int:

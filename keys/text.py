@@ -30,8 +30,6 @@ def paragraph(value: str, field: str, *, most: int = 2000, least: int = 0) -> st
 
 
 def _clean(value: str, field: str, *, most: int, least: int, multiline: bool) -> str:
-    if not isinstance(value, str):
-        raise Invalid.field(field, "not_text")
     text = unicodedata.normalize("NFC", value.replace("\r\n", "\n")).strip()
     if any(_unseen(character, multiline=multiline) for character in text):
         raise Invalid.field(field, "unseen_characters")
@@ -44,7 +42,7 @@ def _clean(value: str, field: str, *, most: int, least: int, multiline: bool) ->
 
 def canonical_email(value: str, field: str = "email") -> str:
     """The one spelling by which a person is found: NFKC, case-folded, stripped (one counter, one account)."""
-    text = unicodedata.normalize("NFKC", value).casefold().strip() if isinstance(value, str) else ""
+    text = unicodedata.normalize("NFKC", value).casefold().strip()
     if len(text) > 254 or not _EMAIL.fullmatch(text) or any(_unseen(c, multiline=False) for c in text):
         raise Invalid.field(field, "not_an_email")
     return text

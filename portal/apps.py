@@ -16,10 +16,7 @@ class PortalConfig(AppConfig):
 
     def ready(self) -> None:
         """Make tasks find their broker, logs their one door and `check --deploy` its questions."""
-        try:  # until the last room of the keys stands
-            from keys.tasks import SCHEDULE  # needs the models, which are there only now
-        except ImportError:
-            SCHEDULE = {}  # noqa: N806
+        from keys.tasks import SCHEDULE  # needs the models, which are there only now
 
         celery_app.set_default()
         schedule(SCHEDULE)

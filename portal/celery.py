@@ -27,17 +27,6 @@ app = Celery("keystead")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 _last_pulse = 0.0
-# Seconds between two wakes. Beat only wakes: what is due stands in the database, so two beats are harmless. A wake that
-# was not heard before the next one is worth nothing any more.
-WAKES = {
-    PULSE: pulses.PERIOD_SECONDS,
-    "keys.react": 2.0,
-    "keys.end_what_is_over": 20.0,
-    "keys.check_integrity": 30.0,
-}
-app.conf.beat_schedule = {
-    name: {"task": name, "schedule": seconds, "options": {"expires": seconds}} for name, seconds in WAKES.items()
-}
 
 
 def schedule(wakes: Mapping[str, float]) -> None:

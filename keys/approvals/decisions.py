@@ -43,6 +43,7 @@ class _Ruling:
     """An approver who may decide, and the seat and moment they do it from."""
 
     who: ActorFacts
+    person_id: UUID
     facts: RequestFacts
     seat: UUID
     at: datetime
@@ -193,8 +194,8 @@ def _rule(
         check_signature(
             signature, request=request, digest=signed_digest or digest, decision=decision, actor=actor, at=at
         )
-    assert seat is not None
-    return _Ruling(who, facts, seat, at)
+    assert seat is not None and who.person_id is not None  # noqa: PT018 - may_approve denied both
+    return _Ruling(who, who.person_id, facts, seat, at)
 
 
 def _write(
@@ -203,7 +204,7 @@ def _write(
     approval = Approval(
         created_at=ruling.at,
         request=request,
-        person_id=ruling.who.person_id,
+        person_id=ruling.person_id,
         seat_id=ruling.seat,
         decision=decision,
         digest=request.digest,
@@ -213,5 +214,5 @@ def _write(
         statement=signature.statement if signature else "",
         assertion=signature.assertion_json if signature else None,
     )
-    delegated = ruling.seat != ruling.who.person_id
+    delegated = ruling.seat != ruling.person_id
     insert(approval, ApprovalGiven, actor=actor, at=ruling.at, environment=request.environment.tag, delegated=delegated)

@@ -139,7 +139,7 @@ def _scopes(draft: Draft, service: Service) -> tuple[str, ...]:
 
 
 def _days(value: int, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 3650:
+    if isinstance(value, bool) or not 1 <= value <= 3650:
         raise Invalid.field(name, "out_of_range", least=1, most=3650)
     return value
 
@@ -151,7 +151,7 @@ def _limits(limits: dict[str, int]) -> dict[str, int]:
     for name, value in limits.items():
         if name not in LIMITS:
             raise Invalid.field("limits", "unknown_limit", limits=list(LIMITS))
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LIMITS[name]:
+        if isinstance(value, bool) or not 1 <= value <= LIMITS[name]:
             raise Invalid.field("limits", "out_of_range", least=1, most=LIMITS[name])
     return dict(limits)
 

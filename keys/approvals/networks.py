@@ -15,7 +15,7 @@ def read_networks(values: Iterable[str], field: str = "networks") -> tuple[str, 
     """Canonical CIDR texts, sorted, without repeats. Host bits, IPv4-mapped IPv6 and "everywhere" are refused."""
     found: set[Network] = set()
     for value in values:
-        text = value.strip() if isinstance(value, str) else ""
+        text = value.strip()
         if not text.isascii() or len(text) > 50 or "%" in text:
             raise Invalid.field(field, "not_a_network", value=text[:50] if text.isascii() else "")
         try:

@@ -144,7 +144,7 @@ def save_template(
         "scopes": wanted,
     }
     others = KeyTemplate.objects.filter(service=service, name=columns["name"])
-    if others.exclude(pk=template.pk if template else None).exists():
+    if (others.exclude(pk=template.pk) if template else others).exists():
         raise Invalid.field("name", "taken")
     if template is not None:
         return update(locked(template), TemplateChanged, actor=actor, at=at, columns=columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self, TypeVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -15,16 +15,34 @@ from keys.models.people import Team
 from keys.models.reach import reach_of
 from keys.states import Access, EnvironmentClass, Risk
 
+M = TypeVar("M", bound=models.Model)
 
-class CatalogueQuerySet(models.QuerySet[models.Model]):
+
+class CatalogueQuerySet(models.QuerySet[M]):
     """The catalogue is no secret: whoever has any business here may read it."""
 
-    def visible_to(self, actor: Actor | None) -> CatalogueQuerySet:
+    def visible_to(self, actor: Actor | None) -> Self:
         reach = reach_of(actor)
         return self if reach.colleagues or reach.team_ids else self.none()
 
-    def living(self) -> CatalogueQuerySet:
+    def living(self) -> Self:
         return self.filter(retired_at=None)
+
+
+class ServiceQuerySet(CatalogueQuerySet["Service"]):
+    """Ways to find services."""
+
+
+class ScopeQuerySet(CatalogueQuerySet["Scope"]):
+    """Ways to find scopes."""
+
+
+class EnvironmentQuerySet(CatalogueQuerySet["Environment"]):
+    """Ways to find environments."""
+
+
+class KeyTemplateQuerySet(CatalogueQuerySet["KeyTemplate"]):
+    """Ways to find templates."""
 
 
 @governed("service")
@@ -38,7 +56,7 @@ class Service(Row):
     retires_at = models.DateTimeField(null=True, blank=True)
     retired_at = models.DateTimeField(null=True, blank=True)
 
-    objects = CatalogueQuerySet.as_manager()
+    objects = ServiceQuerySet.as_manager()
 
     class Meta:
         ordering = ("slug",)
@@ -59,7 +77,7 @@ class Scope(Row):
     retires_at = models.DateTimeField(null=True, blank=True)
     retired_at = models.DateTimeField(null=True, blank=True)
 
-    objects = CatalogueQuerySet.as_manager()
+    objects = ScopeQuerySet.as_manager()
 
     class Meta:
         ordering = ("service__slug", "name")
@@ -84,7 +102,7 @@ class Environment(Row):
     environment_class = models.CharField(max_length=12)
     max_staleness_ms = models.PositiveIntegerField(default=3000)
 
-    objects = CatalogueQuerySet.as_manager()
+    objects = EnvironmentQuerySet.as_manager()
 
     class Meta:
         ordering = ("environment_class", "tag")
@@ -113,7 +131,7 @@ class KeyTemplate(Row):
     scopes = ArrayField(models.CharField(max_length=80))
     retired_at = models.DateTimeField(null=True, blank=True)
 
-    objects = CatalogueQuerySet.as_manager()
+    objects = KeyTemplateQuerySet.as_manager()
 
     class Meta:
         ordering = ("service__slug", "name")

@@ -15,7 +15,8 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     """Ways to find notices."""
 
     def visible_to(self, actor: Actor | None) -> NoticeQuerySet:
-        return self.filter(person_id=reach_of(actor).person_id)
+        person_id = reach_of(actor).person_id
+        return self.none() if person_id is None else self.filter(person_id=person_id)
 
     def unsent(self) -> NoticeQuerySet:
         return self.filter(sent_at=None)

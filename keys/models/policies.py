@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -16,10 +16,10 @@ from keys.models.people import Person, Team
 from keys.models.reach import reach_of
 
 
-class PolicyQuerySet(CatalogueQuerySet):
+class PolicyQuerySet(CatalogueQuerySet["Policy"]):
     """Ways to find policies."""
 
-    def current(self) -> PolicyQuerySet:
+    def current(self) -> Self:
         """The highest version of each service and environment is the one in force."""
         newest = Policy.objects.filter(service=models.OuterRef("service"), environment=models.OuterRef("environment"))
         return self.filter(version=models.Subquery(newest.order_by("-version").values("version")[:1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import ClassVar
+from uuid import UUID
 
 from django.db import models
 from django.db.models import Q
@@ -48,7 +49,7 @@ class KeyRequestQuerySet(models.QuerySet["KeyRequest"]):
     def lapsed_by(self, at: datetime) -> KeyRequestQuerySet:
         return self.filter(state__in=OPEN_REQUEST_STATES, lapses_at__lte=at)
 
-    def awaiting(self, seats: tuple[object, ...], at: datetime) -> KeyRequestQuerySet:
+    def awaiting(self, seats: tuple[UUID, ...], at: datetime) -> KeyRequestQuerySet:
         """What a person may still decide for one of `seats` (their own, or a colleague's as delegate)."""
         person = seats[:1]
         approver = Q(service__owner_team__memberships__in=_living_approvers(seats)) | Q(
@@ -65,8 +66,8 @@ class KeyRequestQuerySet(models.QuerySet["KeyRequest"]):
         )
 
 
-def _living_approvers(seats: tuple[object, ...]) -> models.QuerySet[Membership]:
-    return Membership.objects.living().filter(person_id__in=seats, roles__contains=["approver"]).values("pk")
+def _living_approvers(seats: tuple[UUID, ...]) -> models.QuerySet[Membership]:
+    return Membership.objects.living().filter(person_id__in=seats, roles__contains=["approver"])
 
 
 @governed(

@@ -29,7 +29,7 @@ def standing_of_person(person_id: UUID, *, at: datetime) -> ActorFacts:
     if person is None:
         return ActorFacts(person_id=person_id)
     absent = Delegation.objects.in_force(at).filter(delegate_id=person_id).values_list("person_id", flat=True)
-    seats: dict[UUID, Roles] = {person_id: {}} | {seat: {} for seat in absent}
+    seats: dict[UUID, Roles] = {seat: {} for seat in (person_id, *absent)}
     rows = Membership.objects.living().filter(person_id__in=seats).values_list("person_id", "team_id", "roles")
     for seat, team_id, roles in rows:
         seats[seat][team_id] = frozenset(map(TeamRole, roles))
