@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse
 
 from portal.accounts.session_store import SessionStore
 
@@ -12,9 +12,9 @@ from portal.accounts.session_store import SessionStore
 class SessionCookie(SessionMiddleware):
     """Django's session middleware, which forgets the cookie of a session whose answer is a 5xx."""
 
-    def process_response(self, http: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+    def process_response(self, http: HttpRequest, answer: HttpResponse) -> HttpResponse:
         """Set the cookie also on a 5xx when this request changed the key."""
-        answer = super().process_response(http, answer)  # type: ignore[arg-type]  # the stubs want HttpResponse
+        answer = super().process_response(http, answer)
         session = http.session
         if answer.status_code >= 500 and isinstance(session, SessionStore) and session.has_new_key:
             answer.set_cookie(
@@ -24,6 +24,6 @@ class SessionCookie(SessionMiddleware):
                 path=settings.SESSION_COOKIE_PATH,
                 secure=settings.SESSION_COOKIE_SECURE,
                 httponly=True,
-                samesite=settings.SESSION_COOKIE_SAMESITE,
+                samesite="Lax",
             )
         return answer
