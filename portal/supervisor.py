@@ -48,6 +48,7 @@ class Supervisor:
         with self._only_one(), self._engines() as engines:
             create_secrets(self.layout)
             self._require_port()
+            (self.layout.data / "static").mkdir(exist_ok=True)  # empty here: development serves from the packages
             self._prepare_schema()
             try:
                 self._start_children()

@@ -114,6 +114,8 @@ def start(folder):
     for running in started:
         if running.process.poll() is None:
             running.end(signal.SIGTERM)
+        running.reader.join(20)
+        running.process.stdout.close()
 
 
 def test_everything_runs_and_sigterm_stops_every_process(start):
