@@ -39,6 +39,20 @@ class RevocationReason(StrEnum):
     PRIVILEGE_WITHDRAWN = "privilege-withdrawn"
 
 
+class SuspensionReason(StrEnum):
+    """Why a version was stopped for a while; the last two are never chosen by a person."""
+
+    INVESTIGATION = "investigation"
+    SUSPECTED_LEAK = "suspected-leak"
+    UNUSED = "unused"
+    OWNER_LEFT = "owner-left"
+    LEAK_REPORTED = "leak-reported"
+    SECOND_CLAIM = "second-claim"
+
+
+CHOSEN_SUSPENSIONS: Final = tuple(SuspensionReason)[:4]
+
+
 class Origin(StrEnum):
     """How a key came to be."""
 

@@ -13,7 +13,7 @@ from keys.approvals.content import Content, content_of
 from keys.approvals.facts import request_facts
 from keys.approvals.networks import is_within, read_networks
 from keys.approvals.quorum import rules_for
-from keys.approvals.signing import Signature, check_signature, factor_may_approve
+from keys.approvals.signing import Signature, check_signature, factor_may_approve, weight_of
 from keys.approvals.transitions import move_request
 from keys.errors import Conflict, Invalid
 from keys.events import ApprovalGiven, RequestDenied, RequestNarrowed, RequestReturned
@@ -210,7 +210,7 @@ def _write(
         digest=request.digest,
         on_service_side=is_service_side(ruling.who, ruling.facts, seat=ruling.seat),
         comment=paragraph(comment, "comment"),
-        method="passkey" if signature else "totp",
+        method=weight_of(actor, signature),
         statement=signature.statement if signature else "",
         assertion=signature.assertion_json if signature else None,
     )

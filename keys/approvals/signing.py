@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 
 from audit import clock
-from audit.actor import Actor
+from audit.actor import Actor, StepUp
 from keys.crypto.assertion import Assertion, verify_challenge
 from keys.crypto.errors import AssertionRefused, Malformed
 from keys.crypto.statement import ApprovalStatement as Statement
@@ -112,12 +112,24 @@ def _passkey(signature: Signature, actor: Actor) -> Passkey | None:
     return Passkey.objects.usable().filter(user_id=actor.id, credential_id=signature.assertion.credential_id).first()
 
 
+def weight_of(actor: Actor, signature: Signature | None) -> str:
+    """How a decision was proved: signed by a passkey, or by a step-up with a passkey or a one-time code."""
+    if signature is not None:
+        return "passkey"
+    step = _step(actor)
+    return "presence" if step is not None and step.method == "passkey" else "totp"
+
+
+def _step(actor: Actor) -> StepUp | None:
+    return next((each for each in reversed(actor.auth.step_ups) if each.purpose == "approve"), None)
+
+
 def factor_may_approve(actor: Actor, signature: Signature | None, *, at: datetime) -> bool:
     """Whether the factor behind this decision is old enough: one set up after a reset approves nothing for 24 hours."""
     if signature is not None:
         passkey = _passkey(signature, actor)
         return passkey is not None and (passkey.approves_from is None or passkey.approves_from <= at)
-    step = next((each for each in reversed(actor.auth.step_ups) if each.purpose == "approve"), None)
+    step = _step(actor)
     if step is None:
         return True  # the missing step-up is refused by its own rule
     if step.method == "passkey":

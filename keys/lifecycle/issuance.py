@@ -22,7 +22,7 @@ from keys.operations import insert, operation
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import CLAIM_REPEAT_PERIOD, may_claim
-from keys.states import VersionState
+from keys.states import SuspensionReason, VersionState
 
 
 class ClaimOutcome(StrEnum):
@@ -113,8 +113,8 @@ def _claim_again(version: KeyVersion, *, actor: Actor, at: datetime) -> Claim:
             VersionSuspended,
             actor=actor,
             at=at,
-            columns={"suspended_at": at, "suspended_reason": "second-claim", "suspended_by": actor.id},
-            reason="second-claim",
+            columns={"suspended_at": at, "suspended_reason": str(SuspensionReason.SECOND_CLAIM), "suspended_by": actor.id},
+            reason=str(SuspensionReason.SECOND_CLAIM),
         )
     else:
         change_version(version, ClaimRepeated, actor=actor, at=at, columns={})

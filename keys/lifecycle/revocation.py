@@ -22,24 +22,24 @@ from keys.operations import operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_reinstate, may_report_leak, may_revoke, may_suspend
-from keys.states import LIVING_VERSION_STATES, RevocationReason, VersionState
-from keys.text import line, paragraph
+from keys.states import LIVING_VERSION_STATES, RevocationReason, SuspensionReason, VersionState
+from keys.text import paragraph
 
 SUSPENDABLE = (VersionState.PRE_ACTIVATION, VersionState.ACTIVE)
 
 
 @operation
-def suspend_key(key: ManagedKey, *, actor: Actor, reason: str) -> None:
-    """Make every version of `key` stop verifying until someone reinstates it. `reason`: a line for people."""
+def suspend_key(key: ManagedKey, *, actor: Actor, reason: SuspensionReason) -> None:
+    """Make every version of `key` stop verifying until someone reinstates it."""
     key = locked_key(key)
     versions = locked_versions(key)
     at = clock.now()
     enforce(may_suspend(actor, standing_of(actor, at=at), key_facts(key), at=at))
-    if not _suspend(versions, actor=actor, at=at, reason=line(reason, "reason", most=30)):
+    if not _suspend(versions, actor=actor, at=at, reason=reason):
         raise Conflict("nothing_to_suspend")
 
 
-def _suspend(versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: str) -> int:
+def _suspend(versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: SuspensionReason) -> int:
     stopped = [each for each in versions if each.state in SUSPENDABLE]
     for version in stopped:
         move_version(
@@ -48,8 +48,8 @@ def _suspend(versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: 
             VersionSuspended,
             actor=actor,
             at=at,
-            columns={"suspended_at": at, "suspended_reason": reason, "suspended_by": actor.id},
-            reason=reason,
+            columns={"suspended_at": at, "suspended_reason": str(reason), "suspended_by": actor.id},
+            reason=str(reason),
         )
     return len(stopped)
 
@@ -128,4 +128,4 @@ def report_leak(key: ManagedKey, *, actor: Actor, comment: str = "") -> None:
         raise Conflict("already_revoked")
     words = paragraph(comment, "comment")
     update(key, KeyLeakReported, actor=actor, at=at, columns={}, environment=key.environment.tag, comment=words)
-    _suspend(versions, actor=actor, at=at, reason="leak-reported")
+    _suspend(versions, actor=actor, at=at, reason=SuspensionReason.LEAK_REPORTED)

@@ -27,12 +27,12 @@ class ManagedKeyQuerySet(models.QuerySet["ManagedKey"]):
         reach = reach_of(actor)
         if reach.everything:
             return self
-        if reach.environment_id:
+        if reach.person_id is None:  # a program, or nobody: never compare a missing person with a missing person
             return self.filter(owner_team_id__in=reach.team_ids, environment_id=reach.environment_id)
         return self.filter(
             Q(owner_team_id__in=reach.team_ids)
-            | Q(recipient_id=reach.person_id, recipient__isnull=reach.person_id is None)
-            | Q(service__owner_team_id__in=reach.team_ids if reach.person_id else ())
+            | Q(recipient_id=reach.person_id)
+            | Q(service__owner_team_id__in=reach.team_ids)
         )
 
     def living(self, at: datetime) -> ManagedKeyQuerySet:

@@ -27,15 +27,15 @@ class KeyRequestQuerySet(models.QuerySet["KeyRequest"]):
         reach = reach_of(actor)
         if reach.everything:
             return self
-        if reach.environment_id:
+        if reach.person_id is None:  # a program, or nobody: never compare a missing person with a missing person
             return self.filter(owner_team_id__in=reach.team_ids, environment_id=reach.environment_id)
         seats = Q(service__owner_team__memberships__in=_living_approvers(reach.seats)) | Q(
             policy__approver_team__memberships__in=_living_approvers(reach.seats)
         )
         mine = (
-            Q(requester_id=reach.person_id, requester__isnull=reach.person_id is None)
+            Q(requester_id=reach.person_id)
             | Q(owner_team_id__in=reach.team_ids)
-            | Q(service__owner_team_id__in=reach.team_ids if reach.person_id else ())
+            | Q(service__owner_team_id__in=reach.team_ids)
         )
         return self.filter(pk__in=KeyRequest.objects.filter(mine | seats).values("pk"))
 
@@ -132,7 +132,10 @@ class ApprovalQuerySet(models.QuerySet["Approval"]):
 
 @governed("approval", private=("comment",))
 class Approval(Row):
-    """One person's decision about the content with this digest; `seat` is whose authority they used."""
+    """One person's decision about the content with this digest; `seat` is whose authority they used.
+
+    `method`: a passkey that signed the statement; a passkey's presence alone, or a one-time code, which are weaker.
+    """
 
     request = models.ForeignKey(KeyRequest, on_delete=models.PROTECT, related_name="approvals")
     person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="decisions")
@@ -154,7 +157,7 @@ class Approval(Row):
             models.CheckConstraint(
                 condition=Q(decision__in=["approve", "narrow", "deny", "return"]), name="approval_decision_known"
             ),
-            models.CheckConstraint(condition=Q(method__in=["passkey", "totp"]), name="approval_method_known"),
+            models.CheckConstraint(condition=Q(method__in=["passkey", "presence", "totp"]), name="approval_method_known"),
             models.UniqueConstraint("request", "person", condition=Q(voided_at=None), name="approval_once_a_person"),
             models.UniqueConstraint("request", "seat", condition=Q(voided_at=None), name="approval_once_a_seat"),
         ]

@@ -16,7 +16,7 @@ from keys.lifecycle.handover import accept_transfer, offer_transfer
 from keys.lifecycle.issuance import claim_secret, issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import Environment, ManagedKey, PolicyProposal, Scope
-from keys.states import RevocationReason
+from keys.states import RevocationReason, SuspensionReason
 from tests.people import World, acting, approved, draft, issued, submitted
 
 Superuser = psycopg.Connection[tuple[object, ...]]
@@ -49,7 +49,7 @@ def live_a_whole_life(world: World) -> ManagedKey:
     claim_secret(issue_new_version(key, actor=alice), actor=alice)
     transfer = offer_transfer(key, to_team=world.other, actor=alice, comment="They own it now.")
     accept_transfer(transfer, recipient=world.mallory, actor=acting(world.mallory, "*"))
-    suspend_key(key, actor=admin, reason="look")
+    suspend_key(key, actor=admin, reason=SuspensionReason.INVESTIGATION)
     report_leak(key, actor=acting(world.mallory), comment="Seen in a paste.")
     revoke_key(key, actor=admin, reason=RevocationReason.KEY_COMPROMISE)
     production = Environment.objects.get(tag="prod")

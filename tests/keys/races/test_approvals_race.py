@@ -20,7 +20,7 @@ from keys.lifecycle.issuance import ClaimOutcome, claim_secret
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import Approval, KeyRequest, ManagedKey, Membership
 from keys.people.teams import change_member_roles
-from keys.states import RevocationReason
+from keys.states import RevocationReason, SuspensionReason
 from tests.people import SYSTEM, World, acting, approved, draft, issued, submitted
 
 
@@ -130,7 +130,7 @@ def test_a_revocation_is_never_undone_by_whatever_runs_beside_it(committed_db: N
         admin, responder = acting(world.admin, "*"), acting(world.responder, "*")
         outcomes = at_once(
             lambda key=key, admin=admin: revoke_key(key, actor=admin, reason=RevocationReason.KEY_COMPROMISE),
-            *[lambda key=key, responder=responder: suspend_key(key, actor=responder, reason="storm") for _ in range(6)],
+            *[lambda key=key, responder=responder: suspend_key(key, actor=responder, reason=SuspensionReason.INVESTIGATION) for _ in range(6)],
             *[lambda key=key, admin=admin: reinstate_key(key, actor=admin) for _ in range(6)],
             *[lambda key=key, responder=responder: report_leak(key, actor=responder) for _ in range(3)],
             *[lambda version=version: claim_secret(version, actor=acting(world.alice, "claim")) for _ in range(3)],

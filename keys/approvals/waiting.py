@@ -1,0 +1,25 @@
+"""Say how long requests like this one usually waited."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from statistics import median
+
+from keys.models import Environment, KeyRequest, Service
+from keys.states import RequestState
+
+REMEMBERED = timedelta(days=180)
+MOST = 30
+FEWEST = 3
+
+
+def usual_wait(service: Service, environment: Environment, *, at: datetime) -> timedelta | None:
+    """The median time from asking to a decision of the latest requests; None when there were too few to say."""
+    decided = KeyRequest.objects.filter(
+        service=service,
+        environment=environment,
+        state__in=(RequestState.APPROVED, RequestState.DENIED),
+        decided_at__gt=at - REMEMBERED,
+    ).order_by("-decided_at")
+    waits = [end - start for start, end in decided.values_list("created_at", "decided_at")[:MOST] if end is not None]
+    return median(waits) if len(waits) >= FEWEST else None
