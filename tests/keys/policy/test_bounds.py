@@ -1,0 +1,122 @@
+"""A policy's bounds refuse field by field; "stricter" is never weaker than either side."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keys.policy.bounds import Rules, Wish, faults, problems, stricter, weakened
+
+TEAMS = [UUID(int=1), UUID(int=2), None]
+RULES = Rules(
+    approvals_required=2,
+    service_approvals_required=1,
+    approver_team_id=None,
+    max_cryptoperiod_days=90,
+    max_authorised_days=365,
+    networks_required=False,
+    ticket_pattern="",
+    kinds=("bearer",),
+    self_fetch_allowed=False,
+    lapse_days=7,
+    claim_hours=72,
+)
+WISH = Wish(kind="bearer", networks=(), cryptoperiod_days=30, authorised_days=90, ticket="", self_fetch=False)
+any_rules = st.builds(
+    Rules,
+    approvals_required=st.integers(0, 4),
+    service_approvals_required=st.integers(0, 4),
+    approver_team_id=st.sampled_from(TEAMS),
+    max_cryptoperiod_days=st.integers(1, 400),
+    max_authorised_days=st.integers(1, 400),
+    networks_required=st.booleans(),
+    ticket_pattern=st.sampled_from(["", "CHG-[0-9]+"]),
+    kinds=st.sampled_from([("bearer",), ("bearer", "hmac"), ("ed25519",)]),
+    self_fetch_allowed=st.booleans(),
+    lapse_days=st.integers(1, 30),
+    claim_hours=st.integers(1, 200),
+)
+
+
+@given(any_rules, any_rules)
+def test_the_stricter_of_two_weakens_neither(one: Rules, other: Rules) -> None:
+    both = stricter(one, other)
+    # A changed pattern is told as "may be weaker": with two different patterns one of them has to go.
+    for side in (one, other):
+        assert set(weakened(side, both)) <= (
+            {"ticket_pattern"} if one.ticket_pattern != other.ticket_pattern else set()
+        )
+
+
+@given(any_rules, any_rules, st.integers(1, 400), st.integers(1, 400))
+def test_what_the_stricter_allows_both_allow(one: Rules, other: Rules, cryptoperiod: int, authorised: int) -> None:
+    wish = replace(
+        WISH, cryptoperiod_days=cryptoperiod, authorised_days=authorised, networks=("10.0.0.0/8",), ticket="CHG-1"
+    )
+    if not problems(wish, stricter(one, other)):
+        assert not problems(wish, one)
+        assert not problems(wish, other)
+
+
+@given(any_rules)
+def test_nothing_is_weaker_than_itself(rules: Rules) -> None:
+    assert weakened(rules, rules) == []
+    assert stricter(rules, rules) == rules
+
+
+@pytest.mark.parametrize(
+    ("wish", "rules", "field"),
+    [
+        (replace(WISH, cryptoperiod_days=91), RULES, "cryptoperiod_days"),
+        (replace(WISH, authorised_days=366), RULES, "authorised_days"),
+        (replace(WISH, cryptoperiod_days=80, authorised_days=70), RULES, "cryptoperiod_days"),
+        (WISH, replace(RULES, networks_required=True), "networks"),
+        (WISH, replace(RULES, ticket_pattern="CHG-[0-9]+"), "ticket"),
+        (replace(WISH, ticket="xCHG-1"), replace(RULES, ticket_pattern="CHG-[0-9]+"), "ticket"),
+        (replace(WISH, kind="hmac"), RULES, "kind"),
+        (replace(WISH, self_fetch=True), RULES, "self_fetch"),
+    ],
+)
+def test_each_bound_refuses_its_own_field(wish: Wish, rules: Rules, field: str) -> None:
+    assert set(problems(wish, rules)) == {field}
+
+
+def test_a_wish_at_the_limit_is_allowed() -> None:
+    assert problems(replace(WISH, cryptoperiod_days=90, authorised_days=365), RULES) == {}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"approvals_required": 1},
+        {"service_approvals_required": 0},
+        {"approver_team_id": UUID(int=1)},
+        {"max_cryptoperiod_days": 91},
+        {"max_authorised_days": 366},
+        {"kinds": ("bearer", "hmac")},
+        {"self_fetch_allowed": True},
+        {"lapse_days": 8},
+        {"claim_hours": 73},
+    ],
+)
+def test_every_loosening_is_noticed(changes: dict[str, object]) -> None:
+    assert weakened(RULES, replace(RULES, **changes)) == list(changes)  # type: ignore[arg-type]
+
+
+def test_taking_a_demand_away_is_a_loosening() -> None:
+    demanding = replace(RULES, networks_required=True, ticket_pattern="CHG-[0-9]+")
+    assert weakened(demanding, RULES) == ["networks_required", "ticket_pattern"]
+    assert weakened(RULES, demanding) == []
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+", "(a|a)*b", "(", "x" * 121, "([a-z]+)*"])
+def test_patterns_that_break_or_run_away_are_refused(pattern: str) -> None:
+    assert set(faults(replace(RULES, ticket_pattern=pattern))) == {"ticket_pattern"}
+
+
+def test_rules_that_contradict_themselves_are_refused() -> None:
+    assert set(faults(replace(RULES, service_approvals_required=3))) == {"service_approvals_required"}
+    assert set(faults(replace(RULES, lapse_days=0, kinds=()))) == {"lapse_days", "kinds"}
+    assert faults(RULES) == {}
