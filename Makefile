@@ -22,10 +22,10 @@ PRODUCTION := KEYSTEAD_ENV=production KEYSTEAD_PUBLIC_URL=https://keystead.test 
 .PHONY: run manage test test-long check format lock bench install install-dev browser clean
 
 run: install ## start everything; PORT=8001 for another port, DEMO=1 for the demo organisation
-	@PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python -m portal.supervisor
+	@exec env PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python -m portal.supervisor  # exec: make passes SIGTERM to its child only
 
 manage: install ## a management command against the running development site: make manage ARGS="recover_admin you@example.org"
-	@KEYSTEAD_ENV=development PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python manage.py $(ARGS)
+	@exec env KEYSTEAD_ENV=development PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python manage.py $(ARGS)
 
 test: install-dev browser ## the tests, with real PostgreSQL, Valkey and Chromium
 	$(BIN)/python -m pytest $(ARGS)
