@@ -15,7 +15,7 @@ from audit import clock
 from audit.actor import Actor
 from audit.events import Event, Outcome, SecretAttempted
 from audit.governed import row_columns
-from audit.log import SecretBlocked, record
+from audit.log import PayloadTooLarge, SecretBlocked, record
 from keys.errors import Busy, Conflict, Denied, Invalid, NotFound
 from keys.events import AccessDenied
 
@@ -51,6 +51,8 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
                 record_blocked_secret(blocked, actor=teller)
                 raise Invalid.field("text", "contains_secret") from blocked
             raise
+        except PayloadTooLarge as large:
+            raise Invalid.field("text", "too_much_at_once") from large
         except OperationalError as error:
             if isinstance(error.__cause__, LockNotAvailable | DeadlockDetected | SerializationFailure):
                 raise Busy from error

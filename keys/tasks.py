@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import structlog
 from celery import shared_task
 
 from audit import clock
 from audit.actor import Actor
+from keys.approvals.signing import forget_statements
 from keys.approvals.submission import lapse_request
 from keys.catalogue.services import finish_retirement
 from keys.dispatch.cursor import read_all
@@ -15,6 +18,8 @@ from keys.lifecycle.expiry import end_version
 from keys.models import KeyRequest, KeyVersion, Scope, Service
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import notice_everyone
+from keys.people.passwords import forget_resets
+from keys.people.session_table import forget_dead_sessions
 from keys.verification.integrity import sweep_integrity
 
 log = structlog.get_logger(__name__)
@@ -25,6 +30,7 @@ SCHEDULE = {
     "keys.react": 2.0,
     "keys.end_what_is_over": 20.0,
     "keys.check_integrity": 30.0,
+    "keys.forget": 3600.0,
 }
 
 
@@ -62,3 +68,10 @@ def _tried(name: str, operation: object, row: object) -> int:
 def check_integrity() -> int:
     """Record the versions whose row does not match its MAC, within a minute of the change."""
     return sweep_integrity(actor=Actor.job("check_integrity"))
+
+
+@shared_task(name="keys.forget", ignore_result=True)
+def forget() -> int:
+    """Delete what served its moment: dead sessions, spent statements, old password links. None of it is governed."""
+    before = clock.now() - timedelta(days=1)
+    return forget_dead_sessions() + forget_statements(before=before) + forget_resets(before=before)

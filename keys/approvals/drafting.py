@@ -18,6 +18,7 @@ from keys.text import line, paragraph
 
 OWN_SERVICE = "keystead"
 VERIFY_SCOPE = "keys:verify"
+MOST_SCOPES = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,6 +133,8 @@ def _scopes(draft: Draft, service: Service) -> tuple[str, ...]:
     living = {scope.name for scope in Scope.objects.living().filter(service=service, retires_at=None)}
     if not wanted:
         raise Invalid.field("scopes", "required")
+    if len(wanted) > MOST_SCOPES:
+        raise Invalid.field("scopes", "too_many", most=MOST_SCOPES)
     unknown = sorted(str(name)[:80] for name in wanted - living)
     if unknown:
         raise Invalid.field("scopes", "unknown_scope", scopes=unknown)

@@ -112,6 +112,11 @@ def _passkey(signature: Signature, actor: Actor) -> Passkey | None:
     return Passkey.objects.usable().filter(user_id=actor.id, credential_id=signature.assertion.credential_id).first()
 
 
+def forget_statements(*, before: datetime) -> int:
+    """Delete statements that expired before then: unsigned they mean nothing, signed ones stand in their approval."""
+    return ApprovalStatement.objects.filter(expires_at__lt=before).delete()[0]
+
+
 def weight_of(actor: Actor, signature: Signature | None) -> str:
     """How a decision was proved: signed by a passkey, or by a step-up with a passkey or a one-time code."""
     if signature is not None:

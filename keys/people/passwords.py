@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.contrib.auth.password_validation import validate_password
@@ -133,3 +133,8 @@ def complete_password_reset(reset: PasswordReset, token: str, *, actor: Actor, n
     PasswordReset.objects.filter(person=person, used_at=None).update(used_at=at, link_hash="")
     end_sessions_of(person.pk)
     record(PasswordResetCompleted(target_id=str(person.pk), reset=str(reset.pk)), actor=actor, at=at)
+
+
+def forget_resets(*, before: datetime) -> int:
+    """Delete wishes for a new password that ended before then; what came of them is in the log."""
+    return PasswordReset.objects.filter(expires_at__lt=before).delete()[0]
