@@ -6,7 +6,7 @@ from datetime import datetime
 
 from audit import clock
 from audit.actor import Actor
-from keys.errors import Conflict
+from keys.errors import Conflict, Invalid
 from keys.events import (
     KeyLeakReported,
     KeyRevoked,
@@ -22,7 +22,7 @@ from keys.operations import operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_reinstate, may_report_leak, may_revoke, may_suspend
-from keys.states import LIVING_VERSION_STATES, RevocationReason, SuspensionReason, VersionState
+from keys.states import CHOSEN_SUSPENSIONS, LIVING_VERSION_STATES, RevocationReason, SuspensionReason, VersionState
 from keys.text import paragraph
 
 SUSPENDABLE = (VersionState.PRE_ACTIVATION, VersionState.ACTIVE)
@@ -31,6 +31,8 @@ SUSPENDABLE = (VersionState.PRE_ACTIVATION, VersionState.ACTIVE)
 @operation
 def suspend_key(key: ManagedKey, *, actor: Actor, reason: SuspensionReason) -> None:
     """Make every version of `key` stop verifying until someone reinstates it."""
+    if reason not in CHOSEN_SUSPENSIONS:
+        raise Invalid.field("reason", "unknown_choice", choices=list(map(str, CHOSEN_SUSPENSIONS)))
     key = locked_key(key)
     versions = locked_versions(key)
     at = clock.now()

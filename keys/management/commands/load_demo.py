@@ -33,5 +33,5 @@ class Command(BaseCommand):
         self.stdout.write(f"\nSign in as anybody with the password: {PASSWORD}")
         self.stdout.write("and a code from an authenticator app that holds the seed beside the name:\n")
         for each in people:
-            self.stdout.write(f"  {each.email:<28} {each.seed.reveal():<34} {each.part}")
+            self.stdout.write(f"  {each.email:<28} {each.seed.reveal():<41} {each.part}")
         self.stdout.write("\nNo app at hand? `manage.py demo_code EMAIL` prints the code of this moment.")
