@@ -1,5 +1,6 @@
 """Name the doors."""
 
+from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import health, metrics
@@ -9,8 +10,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("readyz", health.readyz, name="readyz"),
     path("status", health.status, name="status"),
     path("metrics", metrics.metrics, name="metrics"),
+    path("api/v1/", include("portal.api.urls")),
     path("v1/", include("portal.verify.urls")),
     path("", include("portal.accounts.urls")),
+    path("", include("portal.web.urls")),
+    path("admin/", admin.site.urls),
 ]
 
 handler400 = "portal.web.errors.bad_request"

@@ -1,0 +1,108 @@
+"""Say what each operation reads from its body. Rules about values are the operations' own; here is only their shape."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from keys.states import CHOSEN_SUSPENSIONS, RevocationReason
+from portal.api.fields import Body, Identifier, Text, Texts, WholeNumber, YesNo
+
+_DIGEST = r"^[0-9a-f]{64}$"
+
+
+class LimitsBody(Body):
+    """How much the key may be used."""
+
+    requests_per_minute = WholeNumber(required=False, min_value=1, max_value=1_000_000)
+    requests_per_day = WholeNumber(required=False, min_value=1, max_value=1_000_000_000)
+    concurrent = WholeNumber(required=False, min_value=1, max_value=10_000)
+
+
+class DraftBody(Body):
+    """A wish for a key."""
+
+    service = Text(max_length=40)
+    environment = serializers.ChoiceField(choices=["dev", "test", "prod"])
+    owner_team = Text(max_length=40)
+    name = Text(max_length=80)
+    consumer = Text(max_length=120)
+    purpose = Text(max_length=2000)
+    cryptoperiod_days = WholeNumber(min_value=1, max_value=3650)
+    authorised_days = WholeNumber(min_value=1, max_value=3650)
+    scopes = Texts(most=100, longest=80)
+    template = Text(max_length=120, required=False, default="", allow_blank=True)
+    networks = Texts(most=32, longest=50, required=False, default=list)
+    ticket = Text(max_length=60, required=False, default="", allow_blank=True)
+    kind = serializers.ChoiceField(choices=["bearer", "hmac", "ed25519"], required=False, default="bearer")
+    recipient = Identifier(required=False, allow_null=True, default=None)
+    self_fetch = YesNo(required=False, default=False)
+    verifies_service = Text(max_length=40, required=False, default="", allow_blank=True)
+    verifies_environment = Text(max_length=4, required=False, default="", allow_blank=True)
+    limits = LimitsBody(required=False, default=dict)
+
+
+class CommentBody(Body):
+    """Words beside an act."""
+
+    comment = Text(max_length=2000, required=False, default="", allow_blank=True)
+
+
+class ApprovalBody(CommentBody):
+    """An agreement to exactly the content with this digest."""
+
+    digest = serializers.RegexField(_DIGEST)
+
+
+class NarrowingBody(ApprovalBody):
+    """An agreement to less; what is not given stays as it is."""
+
+    scopes = Texts(most=100, longest=80, required=False)
+    networks = Texts(most=32, longest=50, required=False)
+    cryptoperiod_days = WholeNumber(min_value=1, max_value=3650, required=False)
+    authorised_days = WholeNumber(min_value=1, max_value=3650, required=False)
+
+
+class QuestionBody(Body):
+    """What an approver wants to know first."""
+
+    digest = serializers.RegexField(_DIGEST)
+    question = Text(max_length=2000)
+
+
+class DenialBody(Body):
+    """A refusal and its reason, which the requester reads."""
+
+    digest = serializers.RegexField(_DIGEST)
+    comment = Text(max_length=2000)
+
+
+class SuspensionBody(Body):
+    """Why a key stops for a while."""
+
+    reason = serializers.ChoiceField(choices=[str(each) for each in CHOSEN_SUSPENSIONS])
+
+
+class RevocationBody(Body):
+    """Why a key ends before its time (RFC 5280, section 5.3.1)."""
+
+    reason = serializers.ChoiceField(choices=[str(each) for each in RevocationReason])
+
+
+class RenewalBody(Body):
+    """For how long, and why, a key shall stay authorised."""
+
+    authorised_days = WholeNumber(min_value=1, max_value=3650)
+    purpose = Text(max_length=2000)
+    ticket = Text(max_length=60, required=False, default="", allow_blank=True)
+
+
+class TransferBody(CommentBody):
+    """The team that shall own a key."""
+
+    to_team = Text(max_length=40)
+
+
+class AcceptanceBody(Body):
+    """The member of the receiving team who will claim the key's next secrets."""
+
+    recipient = Identifier()

@@ -1,0 +1,66 @@
+"""Name the addresses of /api/v1/."""
+
+from __future__ import annotations
+
+from django.urls import path, re_path
+from rest_framework.permissions import AllowAny
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from keys.errors import NotFound
+from portal.api import catalogue, events, managed_keys, requests, transfers
+from portal.api.openapi import Document
+
+
+class NoSuchAddress(APIView):
+    """Answer wrong addresses in the language of programs."""
+
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    schema = None
+
+    def initial(self, request: Request, *args: object, **kwargs: object) -> None:
+        """Say for every method that there is nothing."""
+        self.format_kwarg = None
+        raise NotFound
+
+    def get(self, request: Request, **kwargs: object) -> Response:
+        """Never reached: `initial` answers."""
+        raise NotFound
+
+
+urlpatterns = [
+    path("openapi.json", Document.as_view(), name="api_openapi"),
+    path("me", catalogue.Me.as_view()),
+    path("services", catalogue.Services.as_view()),
+    path("services/<str:slug>", catalogue.OneService.as_view()),
+    path("environments", catalogue.Environments.as_view()),
+    path("policies", catalogue.Policies.as_view()),
+    path("requests", requests.Requests.as_view()),
+    path("requests/<str:id>", requests.OneRequest.as_view()),
+    path("requests/<str:id>/withdraw", requests.Withdrawal.as_view()),
+    path("requests/<str:id>/nudge", requests.Nudge.as_view()),
+    path("requests/<str:id>/approve", requests.Approval.as_view()),
+    path("requests/<str:id>/narrow", requests.Narrowed.as_view()),
+    path("requests/<str:id>/return", requests.Return.as_view()),
+    path("requests/<str:id>/deny", requests.Denial.as_view()),
+    path("keys", managed_keys.Keys.as_view()),
+    path("keys/<str:id>", managed_keys.OneKey.as_view()),
+    path("keys/<str:id>/usage", managed_keys.KeyUse.as_view()),
+    path("keys/<str:id>/suspend", managed_keys.Suspension.as_view()),
+    path("keys/<str:id>/reinstate", managed_keys.Reinstatement.as_view()),
+    path("keys/<str:id>/revoke", managed_keys.Revocation.as_view()),
+    path("keys/<str:id>/report-leak", managed_keys.LeakReport.as_view()),
+    path("keys/<str:id>/renew", managed_keys.Renewal.as_view()),
+    path("keys/<str:id>/versions", managed_keys.NewVersion.as_view()),
+    path("keys/<str:id>/transfers", transfers.Offer.as_view()),
+    path("versions/<str:id>/claim", managed_keys.SecretClaim.as_view()),
+    path("transfers", transfers.Transfers.as_view()),
+    path("transfers/<str:id>/accept", transfers.Acceptance.as_view()),
+    path("transfers/<str:id>/decline", transfers.Refusal.as_view()),
+    path("transfers/<str:id>/withdraw", transfers.Retraction.as_view()),
+    path("audit/events", events.Events.as_view()),
+    path("audit/events/<str:uid>", events.OneEvent.as_view()),
+    re_path(r"^", NoSuchAddress.as_view()),
+]

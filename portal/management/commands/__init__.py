@@ -1,0 +1,1 @@
+"""Name one module for each command."""

@@ -1,0 +1,142 @@
+"""One world for many requests: made once a module in a transaction that is rolled back, a savepoint for each test."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from rest_framework.test import APIClient
+
+from audit import clock
+from audit.actor import Actor, ActorKind, Auth, RequestFacts
+from keys.lifecycle.handover import offer_transfer
+from keys.lifecycle.issuance import create_key
+from keys.lifecycle.revocation import suspend_key
+from keys.models import Environment, KeyRequest, KeyTransfer, KeyVersion, ManagedKey, Person, Service
+from keys.operations import operation
+from keys.states import SuspensionReason
+from keys.verification.credentials import Credential
+from tests.people import SYSTEM, World, acting, approved, issued, make_world, submitted
+
+ALL_SCOPES = ("keys:read", "keys:revoke", "requests:read", "requests:write", "audit:read", "keys:verify")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Alice's things in every state that an operation may ask for."""
+
+    world: World
+    pending: KeyRequest
+    living: ManagedKey
+    suspended: ManagedKey
+    unclaimed: KeyVersion
+    offered: KeyTransfer
+    program: ManagedKey
+    strange_program: ManagedKey
+
+    def client(self, role: str) -> APIClient:
+        """Speak as this role, stepped up for everything."""
+        client = APIClient()
+        people = {
+            "developer": self.world.alice,
+            "approver": self.world.bob,
+            "administrator": self.world.admin,
+            "responder": self.world.responder,
+            "auditor": self.world.auditor,
+            "stranger": self.world.mallory,
+        }
+        if role in people:
+            client.force_authenticate(user=acting(people[role], "*"))
+        elif role == "program":
+            client = self.as_program(self.program)
+        return client
+
+    def as_person(self, person: Person, *purposes: str) -> APIClient:
+        client = APIClient()
+        client.force_authenticate(user=acting(person, *purposes))
+        return client
+
+    def as_program(self, key: ManagedKey, *scopes: str) -> APIClient:
+        client = APIClient()
+        actor, credential = program_actor(key, *scopes)
+        client.force_authenticate(user=actor, token=credential)
+        return client
+
+
+def program_actor(key: ManagedKey, *scopes: str) -> tuple[Actor, Credential]:
+    actor = Actor(
+        kind=ActorKind.PROGRAM,
+        id=str(key.pk),
+        name=key.name,
+        auth=Auth(methods=("managed-key",)),
+        http=RequestFacts(id="test", method="POST", route="test"),
+    )
+    credential = Credential(
+        key_id=key.pk,
+        kid="-",
+        name=key.name,
+        environment=key.environment.tag,
+        scopes=frozenset(scopes or key.scopes),
+        asks_about=None,
+    )
+    return actor, credential
+
+
+@operation
+def make_program(team: Any, recipient: Person, *, scopes: tuple[str, ...] = ALL_SCOPES, actor: Actor = SYSTEM) -> Any:
+    """A claimed key of Keystead's own service: the key and its secret."""
+    from datetime import timedelta
+
+    from keys.lifecycle.issuance import claim_secret
+
+    at = clock.now()
+    place = Environment.objects.get(tag="prod")
+    key = create_key(
+        claim_until=at + timedelta(hours=1),
+        actor=actor,
+        at=at,
+        name="Continuous delivery",
+        owner_team=team,
+        recipient=recipient,
+        consumer="pipeline",
+        service=Service.objects.get(slug="keystead"),
+        environment=place,
+        origin="bootstrap",
+        kind="bearer",
+        scopes=list(scopes),
+        cryptoperiod_days=30,
+        authorised_until=at + timedelta(days=30),
+    )
+    claim = claim_secret(key.versions.get(), actor=acting(recipient, "claim", at=at))
+    return key, claim.secret
+
+
+def set_stage() -> Stage:
+    world = make_world()
+    program, _ = make_program(world.reporting, world.alice)
+    strange, _ = make_program(world.other, world.mallory)
+    suspended = issued(world, name="Suspended")[0]
+    suspend_key(suspended, actor=acting(world.alice, "suspend"), reason=SuspensionReason.INVESTIGATION)
+    offered = issued(world, name="Offered")[0]
+    return Stage(
+        world=world,
+        pending=submitted(world, name="Pending", networks=("10.0.0.0/8",)),
+        living=issued(world, name="Living")[0],
+        suspended=suspended,
+        unclaimed=approved(world, name="Unclaimed").versions.get(),
+        offered=offer_transfer(offered, to_team=world.orders_team, actor=acting(world.alice, "handover")),
+        program=program,
+        strange_program=strange,
+    )
+
+
+@contextmanager
+def rolled_back():
+    """A transaction that operations take for none, as in Django's own TestCase."""
+    block = transaction.atomic()
+    block._from_testcase = True
+    with block:
+        yield
+        transaction.set_rollback(True)

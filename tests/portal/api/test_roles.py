@@ -1,0 +1,164 @@
+"""Every cell of docs/api-roles.md is a request that is sent."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from audit.models import AuditEvent
+from portal.api.openapi import document
+from portal.api.permissions import ROLES
+from portal.api.roles import table
+
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "api-roles.md"
+DRAFT = {
+    "service": "orders",
+    "environment": "prod",
+    "owner_team": "reporting",
+    "name": "Nightly report",
+    "consumer": "report-builder",
+    "purpose": "Build the nightly settlement report.",
+    "cryptoperiod_days": 30,
+    "authorised_days": 180,
+    "scopes": ["orders:read"],
+}
+
+
+def rows():
+    """The checked-in table: operation, method, address, and the cell of each role."""
+    for line in PAGE.read_text().splitlines():
+        found = re.fullmatch(r"\| `(\w+)` \| (\w+) (\S+) \| [^|]+ \| (.+) \|", line)
+        if found:
+            operation, method, path, cells = found.groups()
+            yield operation, method, path, dict(zip(ROLES, cells.split(" | "), strict=True))
+
+
+CELLS = [
+    pytest.param(operation, method, path, role, cells[role], id=f"{operation}-{role}")
+    for operation, method, path, cells in rows()
+    for role in ROLES
+]
+OPERATIONS = [pytest.param(operation, method, path, id=operation) for operation, method, path, _ in rows()]
+
+
+def act(stage, operation, role):
+    """The address's names and the body with which an operation succeeds for whoever may."""
+    world = stage.world
+    digest = stage.pending.digest
+    recipient = {"recipient": str(world.alice.pk)} if role == "program" else {}
+    target = {
+        "keys_reinstate": stage.suspended,
+        "versions_claim": stage.unclaimed,
+        "requests": stage.pending,
+        "transfers": stage.offered,
+    }
+    family = operation.partition("_")[0]
+    subject = target.get(operation) or target.get(family) or stage.living
+    bodies = {
+        "requests_create": {**DRAFT, **recipient},
+        "requests_edit": {**DRAFT, "name": "Edited", **recipient},
+        "requests_withdraw": {"comment": ""},
+        "requests_approve": {"digest": digest},
+        "requests_narrow": {"digest": digest, "authorised_days": 10},
+        "requests_return": {"digest": digest, "question": "What for?"},
+        "requests_deny": {"digest": digest, "comment": "Not like this."},
+        "keys_suspend": {"reason": "looks odd"},
+        "keys_revoke": {"reason": "cessation-of-operation"},
+        "keys_report_leak": {"comment": "in a chat"},
+        "keys_renew": {"authorised_days": 100, "purpose": "The report is still needed."},
+        "keys_offer_transfer": {"to_team": "orders"},
+        "transfers_accept": {"recipient": str(world.bob.pk)},
+    }
+    return str(subject.pk), bodies.get(operation, {})
+
+
+def send(stage, client, operation, method, path, role):
+    pk, body = act(stage, operation, role)
+    uid = str(AuditEvent.objects.values_list("uid", flat=True).first())
+    address = path.format(id=pk, slug="orders", uid=uid)
+    if method == "GET":
+        return client.get(address)
+    return getattr(client, method.lower())(address, body, format="json")
+
+
+def test_the_page_is_what_the_openapi_document_says():
+    assert PAGE.read_text() == table(document()), "run manage.py document_api_roles"
+
+
+@pytest.mark.parametrize(("operation", "method", "path", "role", "cell"), CELLS)
+def test_each_role_gets_what_the_table_says(stage, operation, method, path, role, cell):
+    answer = send(stage, stage.client(role), operation, method, path, role)
+    assert answer.status_code < 300 if cell == "yes" else answer.status_code == int(cell), answer.content
+    if cell != "yes":
+        assert answer["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(("operation", "method", "path"), OPERATIONS)
+def test_nobody_gets_401(stage, operation, method, path):
+    answer = send(stage, stage.client("nobody"), operation, method, path, "developer")
+    assert answer.status_code == 401
+    assert answer["WWW-Authenticate"] == 'Bearer realm="keystead"'
+
+
+@pytest.mark.parametrize(("operation", "method", "path"), OPERATIONS)
+def test_a_program_of_another_team_sees_nothing_of_ours(stage, operation, method, path):
+    client = stage.as_program(stage.strange_program)
+    answer = send(stage, client, operation, method, path, "developer")
+    if "{id}" in path:
+        assert answer.status_code in {403, 404}
+    if not operation.startswith("events_"):  # who may read the log reads all of it
+        said = {name: value for name, value in answer.json().items() if name != "instance"}
+        assert str(stage.living.pk) not in str(said)
+
+
+@pytest.mark.parametrize(("operation", "method", "path"), OPERATIONS)
+def test_a_key_that_only_verifies_may_call_nothing_else(stage, operation, method, path):
+    client = stage.as_program(stage.program, "keys:verify")
+    answer = send(stage, client, operation, method, path, "developer")
+    assert answer.status_code == (200 if operation == "me_retrieve" else 403)
+
+
+@pytest.mark.parametrize(("operation", "method", "path"), OPERATIONS)
+def test_what_is_hidden_answers_like_what_does_not_exist(stage, operation, method, path):
+    """The same bytes, but for the request id and the address that was asked for."""
+    if "{id}" not in path:
+        return
+    client = stage.client("stranger")
+    pk, body = act(stage, operation, "stranger")
+    nothing = pk[:-4] + "0000"
+
+    def said(name):
+        method_of = getattr(client, method.lower())
+        address = path.format(id=name)
+        answer = method_of(address) if method == "GET" else method_of(address, body, format="json")
+        text = answer.content.decode().replace(name, "")
+        return answer.status_code, re.sub(r'"request_id":"[^"]*"', "", text), sorted(answer.headers)
+
+    assert said(pk) == said(nothing)
+    assert said(pk)[0] == 404
+
+
+def test_a_refusal_of_a_program_is_on_record_once(stage):
+    before = AuditEvent.objects.with_action("access.denied").count()
+    stage.client("program").post(f"/api/v1/requests/{stage.pending.pk}/approve", {}, format="json")
+    denied = AuditEvent.objects.with_action("access.denied").newest_first()
+    assert denied.count() == before + 1
+    assert denied[0].actor_id == str(stage.program.pk)
+
+
+def test_people_need_the_step_up_of_the_act(stage):
+    for operation, method, path, _ in rows():
+        if operation in {"requests_approve", "keys_suspend", "keys_revoke", "versions_claim"}:
+            role = "approver" if operation == "requests_approve" else "developer"
+            person = stage.world.bob if role == "approver" else stage.world.alice
+            answer = send(stage, stage.as_person(person, "export"), operation, method, path, role)
+            assert (answer.status_code, answer.json()["code"]) == (403, "step_up_required"), operation
+            assert answer.json()["rule"]
+
+
+def test_the_command_writes_the_page(settings, tmp_path):
+    (tmp_path / "docs").mkdir()
+    settings.BASE_DIR = tmp_path
+    call_command("document_api_roles", verbosity=0)
+    assert (tmp_path / "docs" / "api-roles.md").read_text() == PAGE.read_text()
