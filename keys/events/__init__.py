@@ -40,6 +40,7 @@ from keys.events.factors import (
     TotpEnrolled,
     TotpOffered,
     TotpRemoved,
+    TotpSeedUnreadable,
 )
 from keys.events.keys import (
     ClaimRepeated,
@@ -162,6 +163,7 @@ __all__ = [
     "TotpEnrolled",
     "TotpOffered",
     "TotpRemoved",
+    "TotpSeedUnreadable",
     "TransferDecided",
     "TransferOffered",
     "VersionCompromised",

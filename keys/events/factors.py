@@ -145,6 +145,16 @@ class TotpRemoved(Event):
     person: str
 
 
+class TotpSeedUnreadable(Event):
+    """The sealed seed of an authenticator did not open: it was changed or moved by hand, or its key is gone."""
+
+    action = "totp.seed-unreadable"
+    target_type = "totp-device"
+    severity = Severity.HIGH
+    ocsf_class = "Detection Finding"
+    person: str
+
+
 class PasskeyEnrolled(Event):
     """A person enrolled a passkey; its public key here verifies the approvals that it signs later."""
 

@@ -18,11 +18,11 @@ from audit.actor import Actor
 from audit.log import record
 from keys.crypto import otp
 from keys.crypto.assertion import Assertion, VerifiedAssertion, verify_challenge
-from keys.crypto.errors import AssertionRefused, Malformed
+from keys.crypto.errors import AssertionRefused, CryptoError, Malformed
 from keys.crypto.recovery_codes import canonical_recovery_code
 from keys.crypto.slow_hash import slow_hash_matches
 from keys.errors import Invalid
-from keys.events import PasskeyCloneSuspected, RecoveryCodeUsed
+from keys.events import PasskeyCloneSuspected, RecoveryCodeUsed, TotpSeedUnreadable
 from keys.models import FactorTries, Passkey, Person, RecoveryCode, TotpDevice
 from keys.operations import operation
 from keys.people.seeds import open_seed
@@ -62,7 +62,12 @@ def prove_totp(person: Person, *, actor: Actor, code: str, purpose: str) -> Proo
         return Refusal(code="locked")
     known = False
     for device in TotpDevice.objects.usable().filter(user=person).select_for_update(of=("self",), no_key=True):
-        seed = open_seed(device.sealed_seed, device_id=device.pk, person_id=person.pk)
+        try:
+            seed = open_seed(device.sealed_seed, device_id=device.pk, person_id=person.pk)
+        except CryptoError:
+            # Somebody wrote to the table by hand: the device proves nothing, and that is told.
+            record(TotpSeedUnreadable(target_id=str(device.pk), person=str(person.pk)), actor=actor, at=at)
+            continue
         step = otp.verify(seed, code, at=at, last_step=device.last_step)
         if step is not None:
             if not may_prove(purpose=purpose, approves_from=device.approves_from, at=at):

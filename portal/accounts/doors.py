@@ -19,7 +19,7 @@ from audit.events import Event
 from audit.log import record
 from keys.models import Person, Session
 from portal.accounts.session_store import SessionStore
-from portal.actors import find_actor, to_sign_in
+from portal.actors import SignInRequired, find_actor, to_sign_in
 
 P = ParamSpec("P")
 Open = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -70,8 +70,11 @@ def row_of(http: HttpRequest) -> Session | None:
 
 
 def person_of(http: HttpRequest) -> Person:
-    """Return the person of a signed-in door."""
-    return cast("Person", http.user)
+    """Return the person of a signed-in door: the row itself, for operations lock it."""
+    row = row_of(http)
+    if row is None or row.person is None:
+        raise SignInRequired
+    return row.person
 
 
 def tell(event: Event, *, actor: Actor) -> None:

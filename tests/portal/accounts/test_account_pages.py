@@ -1,0 +1,234 @@
+"""The pages about oneself: Alice sees and changes her own, Bob his, Mallory nothing of theirs."""
+
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+
+from audit import clock
+from keys.models import Delegation, Passkey, PasswordReset, Person, RecoveryCode, Session, TotpDevice
+from keys.people.passwords import make_reset_link
+from tests.accounts import BROWSER, OPERATOR, PASSWORD, actions, joined, last_event, plain, token_of
+from tests.authenticator import SoftAuthenticator
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+def stepped_up(who, purpose="factors"):
+    client = who.signs_in()
+    answer = client.post("/account/step-up/", {"purpose": purpose, "code": who.code()})
+    assert answer.status_code == 302
+    return client
+
+
+# --- sessions
+
+
+def test_people_see_and_end_their_own_sessions():
+    alice = joined("alice")
+    here, there = alice.signs_in(), alice.signs_in(Client(headers={"user-agent": "Old phone"}))
+    page = here.get("/account/sessions/").content.decode()
+    assert "Old phone" in page
+    assert "Firefox 140 on Linux" in page
+    other = Session.objects.get(user_agent="Old phone")
+    assert here.post(f"/account/sessions/{other.pk}/end/").status_code == 302
+    assert there.get("/account/sessions/").status_code == 302
+    assert here.get("/account/sessions/").status_code == 200
+    assert last_event("session.ended")["reason"] == "ended-by-owner"
+
+
+def test_ending_all_others_keeps_this_one():
+    alice = joined("alice")
+    here = alice.signs_in()
+    others = [alice.signs_in(Client()) for _ in range(2)]
+    here.post("/account/sessions/end-others/")
+    assert here.get("/account/sessions/").status_code == 200
+    assert all(other.get("/account/sessions/").status_code == 302 for other in others)
+
+
+def test_somebody_elses_session_does_not_exist():
+    alice, mallory = joined("alice"), joined("mallory")
+    hers, client = alice.signs_in(), mallory.signs_in()
+    target = Session.objects.get(person=alice.person)
+    answer = client.post(f"/account/sessions/{target.pk}/end/")
+    assert answer.status_code == 404
+    assert hers.get("/account/sessions/").status_code == 200
+    assert "Alice" not in client.get("/account/sessions/").content.decode()
+
+
+# --- factors
+
+
+def test_a_second_factor_is_added_with_presence_and_approves_a_day_later():
+    alice = joined("alice")
+    client = stepped_up(alice)
+    options = client.post("/account/passkey-options/").json()["publicKey"]
+    answer = client.post(
+        "/account/factors/passkey/", {"name": "laptop", "credential": SoftAuthenticator().create(options)}
+    )
+    assert answer.status_code == 302, answer.content.decode()
+    passkey = Passkey.objects.get()
+    assert passkey.approves_from - passkey.created_at == timedelta(hours=24)
+    assert b"laptop" in client.get("/account/factors/").content
+
+
+def test_another_app_is_added_and_the_old_one_removed_but_never_the_last():
+    alice = joined("alice")
+    client = stepped_up(alice)
+    assert client.post(f"/account/factors/totp/{alice.device.pk}/remove/").status_code == 403
+    assert client.post("/account/factors/authenticator/", {"name": "new phone"}).status_code == 200
+    from keys.crypto import otp
+    from keys.people.factors import seed_of
+
+    added = TotpDevice.objects.get(confirmed=False)
+    code = otp.code_at(seed_of(added), otp.step_at(clock.now()))
+    assert client.post("/account/factors/authenticator/confirm/", {"code": code}).status_code == 302
+    assert client.post(f"/account/factors/totp/{alice.device.pk}/remove/").status_code == 302
+    assert client.post(f"/account/factors/totp/{added.pk}/remove/").status_code == 403
+    assert actions(target_id=str(alice.device.pk))[-1] == "totp.removed"
+    assert Client().post("/sign-in/", {"email": alice.person.email, "password": PASSWORD}).status_code == 302
+
+
+def test_without_presence_no_factor_changes():
+    alice = joined("alice")
+    client = alice.signs_in()
+    for path in ("/account/factors/authenticator/", "/account/factors/recovery-codes/"):
+        assert client.post(path).status_code == 403
+    assert RecoveryCode.objects.count() == 0
+    assert len(actions(action="access.denied")) == 2
+
+
+def test_somebody_elses_factor_does_not_exist():
+    alice, mallory = joined("alice"), joined("mallory")
+    client = stepped_up(mallory)
+    assert client.post(f"/account/factors/totp/{alice.device.pk}/remove/").status_code == 404
+    assert TotpDevice.objects.get(pk=alice.device.pk).removed_at is None
+
+
+@pytest.mark.parametrize("name", ["x" * 65, "a\x00b", "a\u202eb", "a\nb"])
+def test_odd_names_of_factors_are_refused(name):
+    alice = joined("alice")
+    client = stepped_up(alice)
+    assert client.post("/account/factors/authenticator/", {"name": name}).status_code == 422
+    assert not TotpDevice.objects.filter(confirmed=False).exists()
+
+
+def test_seed_and_codes_are_only_ever_in_the_answer_to_a_post():
+    client = stepped_up(joined("alice"))
+    for path in (
+        "/account/factors/authenticator/",
+        "/account/factors/recovery-codes/",
+        "/account/set-up/authenticator/",
+    ):
+        assert client.get(path).status_code == 405
+
+
+# --- delegates
+
+
+def span(days=3):
+    at = clock.now()
+    return {"starts_at": f"{at:%Y-%m-%dT%H:%M}", "ends_at": f"{at + timedelta(days=days):%Y-%m-%dT%H:%M}"}
+
+
+def test_alice_names_bob_and_either_may_end_it():
+    alice, bob, mallory = joined("alice"), joined("bob"), joined("mallory")
+    client = alice.signs_in()
+    form = {"delegate": str(bob.person.pk), **span()}
+    assert client.post("/account/delegates/", form).status_code == 422, "without presence nothing is named"
+    assert client.post("/account/delegates/", form | {"code": alice.code()}).status_code == 302
+    row = Delegation.objects.get()
+    assert b"Bob" in client.get("/account/delegates/").content
+    assert b"Alice" in bob.signs_in().get("/account/delegates/").content
+    assert mallory.signs_in().post(f"/account/delegates/{row.pk}/end/").status_code == 404
+    assert bob.client.post(f"/account/delegates/{row.pk}/end/").status_code == 302
+    assert actions(target_type="delegation") == ["delegation.named", "delegation.ended"]
+
+
+@pytest.mark.parametrize("days", [-1, 0, 61])
+def test_a_delegation_needs_a_sensible_span(days):
+    alice, bob = joined("alice"), joined("bob")
+    client = stepped_up(alice, "people")
+    answer = client.post("/account/delegates/", {"delegate": str(bob.person.pk), **span(days)})
+    assert answer.status_code == 422
+    assert not Delegation.objects.exists()
+
+
+@pytest.mark.parametrize("delegate", ["", "nobody", "00000000-0000-0000-0000-000000000000", "\x00"])
+def test_a_delegate_must_be_a_colleague(delegate):
+    alice = joined("alice")
+    client = stepped_up(alice, "people")
+    assert client.post("/account/delegates/", {"delegate": delegate, **span()}).status_code == 422
+    assert client.post("/account/delegates/", {"delegate": str(alice.person.pk), **span()}).status_code == 422
+
+
+# --- passwords
+
+
+def test_changing_the_password_ends_other_sessions_and_keeps_this_one():
+    alice = joined("alice")
+    here, there = alice.signs_in(), alice.signs_in(Client())
+    new = "an entirely different sentence"
+    form = {"current": PASSWORD, "new": new, "again": new}
+    assert here.post("/account/password/", form | {"current": "wrong wrong wrong"}).status_code == 422
+    assert here.post("/account/password/", form).status_code == 302
+    assert here.get("/account/sessions/").status_code == 200
+    assert there.get("/account/sessions/").status_code == 302
+    assert Client().post("/sign-in/", {"email": alice.person.email, "password": new}).status_code == 302
+    assert Client().post("/sign-in/", {"email": alice.person.email, "password": PASSWORD}).status_code == 422
+
+
+def test_a_forgotten_password_answers_everybody_alike():
+    joined("alice")
+    pages = {
+        plain(Client(headers=BROWSER).post("/password-reset/", {"email": email}))
+        for email in ("alice@example.com", "stranger@example.com", "no address")
+    }
+    assert len(pages) == 1
+    assert actions(action="password.reset-requested") == ["password.reset-requested"]
+
+
+def test_a_reset_signs_nobody_in_and_leaves_the_factors():
+    alice = joined("alice")
+    signed_in = alice.signs_in()
+    Client().post("/password-reset/", {"email": alice.person.email})
+    link = make_reset_link(PasswordReset.objects.get(), actor=OPERATOR)
+    path = f"/password-reset/{token_of(link)}/"
+    new = "an entirely different sentence"
+    client = Client()
+    assert client.get(path).status_code == 200
+    assert client.post(path, {"new": "short", "again": "short"}).status_code == 422
+    assert client.post(path, {"new": new, "again": new}).status_code == 200
+    assert client.get("/account/sessions/").status_code == 302
+    assert signed_in.get("/account/sessions/").status_code == 302
+    assert TotpDevice.objects.get(pk=alice.device.pk).confirmed
+    assert client.post(path, {"new": new, "again": new}).status_code == 410
+    answer = client.post("/sign-in/", {"email": alice.person.email, "password": new})
+    assert answer["location"] == "/sign-in/second-factor/"
+    assert actions(target_id=str(alice.person.pk))[-1] == "password.reset-completed"
+
+
+def test_a_second_wish_within_five_minutes_sends_no_second_mail_and_a_new_link_voids_the_old():
+    alice = joined("alice")
+    for _ in range(3):
+        Client().post("/password-reset/", {"email": alice.person.email})
+    reset = PasswordReset.objects.get()
+    old = token_of(make_reset_link(reset, actor=OPERATOR))
+    new = token_of(make_reset_link(reset, actor=OPERATOR))
+    assert Client().get(f"/password-reset/{old}/").status_code == 410
+    assert Client().get(f"/password-reset/{new}/").status_code == 200
+
+
+def test_only_the_sender_makes_reset_links():
+    from keys.errors import Denied
+
+    alice = joined("alice")
+    Client().post("/password-reset/", {"email": alice.person.email})
+    with pytest.raises(Denied):
+        make_reset_link(PasswordReset.objects.get(), actor=alice.actor("people"))
+
+
+@pytest.mark.parametrize("email", ["", "a\x00b@example.com", "x" * 500, "a@b\r\nBcc: c@d"])
+def test_odd_addresses_are_no_server_error(email):
+    assert Client().post("/password-reset/", {"email": email}).status_code in (200, 422)
+    assert Person.objects.count() == 0
