@@ -165,6 +165,7 @@ class Supervisor:
     def _greet(self, seconds: float) -> None:
         say(f"Keystead is ready after {seconds:.1f} s: {self.environment['KEYSTEAD_PUBLIC_URL']}/")
         say(f"Data, logs and mail are in {self.layout.data}. Stop with Ctrl-C.")
+        say(f'Management commands go through `make manage PORT={self.port} ARGS="..."`.')
         self._manage("load_demo" if self.environment.get("DEMO", "") not in {"", "0"} else "first_administrator")
 
     def _watch(self, engines: Engines) -> int:
