@@ -1,0 +1,1 @@
+"""Watch what keys are used for."""

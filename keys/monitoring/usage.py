@@ -1,0 +1,71 @@
+"""Sum up how the versions of one key were used: how often, with which outcome, and by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.db.models import Max, Sum
+from django.db.models.functions import TruncDate
+
+from keys.models import ManagedKey, Sighting, UsageCount
+
+USED = "valid"
+SPAN = timedelta(days=30)
+CHART_DAYS = 14
+MOST_SIGHTINGS = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeCount:
+    """How often verifications ended one way in the last 30 days."""
+
+    outcome: str
+    count: int
+    last_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """The use of one key in the last 30 days; `days` are the last fourteen, oldest first, accepted ones only."""
+
+    accepted: int
+    refused: int
+    last_used_at: datetime | None
+    outcomes: list[OutcomeCount]
+    days: list[tuple[date, int]]
+    sightings: list[Sighting]
+
+    @property
+    def is_unused(self) -> bool:
+        return not self.outcomes and self.last_used_at is None
+
+
+def usage_of(key: ManagedKey, *, at: datetime) -> Usage:
+    """Read the use of `key`, in four queries."""
+    counts = UsageCount.objects.filter(version__managed_key=key)
+    outcomes = [
+        OutcomeCount(outcome=row["outcome"], count=row["total"], last_at=row["last"])
+        for row in counts.filter(hour__gt=at - SPAN)
+        .values("outcome")
+        .annotate(total=Sum("count"), last=Max("last_at"))
+        .order_by("-total")
+    ]
+    accepted = sum(row.count for row in outcomes if row.outcome == USED)
+    since = (at - timedelta(days=CHART_DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    by_day = dict(
+        counts.filter(outcome=USED, hour__gte=since)
+        .annotate(day=TruncDate("hour"))
+        .values_list("day")
+        .annotate(Sum("count"))
+    )
+    days = [(since + timedelta(days=place)).date() for place in range(CHART_DAYS)]
+    sightings = Sighting.objects.filter(version__managed_key=key).select_related("version").order_by("-last_at")
+    return Usage(
+        accepted=accepted,
+        refused=sum(row.count for row in outcomes) - accepted,
+        last_used_at=counts.filter(outcome=USED).aggregate(last=Max("last_at"))["last"],
+        outcomes=outcomes,
+        days=[(day, int(by_day.get(day, 0))) for day in days],
+        sightings=list(sightings[:MOST_SIGHTINGS]),
+    )

@@ -1,0 +1,35 @@
+"""Say how a key stands, why something ended, and how a decision was confirmed."""
+
+from django import template
+from django.utils.safestring import SafeString
+
+from portal.templatetags.badges import badge
+from portal.web.components import Words
+from portal.web.wording import METHODS, ROLES, STANDINGS, days_in_words
+
+register = template.Library()
+
+
+@register.simple_tag
+def standing_badge(standing: str) -> SafeString:
+    """Draw how a key stands as a whole."""
+    words, icon, tone = STANDINGS[standing]
+    return badge(words, tone=tone, icon=icon)
+
+
+@register.filter
+def method_words(method: str) -> Words:
+    """Say how a decision was confirmed."""
+    return METHODS.get(method, method)
+
+
+@register.filter
+def role_words(role: str) -> Words:
+    """Say what a person does for the whole organisation."""
+    return ROLES.get(role, role)
+
+
+@register.filter
+def days(count: int) -> str:
+    """Say a number of days."""
+    return days_in_words(int(count))

@@ -1,0 +1,186 @@
+"""List what waits for this person on the start page: claims, questions, offers, endings, stops, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from audit.actor import Actor
+from keys.lifecycle.inventory import Standing, ending_soon, standing_as
+from keys.models import KeyRequest, KeyTransfer, KeyVersion, ManagedKey
+from keys.states import RequestState, VersionState
+from portal.templatetags.times import relative
+from portal.web.doors import count_waiting
+from portal.web.finding import teams_led_by, teams_of
+
+MOST_OF_A_KIND = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionItem:
+    """One thing to do, with the page where it is done."""
+
+    title: str
+    detail: str
+    href: str
+    label: str
+    icon: str
+    tone: str = "info"
+    environment: object | None = None
+
+
+def action_items(actor: Actor, *, at: datetime) -> list[ActionItem]:
+    """List them, the most urgent kind first."""
+    return [
+        *_suspended(actor, at=at),
+        *_claims(actor, at=at),
+        *_questions(actor, at=at),
+        *_transfers(actor, at=at),
+        *_decisions(actor),
+        *_endings(actor, at=at),
+        *_without_secret(actor, at=at),
+    ]
+
+
+def _claims(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
+    versions = (
+        KeyVersion.objects.visible_to(actor)
+        .living(at)
+        .filter(state=VersionState.PRE_ACTIVATION, managed_key__recipient_id=actor.id, managed_key__revoked_at=None)
+        .select_related("managed_key__service", "managed_key__environment")
+        .order_by("claim_until")
+    )
+    for version in versions[:MOST_OF_A_KIND]:
+        key = version.managed_key
+        yield ActionItem(
+            title=_("Claim the secret of %(name)s") % {"name": key.name},
+            detail=_("%(service)s · lapses %(when)s")
+            % {"service": key.service.name, "when": relative(version.claim_until, at=at)},
+            href=reverse("claim", args=[key.number]),
+            label=_("Claim"),
+            icon="package-open",
+            environment=key.environment,
+        )
+
+
+def _questions(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
+    rows = (
+        KeyRequest.objects.visible_to(actor)
+        .open(at)
+        .filter(state=RequestState.RETURNED, requester_id=actor.id)
+        .select_related("environment")
+        .order_by("lapses_at")
+    )
+    for request in rows[:MOST_OF_A_KIND]:
+        yield ActionItem(
+            title=_("Answer the question about %(request)s") % {"request": request},
+            detail=f"“{request.question[:140]}”",
+            href=reverse("request", args=[request.number]),
+            label=_("Answer"),
+            icon="message-circle-question-mark",
+            tone="warning",
+            environment=request.environment,
+        )
+
+
+def _transfers(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
+    rows = (
+        KeyTransfer.objects.visible_to(actor)
+        .waiting(at)
+        .filter(to_team__in=teams_led_by(actor))
+        .exclude(offered_by_id=actor.id)
+        .select_related("managed_key__environment", "from_team", "to_team")
+        .order_by("lapses_at")
+    )
+    for transfer in rows[:MOST_OF_A_KIND]:
+        yield ActionItem(
+            title=_("%(team)s offers %(name)s to %(to)s")
+            % {"team": transfer.from_team, "name": transfer.managed_key.name, "to": transfer.to_team},
+            detail=_("The offer lapses %(when)s") % {"when": relative(transfer.lapses_at, at=at)},
+            href=reverse("transfer", args=[transfer.managed_key.number]),
+            label=_("Answer"),
+            icon="arrow-right-left",
+            environment=transfer.managed_key.environment,
+        )
+
+
+def _decisions(actor: Actor) -> Iterator[ActionItem]:
+    if count := count_waiting(actor):
+        yield ActionItem(
+            title=ngettext(
+                "%(count)s request waits for your decision", "%(count)s requests wait for your decision", count
+            )
+            % {"count": count},
+            detail=_("The riskiest and oldest come first."),
+            href=reverse("inbox"),
+            label=_("Open the inbox"),
+            icon="inbox",
+        )
+
+
+def _suspended(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
+    rows = standing_as(_of_my_teams(actor), Standing.SUSPENDED, at=at).order_by("name", "pk")
+    for key in rows[:MOST_OF_A_KIND]:
+        yield ActionItem(
+            title=_("%(name)s is suspended") % {"name": key.name},
+            detail=_("Nothing that presents it is let in. Replace, reinstate or revoke it."),
+            href=reverse("key", args=[key.number]),
+            label=_("Look"),
+            icon="circle-pause",
+            tone="danger",
+            environment=key.environment,
+        )
+
+
+def _endings(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
+    rows = list(ending_soon(_of_my_teams(actor), at=at).order_by("authorised_until", "pk")[: MOST_OF_A_KIND + 1])
+    ends = {
+        version.managed_key_id: version.expires_at
+        for version in KeyVersion.objects.visible_to(actor)
+        .living(at)
+        .filter(managed_key__in=rows, expires_at__isnull=False)
+    }
+    for key in rows[:MOST_OF_A_KIND]:
+        ends_at = ends.get(key.pk) or key.authorised_until
+        yield ActionItem(
+            title=_("%(name)s ends %(when)s") % {"name": key.name, "when": relative(ends_at, at=at)},
+            detail=_("Issue a new version or ask for a renewal before then."),
+            href=reverse("key", args=[key.number]),
+            label=_("Prepare"),
+            icon="calendar-clock",
+            tone="warning",
+            environment=key.environment,
+        )
+    if len(rows) > MOST_OF_A_KIND:
+        yield ActionItem(
+            title=_("More keys end within 30 days"),
+            detail=_("See them all in the list."),
+            href=f"{reverse('keys')}?state=ending",
+            label=_("Show"),
+            icon="calendar-clock",
+            tone="warning",
+        )
+
+
+def _without_secret(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
+    mine = _of_my_teams(actor).filter(recipient_id=actor.id)
+    for key in standing_as(mine, Standing.UNCLAIMED, at=at).order_by("name", "pk")[:MOST_OF_A_KIND]:
+        yield ActionItem(
+            title=_("%(name)s has no living version") % {"name": key.name},
+            detail=_("Its secret ended or was not claimed in time. Issue a new version if it is still needed."),
+            href=reverse("key", args=[key.number]),
+            label=_("Look"),
+            icon="circle-dashed",
+            tone="neutral",
+            environment=key.environment,
+        )
+
+
+def _of_my_teams(actor: Actor) -> QuerySet[ManagedKey]:
+    return ManagedKey.objects.visible_to(actor).filter(owner_team__in=teams_of(actor)).select_related("environment")

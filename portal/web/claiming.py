@@ -1,0 +1,118 @@
+"""Hand a secret over, once: explain, ask for presence, show it in the answer to a POST and nowhere else."""
+
+from __future__ import annotations
+
+import re
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from audit import clock
+from audit.actor import Actor
+from keys.errors import Conflict, Gone
+from keys.lifecycle.inventory import line_of
+from keys.lifecycle.issuance import Claim, ClaimOutcome, claim_secret, end_of, issue_new_version
+from keys.models import KeyVersion, ManagedKey
+from keys.policy.rules import may_claim
+from portal.accounts.step_up import StepUpProblem, confirm, fields
+from portal.actors import actor_of
+from portal.web.doors import form_page
+from portal.web.finding import key_by_number
+from portal.web.key_acts import enforce_but_for_step_up
+from portal.web.snippets import snippets_for
+
+_NOT_A_VARIABLE = re.compile(r"[^A-Z0-9]+")
+
+
+@form_page
+def claim(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Explain what is about to happen; on POST hand the secret over."""
+    key = key_by_number(number, actor=actor)
+    enforce_but_for_step_up(may_claim, key, actor=actor)
+    version = _version_to_claim(key, http, actor=actor)
+    if http.method != "POST":
+        return _explained(http, key, version, actor=actor)
+    problem = confirm(http, "claim")
+    if problem is not None:
+        return _explained(http, key, version, actor=actor, problem=problem)
+    return _answer(http, key, claim_secret(version, actor=actor_of(http)))
+
+
+def _version_to_claim(key: ManagedKey, http: HttpRequest, *, actor: Actor) -> KeyVersion:
+    """Find the version that the form was made for; a repeated form names the version it had, not a newer one."""
+    rows = KeyVersion.objects.visible_to(actor).filter(managed_key=key).order_by("-sequence")
+    asked = http.POST.get("version", "")
+    version = (
+        rows.filter(sequence=int(asked)).first() if asked.isascii() and asked.isdigit() and len(asked) < 9 else None
+    )
+    version = version or rows.first()
+    if version is None:
+        raise Gone("claim_lapsed")
+    return version
+
+
+def _explained(
+    http: HttpRequest, key: ManagedKey, version: KeyVersion, *, actor: Actor, problem: StepUpProblem | None = None
+) -> HttpResponse:
+    at = clock.now()
+    line = line_of(key, [version], at=at)
+    context = {
+        "key": key,
+        "environment": key.environment,
+        "version": version,
+        "can_claim": line.waiting is not None,
+        "was_claimed": version.claimed_at is not None,
+        "would_end_at": end_of(key, at=at),
+        "step_up": fields(http, "claim", problem=problem),
+    }
+    return render(http, "web/claim.html", context, status=problem.status if problem else 200)
+
+
+def _answer(http: HttpRequest, key: ManagedKey, claimed: Claim) -> HttpResponse:
+    """Show the secret this one time, or say why there is none. The secret is in this answer and in nothing that lasts."""
+    context: dict[str, object] = {"key": key, "environment": key.environment, "version": claimed.version}
+    if claimed.outcome != ClaimOutcome.ISSUED or claimed.secret is None:
+        context["is_misuse"] = claimed.outcome == ClaimOutcome.MISUSED
+        return _unstored(render(http, "web/claim_repeated.html", context, status=410))
+    context |= {
+        "secret": claimed.secret.reveal(),
+        "masked": f"ks_{key.environment.tag}_{claimed.version.kid}_••••••{claimed.version.last4}",
+        "snippets": snippets_for(variable_of(key)),
+        "variable": variable_of(key),
+    }
+    return _unstored(render(http, "web/claimed.html", context))
+
+
+def variable_of(key: ManagedKey) -> str:
+    """Name an environment variable after the service: `ORDERS_API_KEY`."""
+    return f"{_NOT_A_VARIABLE.sub('_', key.service.slug.upper()).strip('_')}_API_KEY"
+
+
+def _unstored(answer: HttpResponse) -> HttpResponse:
+    answer["Cache-Control"] = "no-store, private"
+    answer["Pragma"] = "no-cache"
+    return answer
+
+
+@form_page
+def replace(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Explain what a new version means; on POST issue it."""
+    key = key_by_number(number, actor=actor)
+    enforce_but_for_step_up(may_claim, key, actor=actor)
+    problem = None
+    if http.method == "POST":
+        problem = confirm(http, "claim")
+        if problem is None:
+            try:
+                issue_new_version(key, actor=actor_of(http))
+            except Conflict as conflict:
+                if conflict.code != "version_waits_for_claim":
+                    raise
+            else:
+                messages.success(http, _("A new version waits to be claimed."))
+            return HttpResponseRedirect(reverse("claim", args=[number]))
+    context = {"key": key, "environment": key.environment, "step_up": fields(http, "claim", problem=problem)}
+    return render(http, "web/replace.html", context, status=problem.status if problem else 200)

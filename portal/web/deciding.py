@@ -1,0 +1,137 @@
+"""Decide about a request: approve, narrow, ask back or deny, signed by a passkey or confirmed with a code."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit.actor import Actor
+from audit.canonical import CanonicalError, parse_strict
+from keys.approvals.content import content_of
+from keys.approvals.decisions import (
+    approve_request,
+    deny_request,
+    narrow_request,
+    narrowed,
+    return_request,
+)
+from keys.approvals.signing import Signature, challenge, prepare_statement, read_signature
+from keys.errors import Conflict, Invalid
+from keys.models import KeyRequest, Person
+from keys.people.webauthn import assertion_options
+from keys.states import RequestState
+from portal.accounts.step_up import StepUpProblem, confirm
+from portal.actors import actor_of
+from portal.web.decision_form import DecisionForm
+from portal.web.doors import act
+from portal.web.finding import request_by_number
+from portal.web.reasons import mark, words_of
+from portal.web.requests import request_page
+
+SAID = {
+    "approve": gettext_lazy("Your approval is on record."),
+    "narrow": gettext_lazy("Narrowed and approved. Earlier approvals no longer count; the requester is told."),
+    "return": gettext_lazy("Asked back. The requester is told and can answer by editing the request."),
+    "deny": gettext_lazy("Denied. The requester is told, with your reason."),
+}
+
+
+@act
+def statement(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Store the statement of the decision in this form, and give the browser what a passkey needs to sign it."""
+    request = request_by_number(number, actor=actor)
+    form = DecisionForm(http.POST, content=content_of(request.content))
+    if not form.is_valid():
+        return _refused(form)
+    decision, digest = form.cleaned_data["decision"], form.cleaned_data["digest"]
+    if digest != request.digest:
+        return JsonResponse({"words": words_of(Conflict("content_changed"))}, status=409)
+    try:
+        if decision == "narrow":
+            digest = narrowed(form.content, form.narrowing()).digest
+        stored = prepare_statement(request, decision=decision, digest=digest, actor=actor)
+    except Invalid as invalid:
+        mark(form, invalid)
+        return _refused(form)
+    options = assertion_options(cast(Person, http.user), challenge(stored))
+    return JsonResponse({"publicKey": options, "fields": {"nonce": stored.nonce}})
+
+
+def _refused(form: DecisionForm) -> HttpResponse:
+    words = [str(words) for errors in form.errors.values() for words in errors]
+    return JsonResponse({"words": " ".join(words)}, status=422)
+
+
+@act
+def decide(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Decide, by a signature in the form or else by a code."""
+    request = request_by_number(number, actor=actor)
+    form = DecisionForm(http.POST, content=content_of(request.content))
+    if not form.is_valid():
+        return _again(http, actor, request, form)
+    problem: StepUpProblem | None = None
+    try:
+        signature = _signature(http, actor)
+        if signature is None:
+            problem = confirm(http, "approve")
+            actor = actor_of(http)
+        if problem is None:
+            request = _carry_out(request, form, actor=actor, signature=signature)
+            messages.success(http, _said(request, form.cleaned_data["decision"]))
+            return HttpResponseRedirect(reverse("request", args=[number]))
+    except Invalid as invalid:
+        mark(form, invalid)
+        return _again(http, actor, request, form)
+    except Conflict as conflict:
+        form.add_error(None, words_of(conflict))
+        return _again(http, actor, request_by_number(number, actor=actor), form, status=409)
+    return _again(http, actor, request, form, status=problem.status, problem=problem)
+
+
+def _signature(http: HttpRequest, actor: Actor) -> Signature | None:
+    answer = http.POST.get("assertion", "")
+    if not answer:
+        return None
+    try:
+        parsed = parse_strict(answer.encode())
+    except (CanonicalError, UnicodeEncodeError) as error:
+        raise Invalid.field("signature", "malformed_assertion") from error
+    return read_signature(http.POST.get("nonce", "")[:64], parsed, actor=actor)
+
+
+def _carry_out(request: KeyRequest, form: DecisionForm, *, actor: Actor, signature: Signature | None) -> KeyRequest:
+    typed = form.cleaned_data
+    decision, digest, comment = typed["decision"], typed["digest"], typed["comment"]
+    if decision == "approve":
+        return approve_request(request, digest=digest, actor=actor, signature=signature, comment=comment)
+    if decision == "narrow":
+        return narrow_request(
+            request, form.narrowing(), digest=digest, actor=actor, signature=signature, comment=comment
+        )
+    if decision == "return":
+        return return_request(request, digest=digest, question=comment, actor=actor, signature=signature)
+    return deny_request(request, digest=digest, comment=comment, actor=actor, signature=signature)
+
+
+def _said(request: KeyRequest, decision: str) -> str:
+    if request.state == RequestState.APPROVED:
+        return _("Your approval is on record and completes the quorum: the key exists and its recipient can claim it.")
+    return str(SAID[decision])
+
+
+def _again(
+    http: HttpRequest,
+    actor: Actor,
+    request: KeyRequest,
+    form: DecisionForm,
+    *,
+    status: int = 422,
+    problem: StepUpProblem | None = None,
+) -> HttpResponse:
+    """Draw the page again with what was typed."""
+    return request_page(http, actor, request, status=status, form=form, problem=problem)

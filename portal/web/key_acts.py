@@ -1,0 +1,101 @@
+"""Tell which buttons a key's page has for this person, and why one is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from audit import clock
+from audit.actor import Actor
+from keys.lifecycle.facts import key_facts
+from keys.lifecycle.inventory import lives
+from keys.models import KeyVersion, ManagedKey
+from keys.people.standing import standing_of
+from keys.policy.decisions import Decision, Deny
+from keys.policy.enforcement import enforce
+from keys.policy.facts import ActorFacts, KeyFacts
+from keys.policy.rules import (
+    may_claim,
+    may_offer_transfer,
+    may_reinstate,
+    may_report_leak,
+    may_request,
+    may_revoke,
+    may_suspend,
+)
+from keys.states import VersionState
+from portal.web.reasons import why_not
+
+
+@dataclass(frozen=True, kw_only=True)
+class Acts:
+    """What this person may do with this key now; a missing step-up is asked for on the way."""
+
+    claim: bool
+    new_version: bool
+    suspend: bool
+    reinstate: bool
+    reinstate_why_not: str
+    revoke: bool
+    leak: bool
+    renew: bool
+    hand_over: bool
+
+    @property
+    def any_ending(self) -> bool:
+        return self.suspend or self.revoke or self.leak
+
+
+def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at: datetime) -> Acts:
+    """Ask the same rules that the operations enforce."""
+    who = standing_of(actor, at=at)
+    facts = key_facts(key, versions)
+    lives_on = key.revoked_at is None
+    states = {version.state for version in versions if lives(version, at=at)}
+    claiming = _but_for_step_up(may_claim(actor, who, facts, at=at)) and lives_on
+    suspended = VersionState.SUSPENDED in states
+    reinstating = may_reinstate(actor, who, facts, at=at)
+    authorised = lives_on and key.authorised_until > at
+    return Acts(
+        claim=claiming and VersionState.PRE_ACTIVATION in states,
+        new_version=claiming and authorised and VersionState.PRE_ACTIVATION not in states,
+        suspend=_but_for_step_up(may_suspend(actor, who, facts, at=at))
+        and lives_on
+        and bool(states & {VersionState.ACTIVE, VersionState.PRE_ACTIVATION}),
+        reinstate=_but_for_step_up(reinstating) and lives_on and suspended,
+        reinstate_why_not="" if _but_for_step_up(reinstating) or not (lives_on and suspended) else why_not(reinstating),
+        revoke=_but_for_step_up(may_revoke(actor, who, facts, at=at)) and lives_on,
+        leak=bool(may_report_leak(who, facts)) and lives_on,
+        renew=lives_on
+        and bool(
+            may_request(
+                who,
+                owner_team_id=key.owner_team_id,
+                environment_id=key.environment_id,
+                recipient_in_team=True,
+            )
+        ),
+        hand_over=_but_for_step_up(may_offer_transfer(actor, who, facts, at=at)) and lives_on,
+    )
+
+
+def _but_for_step_up(decision: Decision) -> bool:
+    """Whether it is allowed, or only presence is missing: the form asks for that."""
+    return bool(decision) or (isinstance(decision, Deny) and decision.code == "step_up_required")
+
+
+class KeyRule(Protocol):
+    """A rule about one key."""
+
+    def __call__(self, actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) -> Decision: ...
+
+
+def enforce_but_for_step_up(rule: KeyRule, key: ManagedKey, *, actor: Actor) -> None:
+    """Refuse the page of an act that would be refused whatever is typed into it."""
+    at = clock.now()
+    versions = KeyVersion.objects.visible_to(actor).filter(managed_key=key)
+    decision = rule(actor, standing_of(actor, at=at), key_facts(key, versions), at=at)
+    if not _but_for_step_up(decision):
+        enforce(decision)

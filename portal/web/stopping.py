@@ -1,0 +1,228 @@
+"""Stop a key: suspend, reinstate, revoke, and say that it leaked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from audit import clock
+from audit.actor import Actor
+from keys.errors import Invalid
+from keys.lifecycle.inventory import line_of
+from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
+from keys.models import KeyVersion, ManagedKey
+from keys.monitoring.usage import usage_of
+from keys.policy.rules import may_reinstate, may_revoke, may_suspend
+from keys.states import RevocationReason, SuspensionReason
+from portal.accounts.step_up import StepUpProblem, confirm, fields
+from portal.actors import actor_of
+from portal.templatetags.times import relative
+from portal.web.components import Term, Words
+from portal.web.confirmation import Confirmation, TypedConfirmation
+from portal.web.doors import act, form_page, page
+from portal.web.finding import key_by_number
+from portal.web.key_acts import enforce_but_for_step_up
+from portal.web.reasons import mark
+from portal.web.wording import REVOCATION_CHOICES, SUSPENSION_CHOICES
+
+
+def choices_of(reasons: Mapping[str, tuple[Promise, Promise]]) -> list[tuple[str, Promise]]:
+    """Offer each reason with what it means."""
+    return [(str(value), format_lazy("{} - {}", label, words)) for value, (label, words) in reasons.items()]
+
+
+class SuspendForm(TypedConfirmation):
+    """Why a key is stopped for a while."""
+
+    reason = forms.ChoiceField(
+        label=gettext_lazy("Reason"), choices=choices_of(SUSPENSION_CHOICES), widget=forms.RadioSelect
+    )
+
+
+class RevokeForm(TypedConfirmation):
+    """Why a key ends before its time, in the words of RFC 5280."""
+
+    reason = forms.ChoiceField(
+        label=gettext_lazy("Reason"), choices=choices_of(REVOCATION_CHOICES), widget=forms.RadioSelect
+    )
+    field_order = ("reason", "phrase")
+
+
+@form_page
+def suspend(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Stop a key until somebody reinstates it."""
+    key = key_by_number(number, actor=actor)
+    enforce_but_for_step_up(may_suspend, key, actor=actor)
+    form = SuspendForm(http.POST if http.method == "POST" else None)
+    return _confirmed(
+        http,
+        key,
+        form,
+        purpose="suspend",
+        asked=_asked(
+            key,
+            actor=actor,
+            title=_("Suspend %(name)s?") % {"name": key.name},
+            action=_("Suspend the key"),
+            consequences=[
+                _("From the next verification on, nothing that presents it is let in."),
+                _("It can be reinstated. In production somebody else has to do that."),
+                _("The owner team and the service's team are told."),
+            ],
+        ),
+        act_on=lambda who: suspend_key(key, actor=who, reason=SuspensionReason(form.cleaned_data["reason"])),
+        said=_("Suspended. The next verification is refused."),
+    )
+
+
+@form_page
+def reinstate(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Let a suspended key work again."""
+    key = key_by_number(number, actor=actor)
+    enforce_but_for_step_up(may_reinstate, key, actor=actor)
+    return _confirmed(
+        http,
+        key,
+        TypedConfirmation(http.POST if http.method == "POST" else None),
+        purpose="reinstate",
+        asked=_asked(
+            key,
+            actor=actor,
+            title=_("Reinstate %(name)s?") % {"name": key.name},
+            action=_("Reinstate the key"),
+            consequences=[
+                _("From the next verification on, whoever presents it is let in again."),
+                _("Be sure that the reason for the suspension is settled: a leaked secret stays leaked."),
+            ],
+            tone="warning",
+        ),
+        act_on=lambda who: reinstate_key(key, actor=who),
+        said=_("Reinstated. It verifies again."),
+    )
+
+
+@form_page
+def revoke(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """End a key for good."""
+    key = key_by_number(number, actor=actor)
+    enforce_but_for_step_up(may_revoke, key, actor=actor)
+    form = RevokeForm(http.POST if http.method == "POST" else None, phrase=str(key))
+    return _confirmed(
+        http,
+        key,
+        form,
+        purpose="revoke",
+        asked=_asked(
+            key,
+            actor=actor,
+            title=_("Revoke %(name)s?") % {"name": key.name},
+            action=_("Revoke the key for good"),
+            consequences=[
+                _("From the next verification on, nothing that presents it is let in. This cannot be undone."),
+                _("Every version ends. Whoever needs access again asks for a new key."),
+                _("The owner team and the service's team are told."),
+            ],
+        ),
+        act_on=lambda who: revoke_key(key, actor=who, reason=RevocationReason(form.cleaned_data["reason"])),
+        said=_("Revoked. The next verification is refused, for good."),
+    )
+
+
+@act
+def leak(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Stop a key that leaked, at once and without a question."""
+    key = key_by_number(number, actor=actor)
+    report_leak(key, actor=actor)
+    return HttpResponseRedirect(reverse("leaked", args=[number]))
+
+
+@page
+def leaked(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """Say what has happened after a report, and offer what comes next."""
+    key = key_by_number(number, actor=actor)
+    is_recipient = str(key.recipient_id) == actor.id
+    context = {"key": key, "environment": key.environment, "is_recipient": is_recipient}
+    return render(http, "web/leaked.html", context)
+
+
+def _asked(
+    key: ManagedKey,
+    *,
+    actor: Actor,
+    title: Words,
+    action: Words,
+    consequences: Sequence[Words],
+    tone: str = "danger",
+) -> Confirmation:
+    """Preview what the act hits: how many versions live, how busy the key is."""
+    at = clock.now()
+    versions = list(KeyVersion.objects.visible_to(actor).filter(managed_key=key).order_by("-sequence"))
+    usage = usage_of(key, at=at)
+    line = line_of(key, versions, at=at, last_used_at=usage.last_used_at)
+    living = KeyVersion.objects.visible_to(actor).living(at).filter(managed_key=key).count()
+    used = relative(usage.last_used_at, at=at) if usage.last_used_at else _("never")
+    return Confirmation(
+        title=title,
+        action=action,
+        cancel_url=reverse("key", args=[key.number]),
+        consequences=consequences,
+        preview=[
+            Term(name=_("Key"), value=f"{key.name} ({key})"),
+            Term(name=_("Owner team"), value=key.owner_team),
+            Term(name=_("Consumer"), value=key.consumer),
+            Term(name=_("Opens"), value=f"{key.service}, {key.environment}"),
+            Term(name=_("Scopes"), value=", ".join(key.scopes)),
+            Term(name=_("Living versions"), value=living),
+            Term(name=_("Last used"), value=used),
+            Term(name=_("Accepted in the last 30 days"), value=usage.accepted),
+        ],
+        tone=tone if line.version else "danger",
+        environment_class=key.environment.environment_class,
+    )
+
+
+def _confirmed(
+    http: HttpRequest,
+    key: ManagedKey,
+    form: forms.Form,
+    *,
+    purpose: str,
+    asked: Confirmation,
+    act_on: Callable[[Actor], Any],
+    said: str,
+) -> HttpResponse:
+    """Ask, take the answer with a step-up, act, and go back to the key."""
+    problem: StepUpProblem | None = None
+    status = 200
+    if http.method == "POST":
+        status = 422
+        if form.is_valid():
+            problem = confirm(http, purpose)
+            if problem is None:
+                try:
+                    act_on(actor_of(http))
+                except Invalid as invalid:
+                    mark(form, invalid)
+                else:
+                    messages.success(http, said)
+                    return HttpResponseRedirect(reverse("key", args=[key.number]))
+            else:
+                status = problem.status
+    context = {
+        "confirmation": asked,
+        "form": form,
+        "step_up": fields(http, purpose, problem=problem),
+        "key": key,
+        "environment": key.environment,
+    }
+    return render(http, "web/stop.html", context, status=status)
