@@ -63,7 +63,7 @@ def _start_engines() -> None:
         check=False,
     )
     if made.returncode != 0:
-        print(f"prepare_database failed:\n{made.stdout[-2000:]}{made.stderr[-6000:]}", file=sys.stderr)
+        pytest.exit(f"prepare_database failed:\n{made.stdout[-2000:]}{made.stderr[-6000:]}", returncode=3)
 
 
 def _superuser(database: str) -> "closing[psycopg.Connection[tuple[object, ...]]]":
@@ -114,11 +114,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _start_engines()
     _copy_template()
     _name_addresses()
-    try:
-        django.setup()
-    except Exception as problem:
-        print(f"Django does not start: {problem!r}", file=sys.stderr)
-        django.apps.apps.ready = True  # until the floors stand: rooms without Django are tested all the same
+    django.setup()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
