@@ -33,7 +33,7 @@ def test_a_changed_row_is_recorded_once(world, superuser):
 def test_an_earlier_valid_row_put_back_is_found_against_its_last_event(world, superuser):
     key, version, _ = issued(world)
     before = KeyVersion.objects.values("state", "row_mac", "suspended_reason").get(pk=version.pk)
-    suspend_key(key, actor=acting(world.alice, "suspend"), reason="odd")
+    suspend_key(key, actor=acting(world.alice, "suspend"), reason="investigation")
     change_behind_the_back(
         superuser, "UPDATE keys_keyversion SET state = %s, row_mac = %s", [before["state"], before["row_mac"]]
     )

@@ -87,7 +87,7 @@ def test_networks_bind_and_a_missing_address_is_outside(world):
 def test_suspended_reinstated_and_revoked_keys_answer_so_at_once(world, key):
     managed, _, secret = key
     text = secret.reveal()
-    suspend_key(managed, actor=acting(world.alice, "suspend"), reason="looks odd")
+    suspend_key(managed, actor=acting(world.alice, "suspend"), reason="investigation")
     assert ask(world, text) == Reason.SUSPENDED
     reinstate_key(managed, actor=acting(world.admin, "reinstate"))
     assert ask(world, text) is None

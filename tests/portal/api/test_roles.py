@@ -63,7 +63,7 @@ def act(stage, operation, role):
         "requests_narrow": {"digest": digest, "authorised_days": 10},
         "requests_return": {"digest": digest, "question": "What for?"},
         "requests_deny": {"digest": digest, "comment": "Not like this."},
-        "keys_suspend": {"reason": "looks odd"},
+        "keys_suspend": {"reason": "investigation"},
         "keys_revoke": {"reason": "cessation-of-operation"},
         "keys_report_leak": {"comment": "in a chat"},
         "keys_renew": {"authorised_days": 100, "purpose": "The report is still needed."},

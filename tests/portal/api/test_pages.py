@@ -1,0 +1,115 @@
+"""Lists: pages by key, filters, and no more queries than needed."""
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tests.people import submitted
+
+
+def walk(client, path):
+    names, cursor = [], None
+    while True:
+        answer = client.get(path + (f"&cursor={cursor}" if cursor else "")).json()
+        names += [each["id"] for each in answer["results"]]
+        cursor = answer["next"]
+        if cursor is None:
+            return names
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+def test_pages_hold_every_row_once_in_order(stage, order):
+    for number in range(7):
+        submitted(stage.world, name=f"Report {number}")
+    client = stage.client("developer")
+    by_threes = walk(client, f"/api/v1/requests?limit=3&order={order}")
+    at_once = walk(client, f"/api/v1/requests?limit=100&order={order}")
+    assert by_threes == at_once
+    assert len(set(by_threes)) == len(by_threes) >= 8
+    assert walk(client, "/api/v1/requests?limit=2&order=oldest") == walk(client, "/api/v1/requests?limit=5")[::-1]
+
+
+def test_filters_filter(stage):
+    client = stage.client("administrator")
+    everything = client.get("/api/v1/keys?limit=100").json()["results"]
+    assert {each["service"] for each in everything} == {"orders", "keystead"}
+    orders = client.get("/api/v1/keys?limit=100&service=orders").json()["results"]
+    assert {each["service"] for each in orders} == {"orders"}
+    assert client.get("/api/v1/keys?environment=test").json()["results"] == []
+    pending = client.get("/api/v1/requests?state=pending").json()["results"]
+    assert [each["id"] for each in pending] == [str(stage.pending.pk)]
+    later = client.get("/api/v1/keys?created_from=2999-01-01T00:00:00Z").json()
+    assert later == {"results": [], "next": None}
+
+
+@pytest.mark.parametrize("path", ["keys", "requests", "services", "policies", "transfers", "environments"])
+def test_a_list_costs_the_same_however_long_it_is(stage, path):
+    client = stage.client("administrator")
+
+    def cost():
+        with CaptureQueriesContext(
+            connection,
+        ) as queries:
+            assert client.get(f"/api/v1/{path}?limit=100").status_code == 200
+        return len(queries)
+
+    before = cost()
+    for number in range(4):
+        submitted(stage.world, name=f"Report {number}", environment="dev")
+    assert cost() == before <= 4
+
+
+def test_a_program_sees_its_own_team_and_environment_only(stage):
+    submitted(stage.world, name="In development", environment="dev")
+    client = stage.client("program")
+    for path in ("keys", "requests"):
+        found = client.get(f"/api/v1/{path}?limit=100").json()["results"]
+        assert found
+        assert {each["owner_team"] for each in found} == {"reporting"}
+        assert {each["environment"] for each in found} == {"prod"}
+
+
+def test_programs_learn_no_names(stage):
+    client = stage.client("program")
+    said = client.get(f"/api/v1/requests/{stage.pending.pk}").json()
+    assert said["requester"] == {"id": str(stage.world.alice.pk), "name": None}
+    for path in (f"requests/{stage.pending.pk}", f"keys/{stage.living.pk}", "audit/events", "transfers"):
+        text = client.get(f"/api/v1/{path}").content.decode()
+        assert "Alice" not in text
+        assert "@example.com" not in text
+
+
+def test_the_log_is_searched_page_by_page_and_the_search_is_on_it(stage):
+    from audit.models import AuditEvent
+
+    client = stage.client("auditor")
+    first = client.get("/api/v1/audit/events?action=key.created&limit=2").json()
+    assert [each["action"] for each in first["results"]] == ["key.created"] * 2
+    second = client.get(f"/api/v1/audit/events?action=key.created&limit=2&cursor={first['next']}").json()
+    assert not {each["uid"] for each in first["results"]} & {each["uid"] for each in second["results"]}
+    reads = AuditEvent.objects.with_action("audit.log-read").by_actor("person", str(stage.world.auditor.pk))
+    assert reads.count() == 2
+    one = client.get(f"/api/v1/audit/events/{first['results'][0]['uid']}").json()
+    assert one["envelope"]["action"] == "key.created"
+    about = client.get(f"/api/v1/audit/events?target=key:{stage.living.pk}").json()["results"]
+    assert {each["target_type"] for each in about} >= {"key", "version"}
+
+
+def test_me_tells_a_person_and_a_program_who_they_are(stage):
+    person = stage.client("developer").get("/api/v1/me").json()
+    assert (person["kind"], person["name"], person["teams"]) == (
+        "person",
+        "Alice",
+        {"reporting": ["developer", "lead"]},
+    )
+    assert "approve" in person["step_ups"]
+    program = stage.client("program").get("/api/v1/me").json()
+    assert (program["kind"], program["environment"], program["teams"]) == ("program", "prod", {"reporting": []})
+    assert "keys:read" in program["scopes"]
+
+
+def test_a_service_shows_its_scopes_and_templates(stage):
+    said = stage.client("developer").get("/api/v1/services/orders").json()
+    assert [each["name"] for each in said["scopes"]] == ["orders:cancel", "orders:read", "orders:write"]
+    assert said["templates"] == []
+    assert stage.client("developer").get("/api/v1/services/nothing").status_code == 404
