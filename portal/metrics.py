@@ -30,13 +30,18 @@ def count_answer(method: str, route: str, status: int, seconds: float) -> None:
 @require_safe
 def metrics(http: HttpRequest) -> HttpResponse:
     """Answer Prometheus; anyone else gets what a page that does not exist gives."""
-    if not (_has_token(http) or _is_local(http)):
+    if not is_for_programs(http):
         raise Http404
     registry: CollectorRegistry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several workers: each writes files, one answer sums them
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def is_for_programs(http: HttpRequest) -> bool:
+    """Tell whether a program asks that may know how we are: with the token, or from this machine."""
+    return _has_token(http) or _is_local(http)
 
 
 def _has_token(http: HttpRequest) -> bool:

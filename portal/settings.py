@@ -223,8 +223,7 @@ AXES_COOLOFF_TIME = 0.5  # hours
 AXES_LOCK_OUT_AT_FAILURE = True
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-# Axes would look for Person.USERNAME_FIELD, and count everybody as one: authenticate() is called with `username`.
-AXES_USERNAME_FORM_FIELD = "username"
+AXES_USERNAME_CALLABLE = "portal.accounts.steps.counted_name"
 AXES_CLIENT_IP_CALLABLE = "portal.client_address.of_request"
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False

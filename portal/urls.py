@@ -4,16 +4,19 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import health, metrics
+from portal.web import status
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("status", health.status, name="status"),
+    path("status", status.status, name="status"),
+    path("health/", status.health_page, name="health"),
     path("metrics", metrics.metrics, name="metrics"),
     path("api/v1/", include("portal.api.urls")),
     path("v1/", include("portal.verify.urls")),
     path("", include("portal.accounts.urls")),
     path("", include("portal.web.urls")),
+    path("", include("portal.web.audit_urls")),
     path("admin/", admin.site.urls),
 ]
 

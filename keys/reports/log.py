@@ -44,6 +44,12 @@ def decide_reading(actor: Actor) -> datetime:
 
 
 @operation
+def enter_log(*, actor: Actor) -> None:
+    """Let only those to the forms of the log who may read it; nothing is read yet, so nothing but a refusal is on record."""
+    decide_reading(actor)
+
+
+@operation
 def search_log(search: LogSearch, *, actor: Actor, after: Position | None = None, size: int = PAGE_SIZE) -> LogPage:
     """Return a page of what `search` looks for, and put the search on record: one event, however many rows."""
     at = decide_reading(actor)

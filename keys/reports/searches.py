@@ -45,6 +45,7 @@ class LogSearch:
     target: Subject | None = None
     environment: str = ""
     outcome: str = ""
+    request_id: str = ""
 
     def select(self) -> AuditEventQuerySet:
         """The events that are looked for."""
@@ -59,6 +60,8 @@ class LogSearch:
             found = found.in_environment(self.environment)
         if self.outcome:
             found = found.with_outcome(self.outcome)
+        if self.request_id:
+            found = found.of_request(self.request_id)
         return found
 
     def told(self) -> dict[str, str]:
@@ -74,6 +77,7 @@ class LogSearch:
             "target": target,
             "environment": self.environment,
             "outcome": self.outcome,
+            "request": self.request_id,
         }
         return {name: value for name, value in words.items() if value}
 

@@ -47,7 +47,7 @@ PLACES = (
         url_name="audit",
         label=_("Audit"),
         icon="scroll-text",
-        roles=frozenset({Role.AUDITOR, Role.ADMINISTRATOR, Role.RESPONDER}),
+        roles=frozenset({Role.AUDITOR, Role.ADMINISTRATOR}),
     ),
     Place(
         url_name="admin:index",

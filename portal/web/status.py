@@ -1,0 +1,79 @@
+"""Show people how every part is and what to do about it; tell programs the same in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.http import require_safe
+
+from audit.actor import Actor
+from portal.actors import find_actor
+from portal.health import Part, all_parts, status_report
+from portal.metrics import is_for_programs
+from portal.web.doors import page
+
+PURPOSES: Mapping[str, Promise] = {
+    "database": _("Holds everything. Its clock decides."),
+    "migrations": _("The tables that this version needs."),
+    "valkey": _("Wakes the workers. Nothing is decided or kept in it."),
+    "worker": _("Sends mail, writes down what the clock has ended, retires by plan."),
+    "beat": _("Rings for the worker."),
+    "mail": _("Tells people what concerns them."),
+    "log": _("Events that wait to be sealed; every event is recorded with its act."),
+}
+REMEDIES: Mapping[tuple[str, str], Promise] = {
+    ("database", "unreachable"): _("Start PostgreSQL and check DATABASE_URL. Until then nothing can be decided."),
+    ("database", "clock_skew"): _("Set the clock of this machine by NTP. Decisions go by the clock of the database."),
+    ("migrations", "pending"): _("Run prepare_database as the owner of the database, then restart."),
+    ("migrations", "unreadable"): _("The database does not tell. See above."),
+    ("valkey", "unreachable"): _(
+        "Start Valkey and check REDIS_URL. Requests, approvals and verification go on; mail waits."
+    ),
+    ("valkey", "evicts"): _("Set maxmemory-policy to noeviction."),
+    ("worker", "never_seen"): _("Start a Celery worker. Keys end by the clock all the same; mail waits."),
+    ("worker", "late"): _("The worker was silent for too long. Look at its log and restart it."),
+    ("beat", "never_seen"): _("Start the scheduler (Celery beat)."),
+    ("beat", "late"): _("The scheduler was silent for too long. Look at its log and restart it."),
+    ("mail", "unreachable"): _("Check EMAIL_URL and the mail server. Notices wait and go out later."),
+    ("log", "unreachable"): _("The database does not tell. See above."),
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One part on the page."""
+
+    part: Part
+    purpose: Promise | str
+    remedy: Promise | str
+
+
+@require_safe
+def status(http: HttpRequest) -> HttpResponse:
+    """Answer programs that may know in JSON, and people with a page; strangers find nothing."""
+    wants_page = http.get_preferred_type(["application/json", "text/html"]) == "text/html"
+    if wants_page or (find_actor(http) is not None and not is_for_programs(http)):
+        return health_page(http)
+    if not is_for_programs(http):
+        raise Http404
+    return status_report(all_parts())
+
+
+@page
+def health_page(http: HttpRequest, actor: Actor) -> HttpResponse:
+    """Show how every part is."""
+    parts = all_parts()
+    lines = [
+        Line(
+            part=part,
+            purpose=PURPOSES.get(part.name, ""),
+            remedy="" if part.ok else REMEDIES.get((part.name, part.reason), part.reason.replace("_", " ")),
+        )
+        for part in parts
+    ]
+    return render(http, "web/status.html", {"lines": lines, "all_ok": all(part.ok for part in parts)})
