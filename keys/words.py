@@ -172,6 +172,7 @@ INPUT: Final[Mapping[str, Promise]] = {
     "not_text": _("This is not text."),
     "other_environment": _("This key belongs to another environment."),
     "out_of_range": _("It has to lie between %(least)s and %(most)s."),
+    "page_too_old": _("This page was open for too long. Look at what it shows now, then decide again."),
     "required": _("This is needed."),
     "session_changed": _("Your session changed meanwhile. Try again."),
     "taken": _("This is taken already. Choose another."),
