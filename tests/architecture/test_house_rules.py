@@ -3,8 +3,6 @@
 import ast
 import re
 
-import pytest
-
 from tests.architecture.source import ROOT, modules
 
 FORBIDDEN_NAMES = {
@@ -22,61 +20,63 @@ FORBIDDEN_NAMES = {
     "do",
 }
 LONGEST_MODULE = 400
-ALL = pytest.mark.parametrize("module", modules(), ids=lambda module: module.name)
 
 
-@ALL
-def test_every_module_says_its_one_purpose_in_its_first_line(module):
+def _breaking(rule):
+    """Return the modules of which `rule` finds something, with what it found."""
+    return {module.name: found for module in modules() if (found := rule(module))}
+
+
+def _has_no_purpose(module):
     if not module.text.strip():
-        assert module.path.name == "__init__.py", "an empty module has no purpose"
-        return
-    words = (ast.get_docstring(module.tree) or "").split("\n")[0]
-    assert words.endswith((".", ":", "?", "!")), f"{module.name}: the first line of the docstring is no sentence"
+        return module.path.name != "__init__.py"
+    return not (ast.get_docstring(module.tree) or "").split("\n")[0].endswith((".", ":", "?", "!"))
 
 
-@ALL
-def test_imports_stand_at_the_top(module):
-    inside = [
+def _imports_inside(module):
+    # Django demands one kind: what needs models is imported when the app is ready.
+    if module.path.name == "apps.py":
+        return []
+    return [
         node.lineno
         for function in module.nodes(ast.FunctionDef, ast.AsyncFunctionDef)
         for node in ast.walk(function)
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
-    # Django demands one kind: what needs models is imported when the app is ready.
-    if module.path.name == "apps.py":
-        return
-    assert inside == [], f"{module.name} imports inside functions: the rooms are wrong"
 
 
-@ALL
-def test_imports_are_absolute(module):
-    assert [node.lineno for node in module.nodes(ast.ImportFrom) if node.level] == []
+def _bare_ignores(module):
+    lines = enumerate(module.text.splitlines(), 1)
+    return [number for number, line in lines if re.search(r"#\s*(noqa|type:\s*ignore)\s*$", line)]
 
 
-@ALL
-def test_no_module_is_named_for_nothing(module):
-    parts = set(module.path.relative_to(ROOT).with_suffix("").parts)
-    assert not parts & FORBIDDEN_NAMES
+def test_every_module_says_its_one_purpose_in_its_first_line():
+    assert _breaking(_has_no_purpose) == {}
 
 
-@ALL
-def test_a_module_is_one_room_not_a_hall(module):
-    assert module.text.count("\n") <= LONGEST_MODULE, f"{module.name} is long; is it still one room?"
+def test_imports_stand_at_the_top():
+    assert _breaking(_imports_inside) == {}, "imports inside functions: the rooms are wrong"
 
 
-@ALL
-def test_every_ignored_rule_has_a_reason_or_a_name(module):
-    bare = [
-        number
-        for number, line in enumerate(module.text.splitlines(), 1)
-        if re.search(r"#\s*(noqa|type:\s*ignore)\s*$", line)
-    ]
-    assert bare == []
+def test_imports_are_absolute():
+    assert _breaking(lambda module: [node.lineno for node in module.nodes(ast.ImportFrom) if node.level]) == {}
 
 
-@ALL
-def test_nothing_is_left_to_be_done(module):
-    assert not re.search(r"\b(TODO|FIXME|XXX)\b", module.text)
+def test_no_module_is_named_for_nothing():
+    assert _breaking(lambda module: set(module.path.relative_to(ROOT).with_suffix("").parts) & FORBIDDEN_NAMES) == {}
+
+
+def test_a_module_is_one_room_not_a_hall():
+    lengths = {module.name: module.text.count("\n") for module in modules()}
+    assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
+
+
+def test_every_ignored_rule_is_named():
+    assert _breaking(_bare_ignores) == {}
+
+
+def test_nothing_is_left_to_be_done():
+    assert _breaking(lambda module: re.findall(r"\b(TODO|FIXME|XXX)\b", module.text)) == {}
 
 
 def test_every_setting_is_documented():

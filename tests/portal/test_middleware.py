@@ -34,11 +34,11 @@ def _broken(_http):
 
 
 urlpatterns = [
-    *doors,
     path("echo", _echo),
     path("busy", _busy),
     path("api/v1/locked", _locked),
     path("broken", _broken),
+    *doors,
 ]
 
 
