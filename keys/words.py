@@ -74,6 +74,10 @@ REQUESTS: Final[Mapping[str, Promise]] = {
 KEYS: Final[Mapping[str, Promise]] = {
     "already_revoked": _("This key was revoked already."),
     "authorisation_over": _("The key's authorisation has ended. Ask for a renewal or a new key."),
+    "claim_misused": _(
+        "This secret was claimed before, and not by this session: the version is suspended and everyone concerned is told."
+    ),
+    "claimed_already": _("This secret was handed over already. If it was lost, issue a new version."),
     "claim_lapsed": _("The time to claim this secret is over. Issue a new version and claim that one."),
     "handover_needs_another": _("You offered this key, so somebody else of the receiving team has to accept it."),
     "key_revoked": _("This key was revoked. Ask for a new one."),
@@ -111,6 +115,7 @@ CATALOGUE: Final[Mapping[str, Promise]] = {
 
 PEOPLE: Final[Mapping[str, Promise]] = {
     "administrators_only": _("Only administrators can name a lead."),
+    "another_administrator_can": _("Another administrator could reset the factors in the ordinary way: %(others)s."),
     "already_delegate": _("This colleague already stands in for you in that time."),
     "already_member": _("This person is a member of the team already."),
     "delegation_over": _("This delegation is over."),
@@ -122,6 +127,7 @@ PEOPLE: Final[Mapping[str, Promise]] = {
     "last_administrator": _("This is the last administrator; somebody has to remain."),
     "last_factor": _("This is your last factor. Set up another one first."),
     "locked": _("Too many wrong codes. Wait half an hour, then try again."),
+    "missing": _("Confirm that it is you: use your passkey or enter a code."),
     "needs_a_second_administrator": _("You proposed this, so a second administrator has to decide."),
     "no_time_zone": _("The time needs a zone."),
     "not_a_lead": _("Only a lead of the team or an administrator can do this."),
@@ -144,6 +150,7 @@ PEOPLE: Final[Mapping[str, Promise]] = {
     "reset_decided": _("This proposal was decided already."),
     "reset_lapsed": _("The time to decide about this proposal is over."),
     "reset_over": _("This link is over. Ask for a new one."),
+    "shell_only": _("This can be done only at the server's shell."),
     "span_empty": _("The end has to come after the beginning, and in the future."),
     "span_too_long": _("A delegation lasts at most %(most_days)s days."),
     "step_up_required": _("Confirm that it is you: use your passkey or enter a code."),
@@ -165,6 +172,7 @@ INPUT: Final[Mapping[str, Promise]] = {
     "changed_meanwhile": _("Somebody else changed this at the same moment. Look at it again and decide anew."),
     "contains_secret": _("This text holds something that looks like a secret. Take it out; if it is a real one, report the leak."),
     "csrf_failed": _("The page was open for too long. Reload it and send the form again."),
+    "idempotency_in_progress": _("The same call is still being answered. Ask again in a moment."),
     "invalid_input": _("Some fields need another look."),
     "not_a_slug": _("Use lower-case words joined by single hyphens."),
     "not_an_email": _("This is not an e-mail address."),
@@ -177,6 +185,7 @@ INPUT: Final[Mapping[str, Promise]] = {
     "session_changed": _("Your session changed meanwhile. Try again."),
     "taken": _("This is taken already. Choose another."),
     "too_long": _("At most %(most)s characters."),
+    "too_much_at_once": _("That is more text than one step can put on record. Shorten it."),
     "too_many": _("At most %(most)s of them."),
     "too_short": _("At least %(least)s characters."),
     "unknown_choice": _("This is not one of the choices."),

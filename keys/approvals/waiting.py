@@ -11,10 +11,11 @@ from keys.states import RequestState
 REMEMBERED = timedelta(days=180)
 MOST = 30
 FEWEST = 3
+SHORTEST = timedelta(minutes=1)
 
 
 def usual_wait(service: Service, environment: Environment, *, at: datetime) -> timedelta | None:
-    """The median time from asking to a decision of the latest requests; None when there were too few to say."""
+    """The median time from asking to a decision of the latest requests; None when there is nothing to say."""
     decided = KeyRequest.objects.filter(
         service=service,
         environment=environment,
@@ -22,4 +23,5 @@ def usual_wait(service: Service, environment: Environment, *, at: datetime) -> t
         decided_at__gt=at - REMEMBERED,
     ).order_by("-decided_at")
     waits = [end - start for start, end in decided.values_list("created_at", "decided_at")[:MOST] if end is not None]
-    return median(waits) if len(waits) >= FEWEST else None
+    usual = median(waits) if len(waits) >= FEWEST else None
+    return usual if usual is not None and usual >= SHORTEST else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -52,7 +53,9 @@ def _claims(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
     versions = (
         KeyVersion.objects.visible_to(actor)
         .living(at)
-        .filter(state=VersionState.PRE_ACTIVATION, managed_key__recipient_id=actor.id, managed_key__revoked_at=None)
+        .filter(
+            state=VersionState.PRE_ACTIVATION, managed_key__recipient_id=UUID(actor.id), managed_key__revoked_at=None
+        )
         .select_related("managed_key__service", "managed_key__environment")
         .order_by("claim_until")
     )
@@ -73,7 +76,7 @@ def _questions(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
     rows = (
         KeyRequest.objects.visible_to(actor)
         .open(at)
-        .filter(state=RequestState.RETURNED, requester_id=actor.id)
+        .filter(state=RequestState.RETURNED, requester_id=UUID(actor.id))
         .select_related("environment")
         .order_by("lapses_at")
     )
@@ -94,7 +97,7 @@ def _transfers(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
         KeyTransfer.objects.visible_to(actor)
         .waiting(at)
         .filter(to_team__in=teams_led_by(actor))
-        .exclude(offered_by_id=actor.id)
+        .exclude(offered_by_id=UUID(actor.id))
         .select_related("managed_key__environment", "from_team", "to_team")
         .order_by("lapses_at")
     )
@@ -169,7 +172,7 @@ def _endings(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
 
 
 def _without_secret(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
-    mine = _of_my_teams(actor).filter(recipient_id=actor.id)
+    mine = _of_my_teams(actor).filter(recipient_id=UUID(actor.id))
     for key in standing_as(mine, Standing.UNCLAIMED, at=at).order_by("name", "pk")[:MOST_OF_A_KIND]:
         yield ActionItem(
             title=_("%(name)s has no living version") % {"name": key.name},

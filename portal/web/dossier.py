@@ -108,7 +108,7 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
             risk_words(note) for note in risk_notes(content, scopes, environment_class, held=held, template=template)
         ],
         held=held,
-        held_changes=_changes(held, power_of(content)),
+        held_changes=_changes(held, power_of(content), only=("scopes", "networks", "cryptoperiod_days")),
         template_changes=_changes(template, power_of(content), only=("scopes",)) if template else [],
         timeline=told(events_of_request(request), actor=actor),
         key=ManagedKey.objects.visible_to(actor).filter(request=request).first() or request.renews,

@@ -120,8 +120,10 @@ def _look(event: AuditEvent, change: Facts) -> tuple[Words, str, str]:
     if event.action == "approval.given":
         return DECISIONS.get(_new(change, "decision"), TOLD[event.action])
     if event.action == "transfer.decided":
-        words = TRANSFER_OUTCOMES.get(_new(change, "outcome"), TOLD[event.action][0])
+        words: Words = TRANSFER_OUTCOMES.get(_new(change, "outcome"), TOLD[event.action][0])
         return words, *TOLD[event.action][1:]
+    if event.action == "request.submitted" and _new(change, "renews_id"):
+        return _("Renewal asked for"), "calendar-plus", "info"
     return TOLD[event.action]
 
 
@@ -144,6 +146,8 @@ def _detail(event: AuditEvent, envelope: Facts, hidden: Facts, parts: Cast) -> W
     change, details = _object(envelope.get("change")), _object(envelope.get("details"))
     private_change = _object(hidden.get("change"))
     private_details = _object(hidden.get("details"))
+    if event.action == "request.submitted":
+        return f"REQ-{_new(change, 'number')}"
     if event.action in ("request.edited", "request.narrowed"):
         return _content_words(change)
     if event.action == "approval.given":

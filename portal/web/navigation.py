@@ -39,6 +39,12 @@ class Entry:
 
 PLACES = (
     Place(url_name="keys", label=_("My keys"), icon="key-round"),
+    Place(
+        url_name="all_keys",
+        label=_("All keys"),
+        icon="square-library",
+        roles=frozenset({Role.AUDITOR, Role.ADMINISTRATOR, Role.RESPONDER}),
+    ),
     Place(url_name="requests", label=_("Requests"), icon="file-text"),
     Place(url_name="inbox", label=_("Inbox"), icon="inbox"),
     Place(url_name="services", label=_("Services"), icon="server"),

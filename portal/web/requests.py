@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.contrib import messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -84,7 +86,7 @@ def _services(actor: Actor) -> list[tuple[str, str]]:
 def _whose(whose: str, actor: Actor) -> QuerySet[KeyRequest]:
     rows = KeyRequest.objects.visible_to(actor)
     if whose == "mine":
-        return rows.filter(requester_id=actor.id)
+        return rows.filter(requester_id=UUID(actor.id))
     return rows.filter(owner_team__in=teams_of(actor)) if whose == "team" else rows
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from audit import clock
 from audit.actor import Actor
 from keys.catalogue.policies import rules_of
-from keys.models import KeyTemplate, ManagedKey, Policy, Scope, Service
+from keys.models import Environment, KeyTemplate, ManagedKey, Policy, Scope, Service
 from keys.models.reach import reach_of
 from keys.people.standing import approvers_by_side
 from keys.states import Access
@@ -66,21 +66,16 @@ def service(http: HttpRequest, actor: Actor, slug: str) -> HttpResponse:
     return render(http, "web/service.html", context)
 
 
-def _policies(row: Service, *, actor: Actor) -> list[tuple[object, int, list[str]]]:
+def _policies(row: Service, *, actor: Actor) -> list[tuple[Environment, int, list[str]]]:
     """Say the rules in force, environment by environment."""
     current = {
         policy.environment_id: policy
         for policy in Policy.objects.visible_to(actor).current().filter(service=row).select_related("approver_team")
     }
-    return [
-        (
-            place,
-            current[place.pk].version,
-            policy_sentences(
-                rules_of(current[place.pk]),
-                approver_team=current[place.pk].approver_team.name if current[place.pk].approver_team else "",
-            ),
-        )
-        for place in environments(actor)
-        if place.pk in current
-    ]
+    found = []
+    for place in environments(actor):
+        policy = current.get(place.pk)
+        if policy is not None:
+            team = policy.approver_team.name if policy.approver_team else ""
+            found.append((place, policy.version, policy_sentences(rules_of(policy), approver_team=team)))
+    return found

@@ -52,6 +52,10 @@ class Line:
     purpose: Promise | str
     remedy: Promise | str
 
+    @property
+    def reason(self) -> str:
+        return self.part.reason.replace("_", " ")
+
 
 @require_safe
 def status(http: HttpRequest) -> HttpResponse:

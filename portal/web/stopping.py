@@ -38,7 +38,7 @@ from portal.web.wording import REVOCATION_CHOICES, SUSPENSION_CHOICES
 
 def choices_of(reasons: Mapping[str, tuple[Promise, Promise]]) -> list[tuple[str, Promise]]:
     """Offer each reason with what it means."""
-    return [(str(value), format_lazy("{} - {}", label, words)) for value, (label, words) in reasons.items()]
+    return [(str(value), format_lazy("{}: {}", label, words)) for value, (label, words) in reasons.items()]
 
 
 class SuspendForm(TypedConfirmation):

@@ -41,13 +41,6 @@ REASONS: Mapping[str, Promise] = {
     "retired": _("it was retired after a rotation"),
 }
 
-SUSPENSION_CHOICES: Mapping[str, Promise] = {
-    SuspensionReason.INVESTIGATION: _("Something is being looked into"),
-    SuspensionReason.SUSPECTED_LEAK: _("It may have leaked"),
-    SuspensionReason.UNUSED: _("Nobody uses it"),
-    SuspensionReason.OWNER_LEFT: _("Whoever knew it left"),
-}
-
 REVOCATION_CHOICES: Mapping[str, tuple[Promise, Promise]] = {
     RevocationReason.KEY_COMPROMISE: (_("Key compromise"), _("The secret is, or may be, known to others.")),
     RevocationReason.SUPERSEDED: (_("Superseded"), _("Another key has taken its place.")),

@@ -51,7 +51,11 @@
       headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value, Accept: "application/json" },
       credentials: "same-origin",
     });
-    if (!asked.ok) throw new Error("options");
+    if (!asked.ok) {
+      // A form that cannot be signed as it stands says why, where a page does.
+      const said = await asked.json().catch(() => ({}));
+      throw Object.assign(new Error("options"), { words: said.words });
+    }
     const offer = await asked.json();
     const ceremony = { publicKey: options(offer.publicKey) };
     const credential = await navigator.credentials[block.dataset.passkey](ceremony);
@@ -74,7 +78,7 @@
       form.noValidate = true;
       form.requestSubmit();
     } catch (error) {
-      told.textContent = told.dataset[error.name === "NotAllowedError" ? "cancelled" : "failed"];
+      told.textContent = error.words || told.dataset[error.name === "NotAllowedError" ? "cancelled" : "failed"];
       button.disabled = false;
       button.focus();
     }
