@@ -13,7 +13,9 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, reverse
 from django.utils.translation import gettext_lazy as _
 
+from audit import clock
 from audit.actor import Actor
+from keys.models import FactorReset, PolicyProposal
 from keys.people.administration import enter_administration
 from portal.accounts import step_up
 from portal.actors import actor_of, find_actor, to_sign_in
@@ -88,13 +90,24 @@ class KeysteadAdminSite(AdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         """Show the places in groups, and what waits for a second administrator."""
-        return super().index(request, {"groups": self._groups(request), **(extra_context or {})})
+        context = {"groups": self._groups(request), "waiting": self._waiting(request), **(extra_context or {})}
+        return super().index(request, context)
 
     def app_index(
         self, request: HttpRequest, app_label: str, extra_context: dict[str, Any] | None = None
     ) -> TemplateResponse:
         """There is one index."""
         return self.index(request, extra_context)
+
+    def _waiting(self, http: HttpRequest) -> list[tuple[Any, str, int]]:
+        actor = self.actor_of(http)
+        proposals = PolicyProposal.objects.visible_to(actor).waiting().count()
+        resets = FactorReset.objects.visible_to(actor).open(clock.now()).count()
+        found = [
+            (_("Policy proposals"), reverse("policy_proposals"), proposals),
+            (_("Factor resets"), reverse("admin:keys_factorreset_changelist"), resets),
+        ]
+        return [each for each in found if each[2]]
 
     def _groups(self, http: HttpRequest) -> list[tuple[str, list[dict[str, Any]]]]:
         found: dict[str, list[dict[str, Any]]] = {}
@@ -103,7 +116,7 @@ class KeysteadAdminSite(AdminSite):
             name = f"admin:{meta.app_label}_{meta.model_name}"
             found.setdefault(str(getattr(place, "group", "")), []).append(
                 {
-                    "label": str(meta.verbose_name_plural).capitalize(),
+                    "label": getattr(place, "many", "") or str(meta.verbose_name_plural).capitalize(),
                     "words": (type(place).__doc__ or "").strip().rstrip("."),
                     "address": reverse(f"{name}_changelist"),
                     "add_address": reverse(f"{name}_add") if place.has_add_permission(http) else "",

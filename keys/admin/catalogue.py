@@ -209,6 +209,7 @@ class ScopeAdmin(OperationAdmin[Scope]):
     """What a key may do to a service."""
 
     group, target_type = CATALOGUE, "scope"
+    many = gettext_lazy("Scopes")
     acts = (ChangeScope(), RetireScope())
     shown = ("service", "name", "description", "access", "risk", "created_at", "retires_at", "retired_at")
     list_display = ("name", "service", "description", "access_shown", "risk_shown", "state_shown")
@@ -237,6 +238,7 @@ class KeyTemplateAdmin(OperationAdmin[KeyTemplate]):
     """Choices of scopes that services recommend."""
 
     group, target_type = CATALOGUE, "template"
+    many = gettext_lazy("Templates")
     acts = (ChangeTemplate(), RetireTemplate())
     shown = ("service", "name", "description", "scopes", "created_at", "retired_at")
     list_display = ("name", "service", "description", "scopes_shown", "state_shown")
@@ -260,6 +262,7 @@ class EnvironmentAdmin(OperationAdmin[Environment]):
     """Where keys work."""
 
     group, target_type = CATALOGUE, "environment"
+    many = gettext_lazy("Environments")
     acts = (RenameEnvironment(),)
     shown = ("tag", "name", "environment_class", "max_staleness_ms", "created_at")
     list_display = ("name", "tag", "class_shown", "created_shown")

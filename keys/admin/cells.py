@@ -48,6 +48,11 @@ def moment(value: datetime | None) -> SafeString:
     return render_to_string("admin/cell.html", {"kind": "when", "value": value})
 
 
+def instant(value: datetime) -> SafeString:
+    """Draw a time to the second."""
+    return render_to_string("admin/cell.html", {"kind": "instant", "value": value})
+
+
 def tags(values: Iterable[object]) -> object:
     """Draw words side by side."""
     found = list(values)
@@ -79,7 +84,7 @@ def drawn(value: object) -> object:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, datetime):
-        return moment(value)
+        return instant(value)
     if isinstance(value, models.Model):
         return link(value) if admin.site.is_registered(type(value)) else str(value)
     if isinstance(value, list | tuple):

@@ -110,6 +110,7 @@ class InvitationAdmin(OperationAdmin[Invitation]):
     """Places that wait to be taken."""
 
     group, target_type = PEOPLE, "invitation"
+    many = gettext_lazy("Invitations")
     acts = (ShowLink(), RevokeInvitation())
     shown = ("person", "purpose", "invited_by", "created_at", "expires_at", "accepted_at", "revoked_at")
     list_display = ("person", "purpose", "invited_by", "created_at", "expires_at", "state_shown")
@@ -133,6 +134,7 @@ class FactorResetAdmin(OperationAdmin[FactorReset]):
     """Proposals to take lost factors away."""
 
     group, target_type = PEOPLE, "factor-reset"
+    many = gettext_lazy("Factor resets")
     acts = (ConfirmReset(), DeclineReset())
     shown = (
         "person",

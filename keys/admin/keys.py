@@ -192,6 +192,7 @@ class ManagedKeyAdmin(OperationAdmin[ManagedKey]):
     """Every key, living or not."""
 
     group, target_type = KEYS, "key"
+    many = gettext_lazy("Keys")
     acts = (Suspend(), Reinstate(), Revoke())
     shown = (
         "name",
@@ -262,6 +263,10 @@ class ManagedKeyAdmin(OperationAdmin[ManagedKey]):
         """When it ends."""
         return moment(row.authorised_until)
 
+    def title(self, row: ManagedKey) -> str:
+        """The number and the name."""
+        return f"{row} · {row.name}"
+
     def facts(self, row: ManagedKey) -> Terms:
         """The columns, and how it stands."""
         return [
@@ -321,6 +326,7 @@ class KeyVersionAdmin(OperationAdmin[KeyVersion]):
     """Every secret that ever was, without it."""
 
     group, target_type = KEYS, "version"
+    many = gettext_lazy("Versions")
     shown = (
         "managed_key",
         "sequence",
@@ -372,6 +378,7 @@ class KeyTransferAdmin(OperationAdmin[KeyTransfer]):
     """Keys that teams offered to each other."""
 
     group, target_type = KEYS, "transfer"
+    many = gettext_lazy("Offers to other teams")
     acts = (WithdrawTransfer(),)
     shown = (
         "managed_key",

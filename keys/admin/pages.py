@@ -40,6 +40,7 @@ class OperationAdmin(_ModelAdmin[Row]):
     """A place of the administration: stock lists, filters and search; reading and acting on pages of our own."""
 
     group: ClassVar[Words] = ""  # the heading of the index under which this place stands
+    many: ClassVar[Words] = ""  # what such rows are called
     target_type: ClassVar[str] = ""  # what the log calls such a row
     acts: ClassVar[Sequence[Act[Any]]] = ()
     shown: ClassVar[Sequence[str]] = ()  # columns on the page of a row
@@ -97,13 +98,19 @@ class OperationAdmin(_ModelAdmin[Row]):
         """Offer the acts that can be done to several rows."""
         return {act.name: (_beginning(act), act.name, str(act.label)) for act in self.acts if act.in_bulk}
 
+    def get_action_choices(
+        self, request: HttpRequest, default_choices: list[tuple[str, str]] | None = None
+    ) -> list[tuple[str, str]]:
+        """Ask for an act in words."""
+        return super().get_action_choices(request, [("", _("Choose"))])
+
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """List, search, filter."""
         making = [act for act in self.acts if act.makes]
         context = {
             "making": making,
             "add_address": reverse(f"{self._name}_add"),
-            "title": str(self.opts.verbose_name_plural).capitalize(),
+            "title": self.many,
             **(extra_context or {}),
         }
         return super().changelist_view(request, context)
@@ -115,7 +122,7 @@ class OperationAdmin(_ModelAdmin[Row]):
         row = self._found(request, object_id)
         context = {
             "row": row,
-            "title": str(row),
+            "title": self.title(row),
             "facts": self.facts(row),
             "tables": self.tables(row),
             "acts": [act for act in self.acts if not act.makes and act.is_offered(row)],
@@ -181,6 +188,10 @@ class OperationAdmin(_ModelAdmin[Row]):
         return self._act_page(http, act, rows, form, proof=None, status=200, in_bulk=True)
 
     # --- what subclasses say ------------------------------------------------------------------------------------------
+    def title(self, row: Row) -> str:
+        """The heading of the page of a row."""
+        return str(row)
+
     def facts(self, row: Row) -> Terms:
         """The columns of the page of a row."""
         return [fact(row, name) for name in self.shown]
@@ -255,7 +266,7 @@ class OperationAdmin(_ModelAdmin[Row]):
             **self.site.each_context(http),
             "opts": self.opts,
             "list_address": self._list_address(),
-            "list_words": str(self.opts.verbose_name_plural).capitalize(),
+            "list_words": self.many,
         }
         return TemplateResponse(http, template, {**shared, **context}, status=status)
 

@@ -213,6 +213,7 @@ class PersonAdmin(OperationAdmin[Person]):
     """People and their places."""
 
     group, target_type = PEOPLE, "person"
+    many = gettext_lazy("People")
     acts = (Invite(), Rename(), ChangeRoles(), InviteAgain(), ProposeReset(), Deactivate(), Reactivate())
     shown = ("email", "name", "roles", "is_active", "created_at", "deactivated_at")
     list_display = ("name", "email", "roles_shown", "teams_shown", "active_shown")

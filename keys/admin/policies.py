@@ -209,6 +209,7 @@ class PolicyAdmin(OperationAdmin[Policy]):
     """The rules of services in environments."""
 
     group, target_type = CATALOGUE, "policy"
+    many = gettext_lazy("Policies")
     acts = (NewVersion(),)
     shown = (
         "service",
@@ -274,6 +275,7 @@ class PolicyProposalAdmin(OperationAdmin[PolicyProposal]):
     """Rules that would weaken production, and what a second administrator said."""
 
     group, target_type = CATALOGUE, "policy-proposal"
+    many = gettext_lazy("Policy proposals")
     acts = (AcceptProposal(), RefuseProposal())
     shown = (
         "service",

@@ -133,6 +133,7 @@ class KeyRequestAdmin(OperationAdmin[KeyRequest]):
     """Every request, whatever became of it."""
 
     group, target_type = REQUESTS, "request"
+    many = gettext_lazy("Requests")
     acts = (Approve(),)
     list_display = (
         "number_shown",
@@ -196,6 +197,10 @@ class KeyRequestAdmin(OperationAdmin[KeyRequest]):
         """When it ends undecided."""
         return moment(row.lapses_at) if row.decided_at is None else "—"
 
+    def title(self, row: KeyRequest) -> str:
+        """The number and the name of the wished key."""
+        return self.number_shown(row)
+
     def facts(self, row: KeyRequest) -> Terms:
         """The content and the course."""
         return [
@@ -254,6 +259,7 @@ class ApprovalAdmin(OperationAdmin[Approval]):
     """Every decision about a request."""
 
     group, target_type = REQUESTS, "approval"
+    many = gettext_lazy("Approvals")
     list_display = (
         "__str__",
         "request_shown",

@@ -154,6 +154,7 @@ class ServiceAdmin(OperationAdmin[Service]):
     """APIs that keys open."""
 
     group, target_type = CATALOGUE, "service"
+    many = gettext_lazy("Services")
     acts = (CreateService(), ChangeService(), AddScope(), AddTemplate(), RetireService())
     shown = ("slug", "name", "description", "owner_team", "created_at", "retires_at", "retired_at")
     list_display = ("name", "slug", "owner_team", "scopes_shown", "retires_at", "state_shown")

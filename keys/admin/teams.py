@@ -212,6 +212,7 @@ class TeamAdmin(OperationAdmin[Team]):
     """Teams."""
 
     group, target_type = PEOPLE, "team"
+    many = gettext_lazy("Teams")
     acts = (CreateTeam(), ChangeTeam(), AddMember(), RetireTeam())
     shown = ("slug", "name", "description", "created_at", "retired_at")
     list_display = ("name", "slug", "description", "members_shown", "state_shown")
@@ -276,6 +277,7 @@ class MembershipAdmin(OperationAdmin[Membership]):
     """Who does what in which team."""
 
     group, target_type = PEOPLE, "membership"
+    many = gettext_lazy("Memberships")
     acts = (ChangeMemberRoles(), EndMembership())
     shown = ("team", "person", "roles", "created_at", "ended_at")
     list_display = ("person", "team", "roles_shown", "created_at", "ended_at")
@@ -294,6 +296,7 @@ class DelegationAdmin(OperationAdmin[Delegation]):
     """Who stands in for whom."""
 
     group, target_type = PEOPLE, "delegation"
+    many = gettext_lazy("Delegations")
     acts = (EndDelegation(),)
     shown = ("person", "delegate", "starts_at", "ends_at", "ended_at", "created_at")
     list_display = ("person", "delegate", "starts_at", "ends_at", "ended_at")
