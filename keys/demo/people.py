@@ -28,6 +28,7 @@ _PURPOSES = (
     "people",
     "catalogue",
     "factors",
+    "export",
 )
 
 

@@ -27,8 +27,10 @@ class ManagedKeyQuerySet(models.QuerySet["ManagedKey"]):
         reach = reach_of(actor)
         if reach.everything:
             return self
-        if reach.person_id is None:  # a program, or nobody: never compare a missing person with a missing person
+        if reach.environment_id is not None:
             return self.filter(owner_team_id__in=reach.team_ids, environment_id=reach.environment_id)
+        if reach.person_id is None:  # never compare a missing person with a missing person
+            return self.none()
         return self.filter(
             Q(owner_team_id__in=reach.team_ids)
             | Q(recipient_id=reach.person_id)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from axes.handlers.proxy import AxesProxyHandler
 from django.contrib.auth import authenticate, login
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 from audit import clock
 from audit.actor import Actor
 from audit.log import record
 from keys import text
+from keys.crypto.session_hash import session_hash
 from keys.errors import Conflict, Denied, Invalid
 from keys.models import Person
 from keys.operations import locked, operation
 from keys.people import session_table
 from keys.people.passwords import LONGEST_PASSWORD, canonical_password
 from keys.people.proofs import Proof, Refusal, prove_passkey, prove_recovery_code, prove_totp
+from keys.sealing import keyring
 from portal import client_address
 from portal.accounts.doors import row_of, store_of, tell
 from portal.actors import NOBODY, session_name, user_agent_of, visitor
@@ -43,22 +47,38 @@ def check_password(http: HttpRequest, email: str, password: str) -> PasswordAnsw
         address = text.canonical_email(email)
     except Invalid:
         address = ""
-    if not AxesProxyHandler.is_allowed(http, {"username": address}):
+    counted = without_what_was_typed(http)
+    if not AxesProxyHandler.is_allowed(counted, {"username": address}):
         return PasswordAnswer(locked=True)
     typed = canonical_password(password)
-    person = authenticate(http, username=address, password=typed if len(typed) <= LONGEST_PASSWORD else "")
+    person = authenticate(counted, username=address, password=typed if len(typed) <= LONGEST_PASSWORD else "")
     if isinstance(person, Person):
         return PasswordAnswer(person=person)
     known = Person.objects.filter(email=address).first() if address else None
     target = str(known.pk) if known else NOBODY
-    if getattr(http, "axes_locked_out", False):
-        # The answer is ours, not that of the library's middleware.
-        http.axes_locked_out = False  # type: ignore[attr-defined]  # set by axes
-        tell(SignInLocked(target_id=target, email=address), actor=visitor(http))
+    told = address if known else ""  # what a stranger typed may be a password or a key
+    if getattr(counted, "axes_locked_out", False):
+        tell(SignInLocked(target_id=target, email=told), actor=visitor(http))
         return PasswordAnswer(locked=True)
     reason = "unknown-person" if known is None else "wrong-password" if known.is_active else "deactivated"
-    tell(SignInRefused(target_id=target, reason=reason, email=address), actor=visitor(http))
+    tell(SignInRefused(target_id=target, reason=reason, email=told), actor=visitor(http))
     return PasswordAnswer()
+
+
+def without_what_was_typed(http: HttpRequest) -> HttpRequest:
+    """Return the request as the counter of failures may see it: it would store every field, and people paste secrets."""
+    counted = copy.copy(http)
+    route = http.resolver_match.route if http.resolver_match else ""  # the path of an invitation holds its token
+    counted.GET = counted.POST = QueryDict()
+    counted.META = {"REMOTE_ADDR": http.META.get("REMOTE_ADDR", ""), "PATH_INFO": route} | {
+        name: value for name, value in http.META.items() if name == "HTTP_X_FORWARDED_FOR"
+    }
+    return counted
+
+
+def counted_name(_http: HttpRequest, credentials: Mapping[str, str] | None) -> str:
+    """Return the name under which failures are counted: a keyed hash of the address."""
+    return session_hash((credentials or {}).get("username") or "-", purpose="failed-sign-ins", keyring=keyring())
 
 
 def begin(http: HttpRequest, person: Person, stage: str) -> None:
