@@ -18,14 +18,16 @@ from keys.errors import Conflict, Denied, Invalid
 from keys.models import Delegation, FactorReset, Invitation, Membership, Person, RecoveryCode, Session, TotpDevice
 from keys.people.administrators import invite_first_administrator, order_recovery
 from keys.people.delegates import name_delegate
-from keys.people.factors import confirm_totp, enrol_totp, is_settled, remove_factor, seed_of
+from keys.people.factors import confirm_totp, enrol_passkey, enrol_totp, is_settled, remove_factor, seed_of
 from keys.people.invitations import accept_invitation, invite_again, invite_person, make_invitation_link
 from keys.people.proofs import Proof, Refusal, prove_recovery_code, prove_totp
 from keys.people.recovery_codes import make_recovery_codes
 from keys.people.resets import confirm_factor_reset, decline_factor_reset, propose_factor_reset
 from keys.people.roles import change_roles, deactivate_person, reactivate_person, rename_person
 from keys.people.teams import add_member, change_member_roles, change_team, create_team, end_membership, retire_team
+from keys.people.webauthn import read_registration, registration_options
 from tests.accounts import OPERATOR, PASSWORD, actions, invited, joined, last_event, self_of, token_of
+from tests.authenticator import SoftAuthenticator
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 REASON = "lost the phone in a taxi"
@@ -289,6 +291,11 @@ def test_two_administrators_reset_factors_and_the_new_one_waits_a_day():
     token = token_of(make_invitation_link(invitation, actor=Actor.job("sender")))
     fresh = Client()
     assert fresh.post(f"/invitation/{token}/", {"password": "wrong wrong wrong"}).status_code == 422
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT string_agg(a::text, ' ') FROM axes_accessattempt a")
+        kept = cursor.fetchone()[0]
+    assert token not in kept
+    assert "wrong wrong" not in kept
     assert fresh.post(f"/invitation/{token}/", {"password": PASSWORD})["location"] == "/account/set-up/"
     fresh.post("/account/set-up/authenticator/")
     device = TotpDevice.objects.get(user=alice.person, confirmed=False, removed_at=None)
@@ -300,6 +307,24 @@ def test_two_administrators_reset_factors_and_the_new_one_waits_a_day():
     assert not is_settled(f"totp:{device.pk}", at=clock.now())
     assert is_settled(f"totp:{device.pk}", at=clock.now() + timedelta(hours=25))
     assert actions(target_type="factor-reset") == ["factor-reset.proposed", "factor-reset.confirmed"]
+
+
+def test_a_life_among_people_replays_from_its_events():
+    one, two, alice = joined("one", ["administrator"]), joined("two", ["administrator"]), joined("alice")
+    team = create_team("wallets", actor=one.actor("people"), name="Wallets")
+    add_member(team, actor=one.actor("people"), person=alice.person, roles=["developer"])
+    device, challenge = SoftAuthenticator(), b"c" * 32
+    credential = read_registration(device.create(registration_options(alice.person, challenge)), challenge)
+    enrol_passkey(alice.person, actor=alice.actor("factors"), name="laptop", credential=credential)
+    change_roles(alice.person, actor=one.actor("people"), roles=["auditor", "responder"])
+    at = clock.now()
+    name_delegate(
+        alice.person, actor=alice.actor("people"), delegate=one.person, starts_at=at, ends_at=at + timedelta(days=1)
+    )
+    proposal = propose_factor_reset(alice.person, actor=one.actor("people"), reason=REASON)
+    confirm_factor_reset(proposal, actor=two.actor("people"))
+    deactivate_person(alice.person, actor=two.actor("people"))
+    call_command("replay_audit_log", stdout=StringIO())
 
 
 def test_neither_the_person_nor_a_bystander_confirms_a_reset_but_the_person_may_stop_it():

@@ -65,12 +65,12 @@ def test_a_person_joins_signs_in_and_steps_up_with_a_passkey(visit: Visit, porta
 
     page.goto(f"{url}/account/step-up/?purpose=claim&next=/account/sessions/")
     look(visit, "step-up")
-    page.get_by_role("button", name="Confirm with a passkey").click()
+    page.get_by_role("button", name="Confirm with a passkey and send").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Where you are signed in")
     assert actions(action="step-up.completed") == ["step-up.completed"]
 
     page.goto(f"{url}/account/factors/")
-    page.get_by_role("button", name="Confirm with a passkey").click()
+    page.get_by_role("button", name="Confirm with a passkey and send").click()
     expect(page.get_by_role("heading", name="Add a factor")).to_be_visible()
     look(visit, "factors-open")
     for path, name in (("/account/password/", "password"), ("/account/step-up/", "step-up-choice")):
