@@ -8,13 +8,14 @@ from typing import Any, Final
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest
+from django.http.multipartparser import MultiPartParserError
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from keys.errors import Busy, Denied, Invalid, KeysError
-from keys.words import sentence_for
+from portal.api.words import words_for
 from portal.middleware import request_id_of
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -79,7 +80,7 @@ def _answer(error: Exception, http: HttpRequest) -> Response | None:  # noqa: PL
         return problem(http, 404, "not_found")
     if isinstance(error, RequestDataTooBig):
         return problem(http, 413, "body_too_large")
-    if isinstance(error, SuspiciousOperation | UnreadablePostError):
+    if isinstance(error, SuspiciousOperation | UnreadablePostError | MultiPartParserError):
         return problem(http, 400, "malformed_request")
     if isinstance(error, DjangoPermissionDenied):
         return problem(http, 403, "denied")
@@ -93,10 +94,10 @@ def _answer(error: Exception, http: HttpRequest) -> Response | None:  # noqa: PL
 def _of_operation(error: KeysError, http: HttpRequest) -> Response:
     if error.status == 404 or (isinstance(error, Denied) and error.hidden):
         return problem(http, 404, "not_found")
-    detail = sentence_for(error.code, error.params)
+    detail = words_for(error.code, error.params)
     if isinstance(error, Invalid):
         errors = [
-            {"field": name, "code": code, "detail": sentence_for(code, params)}
+            {"field": name, "code": code, "detail": words_for(code, params)}
             for name, (code, params) in sorted(error.fields.items())
         ]
         return problem(http, error.status, error.code, detail=detail, errors=errors)
@@ -113,7 +114,9 @@ def _of_operation(error: KeysError, http: HttpRequest) -> Response:
 def _of_framework(error: exceptions.APIException, http: HttpRequest) -> Response:
     codes = error.get_codes()
     code = codes if isinstance(codes, str) else "invalid_input"
-    answer = problem(http, error.status_code, _CODES.get(code, code), detail=str(error.detail))
+    named = _CODES.get(code, code)
+    detail = str(error.detail) if named == "malformed_json" else ""
+    answer = problem(http, error.status_code, named, detail=detail)
     header = getattr(error, "auth_header", None)
     if header:
         answer["WWW-Authenticate"] = header
@@ -133,7 +136,7 @@ def _fields(detail: Any, path: str = "") -> Iterator[dict[str, str]]:  # Any: DR
             yield from _fields(inner, path)
     else:
         code = getattr(detail, "code", "invalid")
-        yield {"field": path, "code": code, "detail": sentence_for(code) or str(detail)}
+        yield {"field": path, "code": code, "detail": words_for(code) or str(detail)}
 
 
 def problem(
@@ -150,7 +153,7 @@ def problem(
         "type": f"urn:keystead:problem:{code}",
         "title": TITLES[status],
         "status": status,
-        "detail": detail or sentence_for(code) or TITLES[status],
+        "detail": detail or words_for(code) or TITLES[status],
         "instance": http.path,
         "code": code,
         "request_id": request_id_of(http),

@@ -44,6 +44,18 @@ def test_a_person_with_two_factors_comes_in_and_changes_need_the_token(world):
     assert KeyRequest.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    "kind", ["application/json", "multipart/form-data", "multipart/form-data; boundary=b", "text/plain"]
+)
+@pytest.mark.parametrize("body", [b"", b"{}", b"--b", b"--b\r\n\r\nx", b"csrfmiddlewaretoken=x", b"\xff" * 100])
+def test_looking_for_the_token_spoils_no_body(world, kind, body):
+    for key in ({}, {"HTTP_IDEMPOTENCY_KEY": "k"}):
+        client = browser(session_cookie(world.alice))
+        answer = client.generic("POST", "/api/v1/requests", body, content_type=kind, **key)
+        assert answer.status_code in {400, 415, 422}, answer.content
+        assert answer["Content-Type"] == "application/problem+json"
+
+
 def test_a_session_without_a_second_factor_is_nobody(world):
     answer = browser(session_cookie(world.alice, factors=False)).get("/api/v1/me")
     assert answer.status_code == 401
