@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,12 +13,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from audit.actor import Actor
-from keys.lifecycle.inventory import Standing, ending_soon, standing_as
-from keys.models import KeyRequest, KeyTransfer, KeyVersion, ManagedKey
+from keys.lifecycle.inventory import Standing, ending_soon, lines_of, standing_as
+from keys.models import KeyRequest, KeyTransfer, KeyVersion, ManagedKey, Team
 from keys.states import RequestState, VersionState
 from portal.templatetags.times import relative
-from portal.web.doors import count_waiting
-from portal.web.finding import teams_led_by, teams_of
+from portal.web.finding import teams_led_by
 
 MOST_OF_A_KIND = 4
 
@@ -36,16 +35,17 @@ class ActionItem:
     environment: object | None = None
 
 
-def action_items(actor: Actor, *, at: datetime) -> list[ActionItem]:
-    """List them, the most urgent kind first."""
+def action_items(actor: Actor, *, teams: Sequence[Team], waiting: int, at: datetime) -> list[ActionItem]:
+    """List them, the most urgent kind first; `waiting` requests wait for this person's decision."""
+    keys = ManagedKey.objects.visible_to(actor).filter(owner_team__in=teams).select_related("environment")
     return [
-        *_suspended(actor, at=at),
+        *_suspended(keys, at=at),
         *_claims(actor, at=at),
         *_questions(actor, at=at),
         *_transfers(actor, at=at),
-        *_decisions(actor),
-        *_endings(actor, at=at),
-        *_without_secret(actor, at=at),
+        *_decisions(waiting),
+        *_endings(keys, at=at),
+        *_without_secret(keys.filter(recipient_id=UUID(actor.id)), at=at),
     ]
 
 
@@ -113,8 +113,8 @@ def _transfers(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
         )
 
 
-def _decisions(actor: Actor) -> Iterator[ActionItem]:
-    if count := count_waiting(actor):
+def _decisions(count: int) -> Iterator[ActionItem]:
+    if count:
         yield ActionItem(
             title=ngettext(
                 "%(count)s request waits for your decision", "%(count)s requests wait for your decision", count
@@ -127,8 +127,8 @@ def _decisions(actor: Actor) -> Iterator[ActionItem]:
         )
 
 
-def _suspended(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
-    rows = standing_as(_of_my_teams(actor), Standing.SUSPENDED, at=at).order_by("name", "pk")
+def _suspended(keys: QuerySet[ManagedKey], *, at: datetime) -> Iterator[ActionItem]:
+    rows = standing_as(keys, Standing.SUSPENDED, at=at).order_by("name", "pk")
     for key in rows[:MOST_OF_A_KIND]:
         yield ActionItem(
             title=_("%(name)s is suspended") % {"name": key.name},
@@ -141,16 +141,11 @@ def _suspended(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
         )
 
 
-def _endings(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
-    rows = list(ending_soon(_of_my_teams(actor), at=at).order_by("authorised_until", "pk")[: MOST_OF_A_KIND + 1])
-    ends = {
-        version.managed_key_id: version.expires_at
-        for version in KeyVersion.objects.visible_to(actor)
-        .living(at)
-        .filter(managed_key__in=rows, expires_at__isnull=False)
-    }
-    for key in rows[:MOST_OF_A_KIND]:
-        ends_at = ends.get(key.pk) or key.authorised_until
+def _endings(keys: QuerySet[ManagedKey], *, at: datetime) -> Iterator[ActionItem]:
+    rows = list(ending_soon(keys, at=at).order_by("authorised_until", "pk")[: MOST_OF_A_KIND + 1])
+    lines = lines_of(rows[:MOST_OF_A_KIND], at=at)
+    for line in lines:
+        key, ends_at = line.key, line.ends_at or line.key.authorised_until
         yield ActionItem(
             title=_("%(name)s ends %(when)s") % {"name": key.name, "when": relative(ends_at, at=at)},
             detail=_("Issue a new version or ask for a renewal before then."),
@@ -171,9 +166,8 @@ def _endings(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
         )
 
 
-def _without_secret(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
-    mine = _of_my_teams(actor).filter(recipient_id=UUID(actor.id))
-    for key in standing_as(mine, Standing.UNCLAIMED, at=at).order_by("name", "pk")[:MOST_OF_A_KIND]:
+def _without_secret(keys: QuerySet[ManagedKey], *, at: datetime) -> Iterator[ActionItem]:
+    for key in standing_as(keys, Standing.UNCLAIMED, at=at).order_by("name", "pk")[:MOST_OF_A_KIND]:
         yield ActionItem(
             title=_("%(name)s has no living version") % {"name": key.name},
             detail=_("Its secret ended or was not claimed in time. Issue a new version if it is still needed."),
@@ -183,7 +177,3 @@ def _without_secret(actor: Actor, *, at: datetime) -> Iterator[ActionItem]:
             tone="neutral",
             environment=key.environment,
         )
-
-
-def _of_my_teams(actor: Actor) -> QuerySet[ManagedKey]:
-    return ManagedKey.objects.visible_to(actor).filter(owner_team__in=teams_of(actor)).select_related("environment")

@@ -42,7 +42,7 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
         if actor is None:
             return to_sign_in(http)
         # The navigation counts what waits for this person; only pages that are drawn ask for it.
-        http.inbox_count = functools.partial(count_waiting, actor)  # type: ignore[attr-defined]
+        http.inbox_count = functools.cache(functools.partial(count_waiting, actor))  # type: ignore[attr-defined]
         answer = view(http, actor, *args, **kwargs)
         answer["Cache-Control"] = "no-store, private"
         return answer
@@ -53,3 +53,8 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
 def count_waiting(actor: Actor) -> int:
     """How many requests wait for this person's decision."""
     return KeyRequest.objects.visible_to(actor).awaiting(reach_of(actor).seats, clock.now()).count()
+
+
+def inbox_count(http: HttpRequest) -> int:
+    """How many requests wait for whoever this door was opened to; counted once a page."""
+    return int(http.inbox_count())  # type: ignore[attr-defined]  # laid there by the door

@@ -94,6 +94,7 @@ def event_facts(event: AuditEvent, names: Names) -> dict[str, Any]:
         ],
         "details": [Term(name=name, value=_words(value)) for name, value in _object(envelope.get("details")).items()],
         "is_erased": hidden is None,
+        "hides_changes": "change" in (hidden or {}),
         "hidden": _hidden_terms(hidden or {}),
         "payload": bytes(event.payload).decode(),
     }
@@ -110,7 +111,7 @@ def _terms(event: AuditEvent, envelope: Facts) -> list[Term]:
         Term(name=_("Session"), value=actor.get("session") or None, mono=True),
         Term(name=_("On behalf of"), value=f"{deputed['type']}:{deputed['id']}" if deputed else None, mono=True),
         Term(name=_("Second factor"), value=_("yes") if auth.get("mfa") else _("no")),
-        Term(name=_("Methods"), value=", ".join(map(str, methods)) if isinstance(methods, list) else None),
+        Term(name=_("Methods"), value=", ".join(map(str, methods)) if isinstance(methods, list) and methods else None),
         Term(name=_("Factor"), value=auth.get("device") or None, mono=True),
         Term(name=_("Assurance"), value=auth.get("assurance") or None),
         Term(name=_("Seconds since sign-in"), value=auth.get("age")),

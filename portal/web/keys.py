@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -18,7 +19,7 @@ from keys.models import KeyVersion, ManagedKey, Scope, Service, Team
 from keys.monitoring.usage import usage_of
 from portal.web.action_items import action_items
 from portal.web.components import Tab
-from portal.web.doors import page
+from portal.web.doors import inbox_count, page
 from portal.web.filters import Choice, choice, is_filtered, number_in, searched
 from portal.web.finding import environments, key_by_number, names_of, open_transfer, teams_of
 from portal.web.key_acts import acts_on
@@ -47,11 +48,12 @@ class Listing:
 @page
 def my_keys(http: HttpRequest, actor: Actor) -> HttpResponse:
     """Show what needs action first, then the keys of this person's teams."""
-    rows = ManagedKey.objects.visible_to(actor).filter(Q(owner_team__in=teams_of(actor)) | Q(recipient_id=actor.id))
+    teams = teams_of(actor)
+    rows = ManagedKey.objects.visible_to(actor).filter(Q(owner_team__in=teams) | Q(recipient_id=UUID(actor.id)))
     context = {
-        "items": action_items(actor, at=clock.now()),
+        "items": action_items(actor, teams=teams, waiting=inbox_count(http), at=clock.now()),
         "listing": _listing(http, rows, actor=actor),
-        "has_team": bool(teams_of(actor)),
+        "has_team": bool(teams),
     }
     return render(http, "web/my_keys.html", context)
 

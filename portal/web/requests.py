@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from django.contrib import messages
@@ -39,6 +40,7 @@ WHOSE = {
 @page
 def requests(http: HttpRequest, actor: Actor) -> HttpResponse:
     """List requests: one's own, one's teams', or all that one may see."""
+    at = clock.now()
     whose = http.GET.get("whose", "mine")
     whose = whose if whose in WHOSE else "mine"
     choices = [
@@ -59,7 +61,7 @@ def requests(http: HttpRequest, actor: Actor) -> HttpResponse:
         ),
     ]
     search = searched(http)
-    rows = _filtered(_whose(whose, actor), search, {each.name: each.chosen for each in choices})
+    rows = _filtered(_whose(whose, actor), search, {each.name: each.chosen for each in choices}, at=at)
     sorting = Sorting.chosen(http, allowed=("created_at", "lapses_at"), default="-created_at")
     found = keyset_page(
         rows.select_related("service", "environment", "owner_team", "requester", "requested_by_key"),
@@ -68,7 +70,7 @@ def requests(http: HttpRequest, actor: Actor) -> HttpResponse:
     )
     context = {
         "page": found,
-        "rows": [(request, shown_state(request)) for request in found.rows],
+        "rows": [(request, shown_state(request, at=at)) for request in found.rows],
         "sorting": sorting,
         "choices": choices,
         "search": search,
@@ -90,7 +92,7 @@ def _whose(whose: str, actor: Actor) -> QuerySet[KeyRequest]:
     return rows.filter(owner_team__in=teams_of(actor)) if whose == "team" else rows
 
 
-def _filtered(rows: QuerySet[KeyRequest], search: str, chosen: dict[str, str]) -> QuerySet[KeyRequest]:
+def _filtered(rows: QuerySet[KeyRequest], search: str, chosen: dict[str, str], *, at: datetime) -> QuerySet[KeyRequest]:
     if search:
         number = number_in(search, "REQ-")
         rows = rows.filter(
@@ -99,7 +101,7 @@ def _filtered(rows: QuerySet[KeyRequest], search: str, chosen: dict[str, str]) -
             | (Q(number=number) if number is not None else Q(pk=None))
         )
     if chosen["state"]:
-        rows = _in_state(rows, RequestState(chosen["state"]))
+        rows = _in_state(rows, RequestState(chosen["state"]), at=at)
     if chosen["service"]:
         rows = rows.filter(service__slug=chosen["service"])
     if chosen["environment"]:
@@ -107,9 +109,8 @@ def _filtered(rows: QuerySet[KeyRequest], search: str, chosen: dict[str, str]) -
     return rows
 
 
-def _in_state(rows: QuerySet[KeyRequest], state: RequestState) -> QuerySet[KeyRequest]:
+def _in_state(rows: QuerySet[KeyRequest], state: RequestState, *, at: datetime) -> QuerySet[KeyRequest]:
     """Filter by the state as it is shown: the clock ends a request before the job writes it down."""
-    at = clock.now()
     if state in (RequestState.PENDING, RequestState.RETURNED):
         return rows.filter(state=state, lapses_at__gt=at)
     if state == RequestState.LAPSED:
@@ -118,10 +119,10 @@ def _in_state(rows: QuerySet[KeyRequest], state: RequestState) -> QuerySet[KeyRe
     return rows.filter(state=state)
 
 
-def shown_state(request: KeyRequest) -> RequestState:
+def shown_state(request: KeyRequest, *, at: datetime) -> RequestState:
     """The state of a request, by the clock too."""
     is_open = request.state in (RequestState.PENDING, RequestState.RETURNED)
-    return RequestState.LAPSED if is_open and request.lapses_at <= clock.now() else RequestState(request.state)
+    return RequestState.LAPSED if is_open and request.lapses_at <= at else RequestState(request.state)
 
 
 @page
