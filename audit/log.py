@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from django.db import connections
+from django.db import DatabaseError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.actor import Actor, ActorKind
@@ -47,6 +48,10 @@ class TransactionRequired(LogError):
     """An event outside a transaction could stand without its act, or the act without it."""
 
 
+class LogUnwritable(LogError):
+    """The database would not take the event; the cause is chained."""
+
+
 class PayloadTooLarge(LogError):
     """The payload is over MAX_PAYLOAD bytes, or the private part over MAX_PRIVATE."""
 
@@ -69,8 +74,7 @@ def record(event: Event, *, actor: Actor, at: datetime, using: str = "default") 
     """Append one event in the current transaction and return its uid; `at` is the time the operation decided with."""
     connection = _in_transaction(using)
     sealed = _sealed(event, actor=actor, at=at)
-    with connection.cursor() as cursor:
-        cursor.execute(_ONE, (sealed.payload, sealed.salt, sealed.body))
+    _write(connection, _ONE, (sealed.payload, sealed.salt, sealed.body))
     return sealed.uid
 
 
@@ -79,16 +83,16 @@ def record_many(events: Sequence[Event], *, actor: Actor, at: datetime, using: s
     connection = _in_transaction(using)
     sealed = [_sealed(event, actor=actor, at=at) for event in events]
     if sealed:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                _MANY,
-                (
-                    [each.uid for each in sealed],
-                    [each.payload for each in sealed],
-                    [each.salt for each in sealed],
-                    [each.body for each in sealed],
-                ),
-            )
+        _write(
+            connection,
+            _MANY,
+            (
+                [each.uid for each in sealed],
+                [each.payload for each in sealed],
+                [each.salt for each in sealed],
+                [each.body for each in sealed],
+            ),
+        )
     return [each.uid for each in sealed]
 
 
@@ -107,6 +111,16 @@ def erase_private(
             cursor.execute("SELECT audit_erase_private(%s)", (erasure,))
             erased += int(cursor.fetchone()[0])
     return erased
+
+
+def _write(connection: BaseDatabaseWrapper, statement: str, values: Sequence[Any]) -> None:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+    except OperationalError:
+        raise  # a lock, a time-out or a lost connection: the operation answers for those
+    except DatabaseError as error:
+        raise LogUnwritable("the log took no event, so nothing happened") from error
 
 
 def _in_transaction(using: str) -> BaseDatabaseWrapper:

@@ -63,6 +63,12 @@ class Gone(KeysError):
     status = 410
 
 
+class Unavailable(KeysError):
+    """Something that an act may not do without is out of order; nothing has changed."""
+
+    status = 503
+
+
 class Busy(KeysError):
     """Another writer holds the row too long; the same call may succeed in a moment."""
 

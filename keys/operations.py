@@ -9,20 +9,22 @@ from datetime import datetime
 from typing import Any, ParamSpec, TypeVar
 
 from django.db import OperationalError, models, transaction
-from psycopg.errors import DeadlockDetected, LockNotAvailable, SerializationFailure
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
 
 from audit import clock
 from audit.actor import Actor
 from audit.events import Event, Outcome, SecretAttempted
 from audit.governed import row_columns
-from audit.log import PayloadTooLarge, SecretBlocked, record
-from keys.errors import Busy, Conflict, Denied, Invalid, NotFound
+from audit.log import LogUnwritable, PayloadTooLarge, SecretBlocked, record
+from keys.errors import Busy, Conflict, Denied, Invalid, NotFound, Unavailable
 from keys.events import AccessDenied
 
 P = ParamSpec("P")
 R = TypeVar("R")
 M = TypeVar("M", bound=models.Model)
 
+# Somebody else holds a row, or the database is too busy to finish in time.
+HELD_UP = (LockNotAvailable, DeadlockDetected, SerializationFailure, QueryCanceled)
 _depth: ContextVar[int] = ContextVar("operation_depth", default=0)
 
 
@@ -42,8 +44,8 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
                 return function(*args, **kwargs)
         except Denied as denied:
             if depth == 0:
-                actor: Any = kwargs["actor"]
-                record_denial(denied, operation=function.__name__, subject=args[0] if args else None, actor=actor)
+                refused: Any = kwargs["actor"]
+                record_denial(denied, operation=function.__name__, subject=args[0] if args else None, actor=refused)
             raise
         except SecretBlocked as blocked:
             if depth == 0:
@@ -53,8 +55,10 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
             raise
         except PayloadTooLarge as large:
             raise Invalid.field("text", "too_much_at_once") from large
+        except LogUnwritable as error:
+            raise Unavailable("log_unwritable") from error
         except OperationalError as error:
-            if isinstance(error.__cause__, LockNotAvailable | DeadlockDetected | SerializationFailure):
+            if isinstance(error.__cause__, HELD_UP):
                 raise Busy from error
             raise
         finally:
@@ -108,23 +112,27 @@ def update(
 
 def record_blocked_secret(blocked: SecretBlocked, *, actor: Actor) -> None:
     """Write that an event was refused because it held something that looks like a secret (never the secret)."""
-    with transaction.atomic():
-        record(SecretAttempted(target_id="-", reason=blocked.kind), actor=actor, at=clock.now())
+    _record_after_rollback(SecretAttempted(target_id="-", reason=blocked.kind), actor=actor)
 
 
 def record_denial(denied: Denied, *, operation: str, subject: object, actor: Actor) -> None:
-    """Write one `access.denied`, in a transaction of its own."""
+    """Write one `access.denied`."""
     target = subject if isinstance(subject, models.Model) else None
-    with transaction.atomic():
-        record(
-            AccessDenied(
-                target_id=str(target.pk) if target is not None else "-",
-                operation=operation,
-                subject=target._meta.model_name or "-" if target is not None else "-",
-                reason=denied.code,
-                rule=denied.rule,
-                outcome=Outcome.DENIED,
-            ),
-            actor=actor,
-            at=clock.now(),
-        )
+    event = AccessDenied(
+        target_id=str(target.pk) if target is not None else "-",
+        operation=operation,
+        subject=target._meta.model_name or "-" if target is not None else "-",
+        reason=denied.code,
+        rule=denied.rule,
+        outcome=Outcome.DENIED,
+    )
+    _record_after_rollback(event, actor=actor)
+
+
+def _record_after_rollback(event: Event, *, actor: Actor) -> None:
+    """Record in a transaction of its own what must outlive the rollback; without the log there is no answer either."""
+    try:
+        with transaction.atomic():
+            record(event, actor=actor, at=clock.now())
+    except LogUnwritable as error:
+        raise Unavailable("log_unwritable") from error

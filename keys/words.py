@@ -174,6 +174,7 @@ INPUT: Final[Mapping[str, Promise]] = {
     "csrf_failed": _("The page was open for too long. Reload it and send the form again."),
     "idempotency_in_progress": _("The same call is still being answered. Ask again in a moment."),
     "invalid_input": _("Some fields need another look."),
+    "log_unwritable": _("This cannot be put on record right now, so it was not done. Tell an administrator."),
     "not_a_slug": _("Use lower-case words joined by single hyphens."),
     "not_an_email": _("This is not an e-mail address."),
     "not_found": _("There is nothing here."),

@@ -1,0 +1,147 @@
+"""What an operation does when something else is wrong: a held lock, a broken log, a wrong clock, a process that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import time_machine
+from django.db import connections, transaction
+
+from audit import clock
+from audit.models import AuditEvent
+from keys.approvals.decisions import approve_request
+from keys.errors import Busy, Denied, Unavailable
+from keys.invariants import breaches
+from keys.lifecycle.issuance import claim_secret
+from keys.lifecycle.revocation import revoke_key
+from keys.models import Approval, KeyRequest, KeyVersion, ManagedKey
+from keys.people.roles import deactivate_person
+from keys.states import RevocationReason
+from tests.people import World, acting, approved, issued, submitted
+
+Superuser = psycopg.Connection[tuple[Any, ...]]
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+def test_a_lock_that_is_held_too_long_is_busy_and_changes_nothing(world: World) -> None:
+    request = submitted(world)
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            KeyRequest.objects.select_for_update().get(pk=request.pk)
+            held.set()
+            done.wait(20)
+        connections.close_all()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(10)
+    began = time.monotonic()
+    with pytest.raises(Busy):
+        approve_request(request, digest=request.digest, actor=acting(world.bob, "approve"))
+    waited = time.monotonic() - began
+    done.set()
+    holder.join()
+    assert 2 < waited < 5
+    assert not Approval.objects.exists()
+
+
+def test_what_cannot_be_recorded_does_not_happen(world: World, superuser: Superuser) -> None:
+    key, version, _ = issued(world)
+    superuser.execute("ALTER TABLE audit_event ADD CONSTRAINT disk_full CHECK (false) NOT VALID")
+    with pytest.raises(Unavailable, match="log_unwritable"):
+        revoke_key(key, actor=acting(world.alice, "revoke"), reason=RevocationReason.SUPERSEDED)
+    with pytest.raises(Unavailable):  # also a denial that cannot be recorded
+        revoke_key(key, actor=acting(world.mallory, "revoke"), reason=RevocationReason.SUPERSEDED)
+    version.refresh_from_db()
+    assert version.state == "active"
+
+
+def test_decisions_go_by_the_clock_of_the_database(world: World) -> None:
+    request = submitted(world)
+    bob = acting(world.bob, "approve")
+    stale = acting(world.carol, "approve", at=clock.now() - timedelta(minutes=6))
+    with time_machine.travel(timedelta(hours=-1)), pytest.raises(Denied, match="step_up_required"):
+        approve_request(request, digest=request.digest, actor=stale)
+    with time_machine.travel(timedelta(days=30)):
+        approve_request(request, digest=request.digest, actor=bob)
+    event = AuditEvent.objects.get(action="approval.given")
+    assert abs(event.occurred_at - event.recorded_at) < timedelta(seconds=5)
+
+
+def test_the_approval_of_somebody_who_left_does_not_count(world: World) -> None:
+    request = submitted(world)
+    approve_request(request, digest=request.digest, actor=acting(world.carol, "approve"))
+    deactivate_person(world.carol, actor=acting(world.admin, "people"))
+    approve_request(request, digest=request.digest, actor=acting(world.bob, "approve"))
+    request.refresh_from_db()
+    assert request.state == "pending"
+    approve_request(request, digest=request.digest, actor=acting(world.ben, "approve"))
+    assert ManagedKey.objects.filter(request=request).exists()
+
+
+# A process of its own that is killed at each step of a claim; whatever it was doing, the rows are whole afterwards.
+CLAIMER = textwrap.dedent(
+    """
+    import os, signal, sys
+    import django
+    django.setup()
+    from django.db import connection
+    from keys.lifecycle import issuance
+    from keys.models import KeyVersion, Person
+    from tests.people import acting
+    steps = int(sys.argv[2])
+    def counted(execute, sql, params, many, context):
+        global steps
+        steps -= 1
+        if steps == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return execute(sql, params, many, context)
+    version = KeyVersion.objects.select_related("managed_key").get(pk=sys.argv[1])
+    alice = Person.objects.get(email="alice@example.com")
+    actor = acting(alice, "claim")
+    with connection.execute_wrapper(counted):
+        claim = issuance.claim_secret(version, actor=actor)
+    print(claim.outcome)
+    """
+)
+
+
+def test_a_claim_killed_at_any_statement_is_whole_or_never_was(world: World) -> None:
+    version = approved(world).versions.get()
+    killed = 0
+    for step in range(1, 40, 2):
+        ended = subprocess.run(
+            [sys.executable, "-c", CLAIMER, str(version.pk), str(step)],
+            env=os.environ | {"DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONPATH": str(Path.cwd())},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        row = KeyVersion.objects.get(pk=version.pk)
+        issued_events = AuditEvent.objects.filter(action="version.issued").count()
+        assert (row.state == "active") == (issued_events == 1) == (row.digest is not None)
+        if ended.returncode == -signal.SIGKILL:
+            killed += 1
+            assert issued_events == 0
+            continue
+        assert ended.stdout.strip() == "issued", ended.stderr
+        break
+    else:
+        pytest.fail("no claim ever finished")
+    assert killed >= 3
+    assert list(breaches()) == []
+    assert claim_secret(version, actor=acting(world.alice, "claim")).secret is None
