@@ -22,6 +22,7 @@ def usual_wait(service: Service, environment: Environment, *, at: datetime) -> t
         state__in=(RequestState.APPROVED, RequestState.DENIED),
         decided_at__gt=at - REMEMBERED,
     ).order_by("-decided_at")
-    waits = [end - start for start, end in decided.values_list("created_at", "decided_at")[:MOST] if end is not None]
-    usual = median(waits) if len(waits) >= FEWEST else None
+    spans = decided.values_list("created_at", "decided_at")[:MOST]
+    waits = [(end - start).total_seconds() for start, end in spans if end is not None]
+    usual = timedelta(seconds=median(waits)) if len(waits) >= FEWEST else None
     return usual if usual is not None and usual >= SHORTEST else None
