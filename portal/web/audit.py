@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
+from contextlib import ExitStack
 from typing import BinaryIO, cast
 from uuid import UUID
 
@@ -15,7 +16,6 @@ from django.utils.translation import gettext_lazy
 
 from audit.actor import Actor
 from audit.exporters import csv_table, json_lines
-from audit.exporters.manifest import Manifest
 from audit.queries import BadPosition, Position
 from keys.models import KeyVersion, ManagedKey
 from keys.reports.finding import known_people
@@ -128,11 +128,13 @@ def export(http: HttpRequest, actor: Actor) -> HttpResponse:
 
 def _download(search: LogForm, form: str, *, actor: Actor) -> HttpResponse:
     """Write the export to a file that vanishes when it was sent; it never lies in memory as a whole."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115 - the answer closes it
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-        with packed.open(f"log.{form}", "w", force_zip64=True) as into:
-            manifest: Manifest = export_log(search.search(), form=form, into=cast("BinaryIO", into), actor=actor)
-        packed.writestr("manifest.json", manifest.encoded())
-    file.seek(0)
+    with ExitStack() as unless_sent:
+        file = unless_sent.enter_context(tempfile.TemporaryFile())
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+            with packed.open(f"log.{form}", "w", force_zip64=True) as into:
+                manifest = export_log(search.search(), form=form, into=cast("BinaryIO", into), actor=actor)
+            packed.writestr("manifest.json", manifest.encoded())
+        file.seek(0)
+        unless_sent.pop_all()  # from here on the answer closes it
     name = f"keystead-log-{manifest.exported_at:%Y%m%dT%H%M%SZ}.zip"
     return cast("HttpResponse", FileResponse(file, as_attachment=True, filename=name, content_type="application/zip"))

@@ -27,7 +27,7 @@ from keys.people.webauthn import assertion_options
 from keys.states import RequestState
 from portal.accounts.step_up import StepUpProblem, confirm
 from portal.actors import actor_of
-from portal.web.decision_form import DecisionForm
+from portal.web.decision_form import DecisionForm, decision_form
 from portal.web.doors import act
 from portal.web.finding import request_by_number
 from portal.web.reasons import mark, words_of
@@ -45,12 +45,12 @@ SAID = {
 def statement(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Store the statement of the decision in this form, and give the browser what a passkey needs to sign it."""
     request = request_by_number(number, actor=actor)
+    if http.POST.get("digest", "") != request.digest:
+        return JsonResponse({"words": words_of(Conflict("content_changed"))}, status=409)
     form = DecisionForm(http.POST, content=content_of(request.content))
     if not form.is_valid():
         return _refused(form)
-    decision, digest = form.cleaned_data["decision"], form.cleaned_data["digest"]
-    if digest != request.digest:
-        return JsonResponse({"words": words_of(Conflict("content_changed"))}, status=409)
+    decision, digest = form.cleaned_data["decision"], request.digest
     try:
         if decision == "narrow":
             digest = narrowed(form.content, form.narrowing()).digest
@@ -71,6 +71,8 @@ def _refused(form: DecisionForm) -> HttpResponse:
 def decide(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Decide, by a signature in the form or else by a code."""
     request = request_by_number(number, actor=actor)
+    if http.POST.get("digest", "") != request.digest:
+        return _anew(http, actor, request, Conflict("content_changed"))
     form = DecisionForm(http.POST, content=content_of(request.content))
     if not form.is_valid():
         return _again(http, actor, request, form)
@@ -88,8 +90,7 @@ def decide(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         mark(form, invalid)
         return _again(http, actor, request, form)
     except Conflict as conflict:
-        form.add_error(None, words_of(conflict))
-        return _again(http, actor, request_by_number(number, actor=actor), form, status=409)
+        return _anew(http, actor, request_by_number(number, actor=actor), conflict)
     return _again(http, actor, request, form, status=problem.status, problem=problem)
 
 
@@ -135,3 +136,9 @@ def _again(
 ) -> HttpResponse:
     """Draw the page again with what was typed."""
     return request_page(http, actor, request, status=status, form=form, problem=problem)
+
+
+def _anew(http: HttpRequest, actor: Actor, request: KeyRequest, conflict: Conflict) -> HttpResponse:
+    """Draw the present state, say what changed, and keep the words that were typed."""
+    form = decision_form(request, comment=http.POST.get("comment", "")[:2000])
+    return request_page(http, actor, request, status=409, form=form, refused=words_of(conflict))

@@ -88,7 +88,7 @@ def _as_asked(content: Content) -> dict[str, object]:
     }
 
 
-def decision_form(request: KeyRequest) -> DecisionForm:
+def decision_form(request: KeyRequest, *, comment: str = "") -> DecisionForm:
     """Return the empty form of the decision panel."""
     content = content_of(request.content)
-    return DecisionForm(content=content, initial=_as_asked(content) | {"digest": request.digest})
+    return DecisionForm(content=content, initial=_as_asked(content) | {"digest": request.digest, "comment": comment})

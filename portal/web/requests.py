@@ -139,15 +139,16 @@ def request_page(
     status: int = 200,
     form: DecisionForm | None = None,
     problem: StepUpProblem | None = None,
+    refused: str = "",
 ) -> HttpResponse:
-    """Draw a request; after a refused decision `form` and `problem` bring back what was typed."""
+    """Draw a request; after a refused decision `form`, `problem` and `refused` bring back what was typed and say why."""
     dossier = dossier_of(request, actor=actor)
-    context: dict[str, object] = {"dossier": dossier, "environment": request.environment}
+    context: dict[str, object] = {"dossier": dossier, "environment": request.environment, "refused": refused}
     if dossier.may_decide:
         context["form"] = form or decision_form(request)
         context["step_up"] = fields(http, "approve", problem=problem)
-    elif form is not None:
-        context["refused"] = form.non_field_errors()
+    elif form is not None and form.is_bound:
+        context["refused"] = " ".join(map(str, form.non_field_errors()))
     return render(http, "web/request.html", context, status=status)
 
 
