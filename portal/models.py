@@ -22,7 +22,7 @@ class IdempotencyQuerySet(models.QuerySet["IdempotencyRecord"]):
 
     def reserve(self, *, actor: Actor, key_hash: str, request_digest: str) -> IdempotencyRecord | None:
         """Take the key for this request, or return None when it is taken (of two at once, one gets it)."""
-        self.filter(key_hash=key_hash, expires_at__lte=Now()).delete()
+        self.model.objects.forget_expired()
         try:
             with transaction.atomic():
                 return self.create(

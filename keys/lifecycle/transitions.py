@@ -13,7 +13,7 @@ from keys.errors import Conflict
 from keys.events import VersionCreated
 from keys.models import KeyVersion, ManagedKey, VerificationChange
 from keys.operations import insert, update
-from keys.sealing import mac_of
+from keys.sealing import mac_holds, mac_of
 from keys.states import VERSION_MOVES, VersionState
 
 
@@ -24,10 +24,11 @@ def locked_key(key: ManagedKey) -> ManagedKey:
 
 
 def locked_versions(key: ManagedKey) -> list[KeyVersion]:
-    """All versions of a locked key, newest first, sharing that key object."""
+    """All versions of a locked key, newest first, sharing that key object; call it before the key is changed."""
     versions = list(key.versions.select_for_update(of=("self",), no_key=True).order_by("-sequence"))
     for version in versions:
         version.managed_key = key
+        version.is_intact = mac_holds(version)
     return versions
 
 
@@ -72,7 +73,8 @@ def change_version(
 
 def reseal(version: KeyVersion, *, at: datetime) -> None:
     """Fit the row MAC to columns of the key that changed; the key's own event tells what."""
-    KeyVersion.objects.filter(pk=version.pk, state=version.state).update(row_mac=mac_of(version))
+    if version.is_intact:
+        KeyVersion.objects.filter(pk=version.pk, state=version.state).update(row_mac=mac_of(version))
     VerificationChange.objects.create(version=version, at=at)
 
 
@@ -82,13 +84,16 @@ def _write(
     after = copy.copy(version)
     for name, value in columns.items():
         setattr(after, name, value)
+    # A row that was changed behind our back can be stopped like any other, but no operation makes it sound again:
+    # suspending and reinstating would otherwise put a fresh MAC under forged columns.
+    row_mac = mac_of(after) if version.is_intact else version.row_mac
     update(
         version,
         event,
         actor=actor,
         at=at,
         expected={"state": version.state},
-        columns={**columns, "row_mac": mac_of(after)},
+        columns={**columns, "row_mac": row_mac},
         environment=version.managed_key.environment.tag,
         **facts,
     )

@@ -148,6 +148,9 @@ class KeyVersion(Row):
     ended_at = models.DateTimeField(null=True)
     ended_reason = models.CharField(max_length=30, blank=True, default="")
 
+    # Whether the row MAC held when an operation locked the row (keys.lifecycle.transitions); not a column.
+    is_intact = True
+
     objects = KeyVersionQuerySet.as_manager()
 
     class Meta:

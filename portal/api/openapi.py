@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 from django.conf import settings
@@ -104,8 +105,9 @@ def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -
     return result
 
 
+@cache
 def document() -> dict[str, Any]:  # Any: OpenAPI is nested JSON
-    """Return the whole document."""
+    """Return the whole document, made once a process: making it takes long enough to be an attack."""
     schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return schema
 

@@ -2,12 +2,17 @@
 
 import pytest
 
+from audit import clock
 from audit.actor import Actor
 from audit.models import AuditEvent
-from keys.lifecycle.revocation import suspend_key
+from keys.lifecycle.renewal import renew_key
+from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
 from keys.models import KeyVersion
+from keys.operations import operation
+from keys.states import RevocationReason
 from keys.verification.integrity import find_integrity_failures, sweep_integrity
-from tests.keys.verification.test_verifier import change_behind_the_back
+from keys.verification.reasons import Reason
+from tests.keys.verification.test_verifier import ask, change_behind_the_back
 from tests.people import acting, issued
 
 pytestmark = pytest.mark.usefixtures("committed_db")
@@ -38,3 +43,34 @@ def test_an_earlier_valid_row_put_back_is_found_against_its_last_event(world, su
         superuser, "UPDATE keys_keyversion SET state = %s, row_mac = %s", [before["state"], before["row_mac"]]
     )
     assert sweep_integrity(actor=SWEEP) == 1
+
+
+def test_no_operation_makes_a_changed_row_sound_again(world, superuser):
+    """Suspending and reinstating, or renewing, must not put a fresh MAC under forged scopes."""
+    key, version, secret = issued(world)
+    change_behind_the_back(superuser, "UPDATE keys_managedkey SET scopes = scopes || '{orders:write}'")
+    suspend_key(key, actor=acting(world.alice, "suspend"), reason="investigation")
+    reinstate_key(key, actor=acting(world.admin, "reinstate"))
+    assert ask(world, secret.reveal()) == Reason.INTEGRITY_FAILURE
+    extend(key)
+    assert ask(world, secret.reveal()) == Reason.INTEGRITY_FAILURE
+    revoke_key(key, actor=acting(world.alice, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+    version.refresh_from_db()
+    assert version.state == "compromised"
+    assert ask(world, secret.reveal()) == Reason.INTEGRITY_FAILURE
+
+
+def test_a_renewed_key_stays_sound(world):
+    key, _, secret = issued(world)
+    extend(key)
+    assert ask(world, secret.reveal()) is None
+    assert find_integrity_failures() == []
+
+
+@operation
+def renew(key, *, actor):
+    renew_key(key, content_days=200, request=key.request, actor=actor, at=clock.now())
+
+
+def extend(key):
+    renew(key, actor=Actor.system("tests"))
