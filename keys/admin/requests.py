@@ -23,6 +23,7 @@ from keys.approvals.facts import request_facts
 from keys.approvals.quorum import progress_of, rules_for
 from keys.models import Approval, KeyRequest
 from keys.people.standing import standing_of
+from keys.policy.decisions import ALLOW, Deny
 from keys.policy.rules import may_decide, seats_for
 from keys.states import RequestState
 from keys.words import sentence_for
@@ -63,13 +64,12 @@ class Approve(Act[KeyRequest]):
         rules = rules_for(row)
         facts = request_facts(row, rules=rules)
         progress = progress_of(row, rules, at=at)
-        refusal = "" if seats_for(who, facts) else may_decide(who, facts, seat=who.person_id)
+        decision = ALLOW if seats_for(who, facts) else may_decide(who, facts, seat=who.person_id)
         found: Terms = [
             (_("Approvals"), _("%(given)s of %(required)s") % {"given": progress.given, "required": progress.required})
         ]
-        if refusal:
-            code = getattr(refusal, "code", "")
-            found.append((_("You cannot approve this"), sentence_for(code) or code))
+        if isinstance(decision, Deny):
+            found.append((_("You cannot approve this"), sentence_for(decision.code) or decision.code))
         return [*content_terms(row), *found]
 
     def selection_problem(self, rows: Sequence[KeyRequest]) -> Words:

@@ -10,14 +10,16 @@ from django.http import HttpResponse
 from django.test import Client
 
 from audit.models import AuditEvent
-from keys.models import Person
+from keys.models import Person, Session
 from tests.portal.api.sessions import session_cookie
 
 
-def signed_in(person: Person, *purposes: str) -> Client:
-    """A browser of `person` with both factors, stepped up for `purposes` ("*" for all)."""
+def signed_in(person: Person, *purposes: str, device: str = "") -> Client:
+    """A browser of `person` with both factors, stepped up for `purposes` ("*" for all); `device` names the factor."""
     client = Client(raise_request_exception=True)
     client.cookies[settings.SESSION_COOKIE_NAME] = session_cookie(person, *purposes)
+    if device:
+        Session.objects.filter(person=person).update(device=device)
     return client
 
 

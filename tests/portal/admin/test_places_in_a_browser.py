@@ -23,7 +23,7 @@ PICTURES = os.environ.get("KEYSTEAD_PICTURES")
 
 @pytest.fixture
 def furnished(world: World) -> World:
-    key, _version, _secret = issued(world)
+    issued(world)
     submitted(world, name="Hourly report")
     issued(world, name="Trades", environment="test", scopes=("orders:write", "orders:read"))
     production = Environment.objects.get(tag="prod")
@@ -77,8 +77,8 @@ def _addresses(world: World) -> dict[str, list[str]]:
     }
 
 
-def _sign_in(visit: Visit, url: str, person: object) -> None:
-    visit.context.add_cookies(
+def _sign_in(browser: Visit, url: str, person: object) -> None:
+    browser.context.add_cookies(
         [{"name": settings.SESSION_COOKIE_NAME, "value": session_cookie(person, "policy"), "url": url}]  # type: ignore[arg-type]
     )
 
