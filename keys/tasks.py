@@ -14,6 +14,7 @@ from keys.approvals.submission import lapse_request
 from keys.catalogue.services import finish_retirement
 from keys.dispatch.cursor import read_all
 from keys.errors import KeysError
+from keys.invariants import report_breaches
 from keys.lifecycle.expiry import end_version
 from keys.models import KeyRequest, KeyVersion, Scope, Service
 from keys.notifications.mail import send_waiting
@@ -30,7 +31,8 @@ SCHEDULE = {
     "keys.react": 2.0,
     "keys.end_what_is_over": 20.0,
     "keys.check_integrity": 30.0,
-    "keys.forget": 3600.0,
+    "keys.forget": 3600.0,  # beat forgets at a restart when it last woke whom, so nothing waits for a whole day
+    "keys.check_invariants": 3600.0,
 }
 
 
@@ -75,3 +77,9 @@ def forget() -> int:
     """Delete what served its moment: dead sessions, spent statements, old password links. None of it is governed."""
     before = clock.now() - timedelta(days=1)
     return forget_dead_sessions() + forget_statements(before=before) + forget_resets(before=before)
+
+
+@shared_task(name="keys.check_invariants", ignore_result=True)
+def check_invariants() -> int:
+    """Look for rows that break an invariant, and put on record which; returns how many."""
+    return report_breaches(actor=Actor.job("check_invariants"))

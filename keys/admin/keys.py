@@ -15,12 +15,11 @@ from django.utils.translation import gettext_lazy, ngettext
 from audit import clock
 from audit.actor import Actor
 from keys.admin.acts import Act, ActForm, Terms, Words
-from keys.admin.cells import Table, badge, drawn, link, moment, mono, prose, tags
+from keys.admin.cells import Table, badge, drawn, link, moment, mono
 from keys.admin.pages import OperationAdmin
-from keys.lifecycle.handover import withdraw_transfer
 from keys.lifecycle.inventory import Standing, line_of, standing_as
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
-from keys.models import KeyTransfer, KeyVersion, ManagedKey
+from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason, VersionState
 
 KEYS = gettext_lazy("Keys")
@@ -153,22 +152,6 @@ class Reinstate(OnKeys):
         assert row is not None
         reinstate_key(row, actor=actor)
         return row
-
-
-class WithdrawTransfer(Act[KeyTransfer]):
-    """Take an offer back."""
-
-    name, label, icon = "withdraw", gettext_lazy("Withdraw the offer"), "undo-2"
-    purpose, done = "handover", gettext_lazy("The offer was taken back.")
-
-    def is_offered(self, row: KeyTransfer) -> bool:
-        """While it waits."""
-        return row.decided_at is None and row.lapses_at > clock.now()
-
-    def run(self, row: KeyTransfer | None, cleaned: Mapping[str, Any], *, seen: str, actor: Actor) -> models.Model:
-        """Call the operation."""
-        assert row is not None
-        return withdraw_transfer(row, actor=actor)
 
 
 class StandingFilter(admin.SimpleListFilter):
@@ -371,32 +354,3 @@ class KeyVersionAdmin(OperationAdmin[KeyVersion]):
             (_("First used"), drawn(used["first"])),
             (_("Last used"), drawn(used["last"])),
         ]
-
-
-@admin.register(KeyTransfer)
-class KeyTransferAdmin(OperationAdmin[KeyTransfer]):
-    """Keys that teams offered to each other."""
-
-    group, target_type = KEYS, "transfer"
-    many = gettext_lazy("Offers to other teams")
-    acts = (WithdrawTransfer(),)
-    shown = (
-        "managed_key",
-        "from_team",
-        "to_team",
-        "offered_by",
-        "created_at",
-        "lapses_at",
-        "decided_by",
-        "decided_at",
-        "outcome",
-    )
-    list_display = ("managed_key", "from_team", "to_team", "offered_by", "created_at", "outcome")
-    list_select_related = ("managed_key", "from_team", "to_team", "offered_by")
-    list_filter = ("outcome", "to_team")
-    search_fields = ("=managed_key__number", "managed_key__name", "offered_by__name")
-    date_hierarchy = "created_at"
-
-    def facts(self, row: KeyTransfer) -> Terms:
-        """The columns and the words."""
-        return [*super().facts(row), (_("Comment"), prose(row.comment)), (_("Scopes"), tags(row.managed_key.scopes))]

@@ -208,6 +208,7 @@ def _ended_keys(story: Story) -> None:
     )  # fmt: skip
     key = ManagedKey.objects.get(request=replaced)
     story.claim(key, "theo")
+    report_leak(key, actor=story.as_("theo"), comment="The notebook was shared.")
     issue_new_version(key, actor=story.as_("theo"))
     story.claim(key, "theo")
     destroy_version(key.versions.select_related("managed_key").get(sequence=1), actor=story.as_("lena"))

@@ -59,6 +59,7 @@ from keys.events.keys import (
     VersionDestroyed,
     VersionIssued,
     VersionReinstated,
+    VersionRetirementSet,
     VersionShortened,
     VersionSuspended,
 )
@@ -81,6 +82,7 @@ from keys.events.requests import (
     AccessDenied,
     ApprovalGiven,
     ApprovalVoided,
+    InvariantsBroken,
     RequestApproved,
     RequestDenied,
     RequestEdited,
@@ -105,6 +107,7 @@ __all__ = [
     "FactorResetDeclined",
     "FactorResetProposed",
     "IntegrityFailed",
+    "InvariantsBroken",
     "InvitationAccepted",
     "InvitationCreated",
     "InvitationLinkMade",
@@ -172,6 +175,7 @@ __all__ = [
     "VersionDestroyed",
     "VersionIssued",
     "VersionReinstated",
+    "VersionRetirementSet",
     "VersionShortened",
     "VersionSuspended",
 ]

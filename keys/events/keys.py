@@ -128,6 +128,14 @@ class VersionShortened(Event):
     change_fields = VERSION
 
 
+class VersionRetirementSet(Event):
+    """A version will retire on a date because a newer one was claimed."""
+
+    action = "version.retirement-set"
+    target_type = "version"
+    change_fields = VERSION
+
+
 class VersionDeactivated(Event):
     """A version ended."""
 

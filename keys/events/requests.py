@@ -26,6 +26,16 @@ class AccessDenied(Event):
     rule: str
 
 
+class InvariantsBroken(Event):
+    """The nightly check found rows that break an invariant of the design."""
+
+    action = "invariants.broken"
+    target_type = "invariants"
+    severity = Severity.CRITICAL
+    invariants: tuple[str, ...]
+    rows: int
+
+
 class RequestSubmitted(Event):
     """A key was asked for."""
 

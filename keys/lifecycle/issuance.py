@@ -13,7 +13,14 @@ from keys.crypto.digests import CURRENT_ALGORITHM, digest
 from keys.crypto.key_text import mint
 from keys.crypto.secrets import Secret
 from keys.errors import Conflict, Gone
-from keys.events import ClaimRepeated, KeyCreated, VersionDeactivated, VersionIssued, VersionSuspended
+from keys.events import (
+    ClaimRepeated,
+    KeyCreated,
+    VersionDeactivated,
+    VersionIssued,
+    VersionRetirementSet,
+    VersionSuspended,
+)
 from keys.lifecycle.facts import key_facts
 from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
 from keys.models import KeyVersion, ManagedKey
@@ -23,6 +30,8 @@ from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import CLAIM_REPEAT_PERIOD, may_claim
 from keys.states import SuspensionReason, VersionState
+
+OVERLAP_PERIOD = timedelta(hours=24)
 
 
 class ClaimOutcome(StrEnum):
@@ -87,10 +96,24 @@ def claim_secret(version: KeyVersion, *, actor: Actor) -> Claim:
             "expires_at": end_of(key, at=at),
         },
     )
-    for older in versions:
-        if older.sequence < version.sequence and older.state in (VersionState.ACTIVE, VersionState.SUSPENDED):
+    _make_room(version, versions, actor=actor, at=at)
+    return Claim(ClaimOutcome.ISSUED, version, text.secret)
+
+
+def _make_room(version: KeyVersion, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> None:
+    """Let the version before work on for a while, so that nothing stops; end what was suspended, and all that is older.
+
+    At most two versions of a key verify at once (DESIGN, invariant 4).
+    """
+    older = [each for each in versions if each.sequence < version.sequence]  # newest first
+    before = next((each for each in older if each.state == VersionState.ACTIVE), None)
+    for each in older:
+        if each is before:
+            retire_at = min(each.retire_at or at + OVERLAP_PERIOD, at + OVERLAP_PERIOD)
+            change_version(each, VersionRetirementSet, actor=actor, at=at, columns={"retire_at": retire_at})
+        elif each.state in (VersionState.ACTIVE, VersionState.SUSPENDED):
             move_version(
-                older,
+                each,
                 VersionState.DEACTIVATED,
                 VersionDeactivated,
                 actor=actor,
@@ -98,7 +121,6 @@ def claim_secret(version: KeyVersion, *, actor: Actor) -> Claim:
                 columns={"ended_at": at, "ended_reason": "superseded"},
                 reason="superseded",
             )
-    return Claim(ClaimOutcome.ISSUED, version, text.secret)
 
 
 def _claim_again(version: KeyVersion, *, actor: Actor, at: datetime) -> Claim:
@@ -113,7 +135,11 @@ def _claim_again(version: KeyVersion, *, actor: Actor, at: datetime) -> Claim:
             VersionSuspended,
             actor=actor,
             at=at,
-            columns={"suspended_at": at, "suspended_reason": str(SuspensionReason.SECOND_CLAIM), "suspended_by": actor.id},
+            columns={
+                "suspended_at": at,
+                "suspended_reason": str(SuspensionReason.SECOND_CLAIM),
+                "suspended_by": actor.id,
+            },
             reason=str(SuspensionReason.SECOND_CLAIM),
         )
     else:
@@ -128,7 +154,7 @@ def end_of(key: ManagedKey, *, at: datetime) -> datetime:
 
 @operation
 def issue_new_version(key: ManagedKey, *, actor: Actor) -> KeyVersion:
-    """Replace a secret that was lost, leaked or not claimed in time; the old version ends when the new one is claimed."""
+    """Replace a secret that was lost, leaked or not claimed in time; the old one works for a while after the claim, unless suspended."""
     key = locked_key(key)
     versions = locked_versions(key)
     at = clock.now()

@@ -159,7 +159,9 @@ class Approval(Row):
             models.CheckConstraint(
                 condition=Q(decision__in=["approve", "narrow", "deny", "return"]), name="approval_decision_known"
             ),
-            models.CheckConstraint(condition=Q(method__in=["passkey", "presence", "totp"]), name="approval_method_known"),
+            models.CheckConstraint(
+                condition=Q(method__in=["passkey", "presence", "totp"]), name="approval_method_known"
+            ),
             models.UniqueConstraint("request", "person", condition=Q(voided_at=None), name="approval_once_a_person"),
             models.UniqueConstraint("request", "seat", condition=Q(voided_at=None), name="approval_once_a_seat"),
         ]

@@ -12,6 +12,7 @@ from keys.models import (
     KeyTransfer,
     KeyVersion,
     ManagedKey,
+    Membership,
     Notice,
     Person,
     PolicyProposal,
@@ -20,7 +21,7 @@ from keys.models import (
 )
 from keys.notifications import audience
 from keys.notifications.audience import People
-from keys.states import Role
+from keys.states import Role, TeamRole
 
 Finder = Callable[[Told], People]
 
@@ -85,6 +86,18 @@ def _person(told: Told) -> People:
     return {UUID(told.target_id)}
 
 
+def _holder(told: Told) -> People:
+    """The person an event is about: named in its details, or its target."""
+    found = str(told.details.get("person") or (told.target_id if told.target_type == "person" else ""))
+    return {UUID(found)} if found else set()
+
+
+def _team_leads(told: Told) -> People:
+    """Who has to take over what somebody left behind."""
+    teams = Membership.objects.filter(person_id=told.target_id).values_list("team_id", flat=True)
+    return {lead for team in set(teams) for lead in audience.people_in(team, TeamRole.LEAD)}
+
+
 def _invited(told: Told) -> People:
     # An invitation made at the shell is printed there; a mail would make a second link and end the printed one.
     return {UUID(str(told.details["person"]))} if told.actor_type == "person" else set()
@@ -121,6 +134,11 @@ WHO: dict[str, Finder] = {
     "factor-reset.proposed": lambda told: audience.people_with(Role.ADMINISTRATOR),
     "factor-reset.confirmed": lambda told: {UUID(str(told.details.get("person") or told.target_id))},
     "invitation.created": _invited,
+    "person.deactivated": _team_leads,
+    "passkey.clone-suspected": lambda told: _holder(told) | audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
+    "second-factor.locked": _holder,
+    "recovery.link-ordered": lambda told: audience.people_with(Role.ADMINISTRATOR) | _holder(told),
+    "invariants.broken": lambda told: audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
 }
 # What people do themselves they need not be told, unless it may have been somebody else in their name.
 ALSO_TO_THE_ACTOR = frozenset(

@@ -189,6 +189,33 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         gettext_noop("Two administrators did this. If you did not ask for it, tell them now."),
         gettext_noop("Open Keystead"),
     ),
+    "person.deactivated": (
+        gettext_noop("A colleague's access has ended"),
+        gettext_noop("Look at the keys and requests they left behind, and name who takes them over."),
+        gettext_noop("See your keys"),
+    ),
+    "passkey.clone-suspected": (
+        gettext_noop("A passkey may have been copied"),
+        gettext_noop("Its counter went back, which a genuine passkey never does. Remove it and look into it."),
+        gettext_noop("Open Keystead"),
+    ),
+    "second-factor.locked": (
+        gettext_noop("Your second factor is locked for a while"),
+        gettext_noop("Somebody who knows your password gave wrong codes. If it was not you, change your password."),
+        gettext_noop("Review your factors"),
+    ),
+    "recovery.link-ordered": (
+        gettext_noop("A recovery link was made at the server's shell"),
+        gettext_noop(
+            "It resets the password and all factors of an administrator. If nobody told you, look into it now."
+        ),
+        gettext_noop("Open Keystead"),
+    ),
+    "invariants.broken": (
+        gettext_noop("The nightly check found broken invariants"),
+        gettext_noop("Rows contradict the rules of Keystead. Run check_invariants and treat it as an incident."),
+        gettext_noop("Open Keystead"),
+    ),
     "invitation.created": (
         gettext_noop("You are invited to Keystead"),
         gettext_noop("The link works once, for 72 hours."),
@@ -228,9 +255,10 @@ def _facts(notice: Notice) -> dict[str, str]:
         return {"path": PATHS["people"] if notice.kind == "factor-reset.proposed" else PATHS["home"]}
     if isinstance(row, Service | Scope):
         return {"subject": str(row), "path": PATHS["home"]}
-    return {"path": PATHS["factors"] if notice.kind == "password.changed" else PATHS["home"]}
+    return {"path": PATHS["factors"] if notice.kind in _ABOUT_FACTORS else PATHS["home"]}
 
 
+_ABOUT_FACTORS = ("password.changed", "second-factor.locked")
 _MODELS: dict[str, type[models.Model]] = {
     "request": KeyRequest,
     "approval": Approval,

@@ -44,6 +44,11 @@ TOLD: Mapping[str, tuple[Promise, str, str]] = {
     "version.claim-repeated": (gettext_lazy("%(version)s asked for again; no secret was given"), "repeat", "warning"),
     "version.suspended": (gettext_lazy("%(version)s suspended"), "circle-pause", "warning"),
     "version.reinstated": (gettext_lazy("%(version)s reinstated"), "circle-play", "success"),
+    "version.retirement-set": (
+        gettext_lazy("%(version)s retires in 24 hours: a newer one was claimed"),
+        "calendar-clock",
+        "neutral",
+    ),
     "version.shortened": (gettext_lazy("%(version)s will end earlier"), "calendar-minus", "neutral"),
     "version.deactivated": (gettext_lazy("%(version)s ended"), "circle-off", "neutral"),
     "version.compromised": (gettext_lazy("%(version)s ended: compromised"), "siren", "danger"),

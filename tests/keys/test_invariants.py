@@ -78,7 +78,7 @@ SABOTAGE: dict[str, Callable[[ManagedKey], list[str]]] = {
         f"UPDATE keys_managedkey SET revoked_at = now(), revoked_reason = 'superseded' WHERE id = '{key.pk}'"
     ],
     "6:": lambda key: [f"UPDATE keys_managedkey SET authorised_until = now() WHERE id = '{key.pk}'"],
-    "7: a production key from": lambda key: ["UPDATE keys_approval SET voided_at = now()"],
+    "7: a key from": lambda key: ["UPDATE keys_approval SET voided_at = now()"],
     "7: a production key came": lambda key: [f"UPDATE keys_managedkey SET request_id = NULL WHERE id = '{key.pk}'"],
     "7: an approved": lambda key: [f"UPDATE keys_managedkey SET request_id = NULL WHERE id = '{key.pk}'"],
     "7: a key exists": lambda key: ["UPDATE keys_keyrequest SET state = 'denied'"],
