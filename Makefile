@@ -28,7 +28,7 @@ manage: install ## a management command against the running development site: ma
 	@exec env KEYSTEAD_ENV=development PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python manage.py $(ARGS)
 
 test: install-dev browser ## the tests, with real PostgreSQL, Valkey and Chromium
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 test-long: install-dev browser ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)

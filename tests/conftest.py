@@ -117,6 +117,15 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes() -> None:
+    """Let workers load the settings after they have named their own database, not before.
+
+    pytest-django loads them at once when the environment names the module, and that of a worker is a copy of ours.
+    """
+    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the engines of this run and remove their folder."""
     global _engines
