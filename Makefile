@@ -38,7 +38,7 @@ check: install-dev ## formatting, lint, walls, types, migrations, production set
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	KEYSTEAD_ENV=development $(BIN)/python manage.py makemigrations --check --dry-run
+	KEYSTEAD_ENV=development $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@set -e; d=$$(mktemp -d); trap 'rm -rf "$$d"' EXIT; \
 	$(BIN)/python -c 'import pathlib, sys; from portal import embedded, layout; embedded.create_secrets(layout.layout_at(sys.argv[1]))' "$$d"; \
 	echo 'manage.py check --deploy'; $(PRODUCTION) KEYSTEAD_DATA="$$d" $(BIN)/python manage.py check --deploy --fail-level WARNING
