@@ -130,7 +130,12 @@ def test_a_revocation_is_never_undone_by_whatever_runs_beside_it(committed_db: N
         admin, responder = acting(world.admin, "*"), acting(world.responder, "*")
         outcomes = at_once(
             lambda key=key, admin=admin: revoke_key(key, actor=admin, reason=RevocationReason.KEY_COMPROMISE),
-            *[lambda key=key, responder=responder: suspend_key(key, actor=responder, reason=SuspensionReason.INVESTIGATION) for _ in range(6)],
+            *[
+                lambda key=key, responder=responder: suspend_key(
+                    key, actor=responder, reason=SuspensionReason.INVESTIGATION
+                )
+                for _ in range(6)
+            ],
             *[lambda key=key, admin=admin: reinstate_key(key, actor=admin) for _ in range(6)],
             *[lambda key=key, responder=responder: report_leak(key, actor=responder) for _ in range(3)],
             *[lambda version=version: claim_secret(version, actor=acting(world.alice, "claim")) for _ in range(3)],
