@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from uuid import UUID
 
 from django.conf import settings
 
@@ -33,6 +34,7 @@ def version_fields(version: KeyVersion) -> VersionFields:
         digest_algorithm=version.digest_algorithm,
         service=str(key.service_id),
         environment=key.environment.tag,
+        verifies=verifies_of(key.verifies_service_id, key.verifies_environment_id),
         scopes=tuple(key.scopes),
         networks=tuple(key.networks),
         state=str(version.state),
@@ -42,6 +44,11 @@ def version_fields(version: KeyVersion) -> VersionFields:
         authorised_until=key.authorised_until,
         sequence=version.sequence,
     )
+
+
+def verifies_of(service_id: UUID | None, environment_id: UUID | None) -> tuple[str, ...]:
+    """What a verifying key may ask about, as its row MAC covers it."""
+    return () if service_id is None and environment_id is None else (str(service_id), str(environment_id))
 
 
 def mac_of(version: KeyVersion) -> str:

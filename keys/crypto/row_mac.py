@@ -30,6 +30,8 @@ class VersionFields:
     digest_algorithm: str
     service: str
     environment: str
+    # Which service and environment a verifying key may ask about; empty for every other key.
+    verifies: tuple[str, ...]
     scopes: tuple[str, ...]
     networks: tuple[str, ...]
     state: str
@@ -49,6 +51,7 @@ class VersionFields:
             ("digest_algorithm", self.digest_algorithm),
             ("service", self.service),
             ("environment", self.environment),
+            ("verifies", self.verifies),
             ("scopes", tuple(sorted(set(self.scopes)))),
             ("networks", tuple(sorted(set(self.networks)))),
             ("state", self.state),

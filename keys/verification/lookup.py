@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import connections
 
 from keys.crypto.row_mac import VersionFields
+from keys.sealing import verifies_of
 
 VERIFIER: Final = "verifier"
 
@@ -82,6 +83,7 @@ def find(kid: str) -> Found | None:
             digest_algorithm=digest_algorithm,
             service=str(service_id),
             environment=tag,
+            verifies=verifies_of(row[27], row[28]),
             scopes=tuple(scopes),
             networks=tuple(networks),
             state=state,

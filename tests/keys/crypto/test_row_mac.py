@@ -20,7 +20,8 @@ TIMES = ("activated_at", "expires_at", "retire_at", "authorised_until")
 def _fields(written: dict[str, Any]) -> VersionFields:
     read = dict(written)
     read["digest"] = None if read["digest"] is None else bytes.fromhex(read["digest"])
-    read["scopes"], read["networks"] = tuple(read["scopes"]), tuple(read["networks"])
+    for name in ("scopes", "networks", "verifies"):
+        read[name] = tuple(read[name])
     for name in TIMES:
         read[name] = None if read[name] is None else datetime.fromisoformat(read[name])
     return VersionFields(**read)
@@ -49,6 +50,7 @@ CHANGES: dict[str, list[object]] = {
     "digest_algorithm": ["sha256"],
     "service": ["wallets", "order"],
     "environment": ["dev"],
+    "verifies": [("orders", "prod"), ("", "")],
     "scopes": [(), ("orders:read",), ("orders:read", "orders:write", "x"), ("orders:readorders:write",)],
     "networks": [(), ("0.0.0.0/0",)],
     "state": ["suspended", "Active"],
