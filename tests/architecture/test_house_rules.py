@@ -84,6 +84,9 @@ def test_every_setting_is_documented():
     read = set(re.findall(r'env(?:\.\w+)?\(\s*"([A-Z_]+)"', settings)) | set(
         re.findall(r'_database\("([A-Z_]+)"', settings)
     )
+    for module in modules():
+        read |= set(re.findall(r'(?:os\.environ|environment)(?:\.get\(|\[)"([A-Z_]+)"', module.text))
+    read -= {"DJANGO_SETTINGS_MODULE", "PYTHONWARNINGS", "PATH"}
     documented = (ROOT / "docs" / "settings.md").read_text()
     assert read, "the settings are read in another way than this test looks for"
     missing = {name for name in read if f"`{name}`" not in documented}
