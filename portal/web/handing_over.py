@@ -115,6 +115,7 @@ def transfer(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         "key": key,
         "environment": key.environment,
         "transfer": offered,
+        "answer": http.POST.get("answer", ""),
         "has_lapsed": offered.lapses_at <= at,
         "may_answer": may_answer,
         "why_not": "" if may_answer or not who.is_in(offered.to_team_id) else why_not(answering),
