@@ -56,7 +56,8 @@ def test_a_request_is_seen_by_those_it_concerns(world: World, who: str, sees: bo
 
 
 @pytest.mark.parametrize(
-    ("who", "sees"), [("alice", True), ("anna", True), ("bob", True), ("carol", False), ("admin", True), ("mallory", False)]
+    ("who", "sees"),
+    [("alice", True), ("anna", True), ("bob", True), ("carol", False), ("admin", True), ("mallory", False)],
 )
 def test_a_key_is_seen_by_owners_and_the_services_team(world: World, who: str, sees: bool) -> None:
     key, _, _ = issued(world)
