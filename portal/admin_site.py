@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import update_wrapper
+from operator import itemgetter
 from typing import Any
 
 from django.contrib.admin import AdminSite, ModelAdmin
@@ -116,10 +117,10 @@ class KeysteadAdminSite(AdminSite):
             name = f"admin:{meta.app_label}_{meta.model_name}"
             found.setdefault(str(getattr(place, "group", "")), []).append(
                 {
-                    "label": getattr(place, "many", "") or str(meta.verbose_name_plural).capitalize(),
+                    "label": str(getattr(place, "many", "") or meta.verbose_name_plural),
                     "words": (type(place).__doc__ or "").strip().rstrip("."),
                     "address": reverse(f"{name}_changelist"),
                     "add_address": reverse(f"{name}_add") if place.has_add_permission(http) else "",
                 }
             )
-        return list(found.items())
+        return [(group, sorted(places, key=itemgetter("label"))) for group, places in found.items()]

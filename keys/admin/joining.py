@@ -7,10 +7,10 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from audit import clock
 from audit.actor import Actor
 from keys.admin.acts import Act, Shown, Words
 from keys.admin.cells import badge
@@ -119,12 +119,16 @@ class InvitationAdmin(OperationAdmin[Invitation]):
     search_fields = ("person__name", "person__email")
     date_hierarchy = "created_at"
 
+    def get_queryset(self, request: Any) -> models.QuerySet[Invitation]:
+        """With the time, for the state in the list."""
+        return super().get_queryset(request).annotate(read_at=Now())
+
     @admin.display(description=gettext_lazy("state"))
-    def state_shown(self, row: Invitation) -> object:
+    def state_shown(self, row: Any) -> object:
         """Waiting, taken, over."""
         if row.accepted_at:
             return badge("success", _("Taken"))
-        if row.revoked_at or row.expires_at <= clock.now():
+        if row.revoked_at or row.expires_at <= row.read_at:
             return badge("neutral", _("Over"))
         return badge("info", _("Waiting"))
 

@@ -9,6 +9,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import models
+from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -221,9 +222,9 @@ class ManagedKeyAdmin(OperationAdmin[ManagedKey]):
     ordering = ("-created_at",)
 
     def get_queryset(self, request: Any) -> models.QuerySet[ManagedKey]:
-        """With the versions, for the state in the list."""
+        """With the versions and the time, for the state in the list."""
         newest_first = models.Prefetch("versions", KeyVersion.objects.order_by("-sequence"))
-        return super().get_queryset(request).prefetch_related(newest_first)
+        return super().get_queryset(request).annotate(read_at=Now()).prefetch_related(newest_first)
 
     @admin.display(description=gettext_lazy("key"), ordering="number")
     def number_shown(self, row: ManagedKey) -> str:
@@ -231,9 +232,9 @@ class ManagedKeyAdmin(OperationAdmin[ManagedKey]):
         return f"{row} · {row.name}"
 
     @admin.display(description=gettext_lazy("state"))
-    def standing_shown(self, row: ManagedKey) -> object:
-        """How it stands now."""
-        standing = line_of(row, list(row.versions.all()), at=clock.now()).standing
+    def standing_shown(self, row: Any) -> object:
+        """How it stands by the clock of the list."""
+        standing = line_of(row, list(row.versions.all()), at=row.read_at).standing
         return badge(TONES.get(standing, "neutral"), standing)
 
     @admin.display(description=gettext_lazy("environment"), ordering="environment")

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
@@ -17,6 +18,7 @@ from keys.lifecycle.history import events_of_key
 from keys.lifecycle.inventory import KeyLine, Standing, ending_soon, line_of, lines_of, standing_as
 from keys.models import KeyVersion, ManagedKey, Scope, Service, Team
 from keys.monitoring.usage import usage_of
+from keys.states import Role
 from portal.web.action_items import action_items
 from portal.web.components import Tab
 from portal.web.doors import inbox_count, page
@@ -49,6 +51,8 @@ class Listing:
 def my_keys(http: HttpRequest, actor: Actor) -> HttpResponse:
     """Show what needs action first, then the keys of this person's teams."""
     teams = teams_of(actor)
+    if not http.GET and not teams and Role.AUDITOR in getattr(http.user, "roles", ()):
+        return HttpResponseRedirect(reverse("audit"))  # who only reads owns nothing: the log is where they land
     rows = ManagedKey.objects.visible_to(actor).filter(Q(owner_team__in=teams) | Q(recipient_id=UUID(actor.id)))
     context = {
         "items": action_items(actor, teams=teams, waiting=inbox_count(http), at=clock.now()),

@@ -61,6 +61,9 @@ def test_a_page_opens_for_everybody_who_is_signed_in(world: World, as_: Browser,
     browser = as_(who)
     for path in PATHS:
         answer = browser.get(path)
+        if (who, path) == ("auditor", "/"):
+            assert answer["location"] == "/audit/"  # who only reads lands at the log
+            continue
         assert answer.status_code == 200, path
         assert answer["Cache-Control"] == "no-store, private"
         assert not UUID.search(answer.content.decode()), f"a bare identifier on {path}"

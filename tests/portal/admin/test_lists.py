@@ -1,0 +1,108 @@
+"""Lists cost the same however long they are, and no address of theirs ends in an error of ours."""
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.people import approved, issued, submitted
+from tests.portal.doorway import signed_in
+
+pytestmark = pytest.mark.django_db
+
+ODD = [
+    "q=%27%22%3B--",
+    "q=" + "x" * 3000,
+    "o=999.-999",
+    "o=abc",
+    "p=-1",
+    "p=999999999999999999999",
+    "created_at__year=99999",
+    "created_at__month=13",
+    "created_at__day=x",
+    "standing=nonsense",
+    "state=nonsense",
+    "versions=nonsense",
+    "environment__id__exact=not-a-uuid",
+    "service__owner_team__name__startswith=O",
+    "digest__startswith=a",
+    "password__startswith=a",
+    "all=",
+    "e=1",
+    "_popup=1",
+    "_to_field=id",
+    "retired_at__isempty=7",
+]
+
+
+def _lists():
+    for model in admin.site._registry:
+        yield reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+@pytest.mark.parametrize("query", ODD)
+def test_an_odd_address_is_refused_or_ignored(world, query):
+    client = signed_in(world.admin)
+    for address in _lists():
+        assert client.get(f"{address}?{query}").status_code in (200, 302, 400), address
+
+
+@pytest.mark.parametrize("model", ["managedkey", "keyrequest", "keyversion", "approval", "person"])
+def test_a_longer_list_asks_no_more_queries(world, model):
+    client = signed_in(world.admin)
+    address = reverse(f"admin:keys_{model}_changelist")
+    issued(world)
+
+    def queries():
+        with CaptureQueriesContext(
+            connection,
+        ) as asked:
+            assert client.get(address).status_code == 200
+        return len(asked)
+
+    queries()
+    before = queries()
+    for number in range(3):
+        approved(world, name=f"Report {number}")
+        submitted(world, name=f"Wish {number}")
+    assert queries() == before
+
+
+def test_a_page_of_the_log_asks_few_queries(world):
+    client = signed_in(world.auditor)
+    issued(world)
+    client.get("/audit/")
+    with CaptureQueriesContext(connection) as asked:
+        assert len(client.get("/audit/").context["rows"]) == 50
+    assert len(asked) <= 45
+
+
+@pytest.mark.parametrize(
+    "address", ["not-a-uuid/change/", "not-a-uuid/acts/revoke/", "00000000-0000-0000-0000-000000000000/change/"]
+)
+def test_what_does_not_exist_is_not_found(world, address):
+    client = signed_in(world.admin, "*")
+    assert client.get("/admin/keys/managedkey/" + address).status_code == 404
+
+
+def test_an_act_that_is_not_offered_here_is_not_found(world):
+    key = issued(world)[0]
+    client = signed_in(world.admin, "*")
+    assert client.post(reverse("admin:keys_managedkey_act", args=[key.pk, "destroy"])).status_code == 404
+    assert client.get(reverse("admin:keys_managedkey_add")).status_code == 404
+    assert client.post(reverse("admin:keys_managedkey_bulk", args=["destroy"])).status_code == 404
+
+
+def test_auditors_land_at_the_log(world):
+    assert signed_in(world.auditor).get("/")["location"] == "/audit/"
+
+
+def test_health_is_for_signed_in_people_and_for_programs_that_may_know(world, client):
+    assert client.get("/health/").status_code == 302
+    assert client.get("/status", headers={"Accept": "text/html"}).status_code == 302
+    page = signed_in(world.alice).get("/status", headers={"Accept": "text/html"})
+    assert "Scheduler" in page.content.decode()
+    assert client.get("/status", headers={"Accept": "application/json"}).json()["parts"]["database"]["ok"]
+    outside = client.get("/status", headers={"Accept": "application/json"}, REMOTE_ADDR="203.0.113.7")
+    assert outside.status_code == 404
