@@ -1,0 +1,95 @@
+"""Every page in Chromium, light, dark and narrow: no axe finding, no breach of the policy, no sideways scrolling."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Browser
+
+from audit import clock
+from keys.approvals.decisions import approve_request, deny_request, return_request
+from keys.lifecycle.handover import offer_transfer
+from keys.lifecycle.issuance import issue_new_version
+from keys.lifecycle.revocation import report_leak, revoke_key
+from keys.models import ManagedKey, Person, Sighting, UsageCount
+from keys.states import RevocationReason
+from tests.people import World, acting, approved, issued, submitted
+from tests.portal.browser import NARROW, WIDE, Visit, chromium  # noqa: F401
+from tests.portal.web.signing_in import signed_in
+from tests.servers import PortalServer
+
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("committed_db")]
+
+
+def furnished(world: World) -> dict[str, list[str]]:
+    """Fill the house with keys and requests in every state; the paths to look at, by person."""
+    working, version, _ = issued(world, name="Settlement report", scopes=("orders:read", "orders:write"))
+    at = clock.now()
+    for back in range(6):
+        hour = (at - timedelta(days=back)).replace(minute=0, second=0, microsecond=0)
+        UsageCount.objects.create(version=version, outcome="valid", hour=hour, count=40 - back, last_at=at)
+    UsageCount.objects.create(version=version, outcome="scope", hour=hour, count=2, last_at=at)
+    Sighting.objects.create(
+        version=version, address="10.20.0.5", user_agent="report/2", instance="a", first_at=at, last_at=at, count=7
+    )
+    waiting = approved(world, name="Waits to be claimed")
+    leaked, _, _ = issued(world, name="Leaked")
+    report_leak(leaked, actor=acting(world.alice), comment="In a gist.")
+    revoked, _, _ = issued(world, name="Revoked")
+    revoke_key(revoked, actor=acting(world.alice, "revoke"), reason=RevocationReason.SUPERSEDED)
+    offered, _, _ = issued(world, name="Offered")
+    offer_transfer(offered, to_team=world.orders_team, actor=acting(world.alice, "handover"), comment="Yours now.")
+    twice, _, _ = issued(world, name="Replaced")
+    issue_new_version(twice, actor=acting(world.alice, "claim"))
+    pending = submitted(world, name="Pending", scopes=("orders:read", "orders:write"), networks=("10.1.0.0/16",))
+    approve_request(pending, digest=pending.digest, actor=acting(world.carol, "approve"), comment="Fine.")
+    returned = submitted(world, name="Returned")
+    return_request(returned, digest=returned.digest, question="Which report?", actor=acting(world.bob, "approve"))
+    denied = submitted(world, name="Denied")
+    deny_request(denied, digest=denied.digest, comment="Use the feed.", actor=acting(world.bob, "approve"))
+    key, request = f"/keys/{working.number}/", f"/requests/{pending.number}/"
+    return {
+        "alice": [
+            "/", "/?state=revoked&q=nothing", "/requests/", "/requests/new/", "/requests/new/?service=orders&environment=prod",
+            "/inbox/", "/services/", "/services/orders/", "/team/", "/team/reporting/",
+            key, f"{key}?view=use", f"{key}?view=life", f"{key}claim/", f"{key}replace/", f"{key}renew/", f"{key}suspend/",
+            f"{key}revoke/", f"{key}hand-over/", f"/keys/{waiting.number}/", f"/keys/{waiting.number}/claim/",
+            f"/keys/{leaked.number}/", f"/keys/{leaked.number}/leaked/", f"/keys/{revoked.number}/", f"/keys/{twice.number}/",
+            f"/keys/{offered.number}/transfer/", request, f"{request}edit/", f"/requests/{returned.number}/",
+            f"/requests/{denied.number}/",
+        ],
+        "bob": ["/", "/inbox/", request, f"/keys/{offered.number}/transfer/", "/requests/?whose=all"],
+        "responder": ["/keys/", f"/keys/{leaked.number}/", f"/keys/{leaked.number}/reinstate/"],
+        "mallory": ["/", key],
+    }  # fmt: skip
+
+
+def test_every_page_is_accessible_keeps_the_policy_and_fits(
+    chromium: Browser,  # noqa: F811
+    portal_server: PortalServer,
+    world: World,
+) -> None:
+    assert ManagedKey.objects.count() == 0
+    paths = furnished(world)
+    found: list[str] = []
+    for viewport, scheme in ((WIDE, "light"), (NARROW, "dark")):
+        for who, pages in paths.items():
+            visit = _browser_of(getattr(world, who), chromium, portal_server, viewport, scheme)
+            for path in pages:
+                visit.page.goto(portal_server.url + path)
+                found += [f"{scheme} {path}: {each}" for each in visit.findings()]
+                if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
+                    found.append(f"{scheme} {path}: scrolls sideways")
+            found += [f"{scheme} {each}" for each in visit.violations]
+            found += [each for each in visit.mistakes if "Failed to load resource" not in each]
+            visit.context.close()
+    assert found == []
+
+
+def _browser_of(person: Person, browser: Browser, server: PortalServer, viewport: dict[str, int], scheme: str) -> Visit:
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    key = signed_in(person).cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": server.url}])
+    return Visit(context)
