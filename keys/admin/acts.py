@@ -91,6 +91,7 @@ class Act(Generic[Row]):
     done: ClassVar[Words]
     in_bulk: ClassVar[bool] = False
     makes: ClassVar[bool] = False  # it makes a row, and needs none to begin with
+    as_table: ClassVar[bool] = False  # several previews are rows of one table
     can_look: ClassVar[bool] = False  # `difference` can be shown before anything happens
 
     def is_offered(self, row: Row) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -67,8 +68,16 @@ class RevokeForm(ActForm):
 class OnKeys(Act[ManagedKey]):
     """What acts on one or several keys have in common."""
 
-    in_bulk = True
+    in_bulk = as_table = True
     verb: Words
+
+    def title(self, rows: Sequence[ManagedKey]) -> Words:
+        """What would be done, and to how many where."""
+        if len(rows) == 1:
+            return f"{self.label}: {rows[0]} · {rows[0].name}"
+        places = Counter(str(row.environment) for row in rows)
+        counted = ", ".join(f"{count} {place}" for place, count in sorted(places.items()))
+        return f"{self.label}: {counted}"
 
     def preview(self, row: ManagedKey, *, actor: Actor, at: datetime) -> Terms:
         """What the key is, where it works and when it was last used."""

@@ -247,6 +247,7 @@ class OperationAdmin(_ModelAdmin[Row]):
     ) -> HttpResponse:
         actor, at = self.site.actor_of(http), clock.now()
         cleaned = form.cleaned_data if form.is_bound and form.is_valid() else None
+        previews = [(row, act.preview(row, actor=actor, at=at)) for row in rows]
         context = {
             "title": act.title(rows),
             "act": act,
@@ -254,7 +255,8 @@ class OperationAdmin(_ModelAdmin[Row]):
             "form": form,
             "seen": selection.sign(act, rows),
             "consequences": act.consequences(rows),
-            "previews": [(row, act.preview(row, actor=actor, at=at)) for row in rows],
+            "previews": previews,
+            "heads": [words for words, _value in previews[0][1]] if act.as_table and len(rows) > 1 else [],
             "difference": act.difference(rows[0], cleaned) if len(rows) == 1 else (),
             "step_up": self.site.step_up(http, act.purpose, proof),
             "action": reverse(f"{self._name}_bulk", args=[act.name]) if in_bulk else http.path,
@@ -297,8 +299,8 @@ class OperationAdmin(_ModelAdmin[Row]):
         return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
-def _is_year(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 9998
+def _is_year(text: object) -> bool:
+    return isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 9998
 
 
 def _beginning(act: Act[Any]) -> Callable[..., HttpResponse | None]:
