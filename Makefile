@@ -19,7 +19,7 @@ PRODUCTION := KEYSTEAD_ENV=production KEYSTEAD_PUBLIC_URL=https://keystead.test 
 	DATABASE_VERIFIER_URL=postgres://keystead_verifier:-@127.0.0.1:1/keystead \
 	REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:25
 
-.PHONY: run manage test test-long check format lock bench install install-dev browser clean
+.PHONY: run manage test test-long check format lock bench screenshots install install-dev browser clean
 
 run: install ## start everything; PORT=8001 for another port, DEMO=1 for the demo organisation
 	@exec env PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python -m portal.supervisor  # exec: make passes SIGTERM to its child only
@@ -56,6 +56,9 @@ lock: install-dev ## choose versions anew and pin them with hashes
 bench: install-dev ## one benchmark of benchmarks/: make bench NAME=verification
 	@test -n "$(NAME)" || { echo "Which? make bench NAME=..., one of: $$(ls benchmarks | sed -n 's/\.py$$//p' | tr '\n' ' ')"; exit 2; }
 	$(BIN)/python benchmarks/$(NAME).py $(ARGS)
+
+screenshots: install-dev browser ## picture every page of a fresh demo into docs/images
+	$(BIN)/python -m tests.journeys.screenshots
 
 # Installing is skipped while the requirements and the Python are those of the last time.
 define ensure

@@ -1,4 +1,7 @@
-"""Run every test on a real PostgreSQL and a real Valkey, started once and copied for each worker.
+"""Run every test on a real PostgreSQL and a real Valkey, started once for each worker.
+
+Each worker has a cluster of its own: transaction ids are a cluster's, so an open transaction of one worker would hold up
+what another one's reader of the log may read.
 
 The application connects as it does in life: as `keystead_application`, without the owner's rights.
 """
@@ -14,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import django
+import django.conf
 import psycopg
 import pytest
 import redis
@@ -25,6 +29,7 @@ from tests.servers import PortalServer
 if TYPE_CHECKING:
     from tests.people import World
 
+pytest_plugins = ("tests.portal.browser",)  # one Chromium a run, whichever modules want it
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "keystead_template"
 _engines: embedded.Engines | None = None
@@ -39,7 +44,7 @@ def _layout() -> Layout:
 
 
 def _start_engines() -> None:
-    """Start the engines in a folder of this run and prepare the template that all workers copy."""
+    """Start the engines in a folder of this run and prepare the template that `committed_db` copies."""
     global _engines
     folder = Path(tempfile.mkdtemp(prefix="keystead-tests-"))
     folder.chmod(0o755)  # root's engines run as another user
@@ -76,27 +81,30 @@ def _database() -> str:
 
 def _copy_template() -> None:
     with _superuser("postgres") as connection:
-        # One worker at a time: roles are the cluster's, and two grants of one role at once collide.
-        connection.execute("SELECT pg_advisory_lock(1)")
         connection.execute(f'DROP DATABASE IF EXISTS "{_database()}" WITH (FORCE)')
         embedded.create_database(connection, _database(), TEMPLATE)
         embedded.own_schema(_layout(), _database())
 
 
 def _name_addresses() -> None:
-    """Point the settings at this worker's database and its own Valkey database number."""
+    """Point the settings at this worker's database and Valkey."""
     layout, database = _layout(), _database()
-    number = int(_worker().removeprefix("gw")) + 1 if _worker() != "main" else 0
     os.environ["DATABASE_URL"] = layout.database_url("keystead_application", database)
     for role in ("owner", "verifier", "sealer", "auditor", "retention"):
         os.environ[f"DATABASE_{role.upper()}_URL"] = layout.database_url(f"keystead_{role}", database)
-    os.environ["REDIS_URL"] = f"unix://{layout.valkey_socket}?db={number}"
+    os.environ["REDIS_URL"] = layout.redis_url
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start what Django's settings will name, before they are loaded."""
     if config.getoption("help", default=False) or config.getoption("version", default=0):
         return
+    if config.getoption("dist", default="no") != "no" and not hasattr(config, "workerinput"):
+        return  # this process only hands out the tests
+    if django.conf.settings.configured:
+        pytest.exit(
+            "unset DJANGO_SETTINGS_MODULE: the settings must not be loaded before they have a database", returncode=3
+        )
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
     os.environ["KEYSTEAD_ENV"] = "development"
     for name in (
@@ -108,22 +116,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "KEYSTEAD_PUBLIC_URL",
     ):
         os.environ.pop(name, None)
-    if not hasattr(config, "workerinput"):
-        for name in [name for name in os.environ if name.startswith("DATABASE_") or name == "REDIS_URL"]:
-            del os.environ[name]
-        _start_engines()
+    for name in [name for name in os.environ if name.startswith("DATABASE_") or name == "REDIS_URL"]:
+        del os.environ[name]
+    _start_engines()
     _copy_template()
     _name_addresses()
     django.setup()
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes() -> None:
-    """Let workers load the settings after they have named their own database, not before.
-
-    pytest-django loads them at once when the environment names the module, and that of a worker is a copy of ours.
-    """
-    os.environ.pop("DJANGO_SETTINGS_MODULE", None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

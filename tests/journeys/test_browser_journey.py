@@ -13,7 +13,7 @@ from keys.models import Approval, KeyRequest, ManagedKey, Person
 from tests.accounts import PASSWORD
 from tests.journeys.travel import SECRET, actions_since, link_for, path_of
 from tests.people import World, verifying_credential
-from tests.portal.browser import WIDE, Visit, chromium  # noqa: F401
+from tests.portal.browser import WIDE, Visit
 from tests.servers import PortalServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("committed_db")]
@@ -65,7 +65,7 @@ class Guest:
 
 
 def test_the_main_job_in_a_browser(
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
     portal_server: PortalServer,
     world: World,
 ) -> None:

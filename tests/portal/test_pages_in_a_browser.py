@@ -10,7 +10,7 @@ import pytest
 from django.core.wsgi import get_wsgi_application
 from playwright.sync_api import Browser, expect
 
-from tests.portal.browser import NARROW, WIDE, Visit, chromium, visit  # noqa: F401
+from tests.portal.browser import NARROW, WIDE, Visit
 from tests.portal.gallery import PAGES
 
 pytestmark = pytest.mark.browser

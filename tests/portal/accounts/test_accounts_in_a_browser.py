@@ -11,14 +11,14 @@ from keys.crypto import otp
 from keys.models import Passkey, TotpDevice
 from keys.people.factors import seed_of
 from tests.accounts import PASSWORD, actions, invited, last_event
-from tests.portal.browser import NARROW, WIDE, Visit, chromium, visit  # noqa: F401
+from tests.portal.browser import NARROW, WIDE, Visit
 from tests.servers import PortalServer
 
 pytestmark = pytest.mark.browser
 PICTURES = os.environ.get("KEYSTEAD_PICTURES", "")
 
 
-def look(visit: Visit, name: str) -> None:  # noqa: F811
+def look(visit: Visit, name: str) -> None:
     """Check a page as it stands: accessible, on a narrow screen too, and within the policy."""
     for viewport in (WIDE, NARROW):
         visit.page.set_viewport_size(viewport)
@@ -29,7 +29,7 @@ def look(visit: Visit, name: str) -> None:  # noqa: F811
         visit.picture(Path(PICTURES) / f"{name}.png")
 
 
-def test_a_person_joins_signs_in_and_steps_up_with_a_passkey(visit: Visit, portal_server: PortalServer) -> None:  # noqa: F811
+def test_a_person_joins_signs_in_and_steps_up_with_a_passkey(visit: Visit, portal_server: PortalServer) -> None:
     page, url = visit.page, portal_server.url
     visit.add_virtual_passkey()
     _, _, token = invited("alice")
@@ -78,7 +78,7 @@ def test_a_person_joins_signs_in_and_steps_up_with_a_passkey(visit: Visit, porta
         look(visit, name)
 
 
-def test_a_person_joins_with_an_app_and_needs_no_script(chromium: Browser, portal_server: PortalServer) -> None:  # noqa: F811
+def test_a_person_joins_with_an_app_and_needs_no_script(chromium: Browser, portal_server: PortalServer) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page, url = context.new_page(), portal_server.url
     person, _, token = invited("bob")
@@ -97,7 +97,7 @@ def test_a_person_joins_with_an_app_and_needs_no_script(chromium: Browser, porta
     context.close()
 
 
-def test_the_pages_of_strangers_are_accessible(visit: Visit, portal_server: PortalServer) -> None:  # noqa: F811
+def test_the_pages_of_strangers_are_accessible(visit: Visit, portal_server: PortalServer) -> None:
     for path, name in (
         ("/sign-in/", "sign-in-empty"),
         ("/password-reset/", "password-forgotten"),

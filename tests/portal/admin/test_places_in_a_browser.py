@@ -15,7 +15,7 @@ from keys.catalogue.policies import current_policy, rules_of, set_policy
 from keys.models import Environment, PolicyProposal
 from tests.people import World, acting, issued, submitted
 from tests.portal.api.sessions import session_cookie
-from tests.portal.browser import NARROW, WIDE, Visit, chromium, visit  # noqa: F401
+from tests.portal.browser import NARROW, WIDE, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("committed_db")]
 PICTURES = os.environ.get("KEYSTEAD_PICTURES")
@@ -84,7 +84,7 @@ def _sign_in(browser: Visit, url: str, person: object) -> None:
 
 
 @pytest.mark.parametrize("who", ["admin", "auditor"])
-def test_pages_are_clean(furnished: World, portal_server, visit: Visit, who: str) -> None:  # noqa: F811
+def test_pages_are_clean(furnished: World, portal_server, visit: Visit, who: str) -> None:
     _sign_in(visit, portal_server.url, getattr(furnished, who))
     visit.page.set_default_timeout(10_000)
     found = []
@@ -108,7 +108,7 @@ def test_pages_are_clean(furnished: World, portal_server, visit: Visit, who: str
 def test_choosing_many_and_looking_before_acting_needs_no_other_script(
     furnished: World,
     portal_server,
-    visit: Visit,  # noqa: F811
+    visit: Visit,
 ) -> None:
     _sign_in(visit, portal_server.url, furnished.admin)
     page = visit.page

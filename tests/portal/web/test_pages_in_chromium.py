@@ -16,7 +16,7 @@ from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.models import ManagedKey, Person, Sighting, UsageCount
 from keys.states import RevocationReason
 from tests.people import World, acting, approved, issued, submitted
-from tests.portal.browser import NARROW, WIDE, Visit, chromium  # noqa: F401
+from tests.portal.browser import NARROW, WIDE, Visit
 from tests.portal.web.signing_in import signed_in
 from tests.servers import PortalServer
 
@@ -67,7 +67,7 @@ def furnished(world: World) -> dict[str, list[str]]:
 
 
 def test_every_page_is_accessible_keeps_the_policy_and_fits(
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
     portal_server: PortalServer,
     world: World,
 ) -> None:
