@@ -81,7 +81,8 @@ def test_a_lost_secret_is_replaced_by_a_new_version(world: World, as_: Browser) 
     answer = claim(alice, key.number, version=2)
     (second,) = set(SECRET.findall(answer.content.decode()))
     assert second != first.reveal()
-    assert list(key.versions.order_by("sequence").values_list("state", flat=True)) == ["deactivated", "active"]
+    assert list(key.versions.order_by("sequence").values_list("state", flat=True)) == ["active", "active"]
+    assert key.versions.get(sequence=1).retire_at is not None
 
 
 def test_a_form_that_was_open_for_the_old_version_does_not_take_the_new_one(world: World, as_: Browser) -> None:
