@@ -92,6 +92,8 @@ def not_in_force(found: Found) -> Reason | None:  # noqa: PLR0911 - one conditio
     if fields.state == VersionState.COMPROMISED:
         return Reason.COMPROMISED
     if fields.state in (VersionState.DEACTIVATED, VersionState.DESTROYED):
+        if found.ended_reason == "superseded" and found.revoked_at is None:
+            return Reason.RETIRED  # by its successor; a key that is revoked as superseded is revoked
         return _ENDED_BY_CLOCK.get(found.ended_reason, Reason.REVOKED)
     if found.revoked_at is not None:
         return Reason.REVOKED

@@ -15,7 +15,7 @@ from keys.verification.verification import verify_key
 from keys.verification.verifier import Binding, Question
 from tests.people import World, acting, issued
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.usefixtures("committed_db")
 
 
 def states(key: ManagedKey) -> list[str]:
@@ -48,7 +48,7 @@ def test_at_most_two_versions_verify_and_a_retirement_is_never_moved_back(world:
     replaced(world, key)
     third, _ = replaced(world, key)
     assert states(key) == ["deactivated", "active", "active"]
-    assert reason(key, first.reveal()) == Reason.REVOKED
+    assert reason(key, first.reveal()) == Reason.RETIRED
     middle = key.versions.get(sequence=2)
     assert third.claimed_at is not None
     assert middle.retire_at == third.claimed_at + timedelta(hours=24)
