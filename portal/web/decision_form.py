@@ -36,7 +36,7 @@ class DecisionForm(forms.Form):
         label=gettext_lazy("Networks"),
         required=False,
         max_length=2000,
-        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "mono"}),
+        widget=forms.Textarea(attrs={"rows": 2, "spellcheck": "false", "class": "form-control mono"}),
     )
     cryptoperiod_days = DaysField(label=gettext_lazy("Days each secret lives"), required=False)
     authorised_days = DaysField(label=gettext_lazy("Days authorised"), required=False)

@@ -31,7 +31,7 @@ from portal.web.components import Term, Words
 from portal.web.confirmation import Confirmation, TypedConfirmation
 from portal.web.doors import act, form_page, page
 from portal.web.finding import key_by_number
-from portal.web.key_acts import enforce_but_for_step_up
+from portal.web.key_acts import acts_on, enforce_but_for_step_up
 from portal.web.reasons import mark
 from portal.web.wording import REVOCATION_CHOICES, SUSPENSION_CHOICES
 
@@ -150,8 +150,15 @@ def leak(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
 def leaked(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Say what has happened after a report, and offer what comes next."""
     key = key_by_number(number, actor=actor)
-    is_recipient = str(key.recipient_id) == actor.id
-    context = {"key": key, "environment": key.environment, "is_recipient": is_recipient}
+    versions = list(KeyVersion.objects.visible_to(actor).filter(managed_key=key))
+    if not any(version.suspended_reason == SuspensionReason.LEAK_REPORTED for version in versions):
+        return HttpResponseRedirect(reverse("key", args=[number]))
+    context = {
+        "key": key,
+        "environment": key.environment,
+        "is_recipient": str(key.recipient_id) == actor.id,
+        "acts": acts_on(key, versions, actor=actor, at=clock.now()),
+    }
     return render(http, "web/leaked.html", context)
 
 

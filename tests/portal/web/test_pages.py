@@ -88,7 +88,6 @@ KEY_PAGES = [
     "suspend/",
     "revoke/",
     "hand-over/",
-    "leaked/",
 ]
 
 
@@ -105,7 +104,7 @@ def test_a_keys_pages_open_for_its_owner(world: World, as_: Browser) -> None:
 def test_what_mallory_may_not_see_answers_as_what_does_not_exist(world: World, as_: Browser) -> None:
     key = approved(world)
     mallory = as_("mallory")
-    for page in [*KEY_PAGES, "reinstate/", "transfer/"]:
+    for page in [*KEY_PAGES, "leaked/", "reinstate/", "transfer/"]:
         there, nowhere = mallory.get(f"/keys/{key.number}/{page}"), mallory.get(f"/keys/999999/{page}")
         assert (there.status_code, nowhere.status_code) == (404, 404), page
         assert same(there) == same(nowhere), page
