@@ -40,7 +40,7 @@ def gallery_url(settings: object, tmp_path: Path) -> Iterator[str]:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["wide", "narrow"])
 def test_pages_are_accessible_and_keep_the_policy(
-    chromium: Browser,  # noqa: F811
+    chromium: Browser,
     gallery_url: str,
     scheme: str,
     viewport: dict[str, int],
@@ -56,7 +56,7 @@ def test_pages_are_accessible_and_keep_the_policy(
     assert [words for words in made.mistakes if "Failed to load resource" not in words] == []
 
 
-def test_the_theme_is_remembered(visit: Visit, gallery_url: str) -> None:  # noqa: F811
+def test_the_theme_is_remembered(visit: Visit, gallery_url: str) -> None:
     visit.page.goto(gallery_url)
     visit.page.get_by_role("button", name="Dark").click()
     answer = visit.page.reload()
@@ -65,7 +65,7 @@ def test_the_theme_is_remembered(visit: Visit, gallery_url: str) -> None:  # noq
     expect(visit.page.get_by_role("button", name="Dark")).to_have_attribute("aria-pressed", "true")
 
 
-def test_a_secret_is_copied_without_being_shown(visit: Visit, gallery_url: str) -> None:  # noqa: F811
+def test_a_secret_is_copied_without_being_shown(visit: Visit, gallery_url: str) -> None:
     visit.context.grant_permissions(["clipboard-read", "clipboard-write"])
     visit.page.goto(gallery_url)
     expect(visit.page.locator("#new-secret")).to_be_hidden()
@@ -75,7 +75,7 @@ def test_a_secret_is_copied_without_being_shown(visit: Visit, gallery_url: str) 
     expect(visit.page.locator("#new-secret")).to_be_hidden()
 
 
-def test_a_dialog_opens_and_its_link_is_the_way_without_script(visit: Visit, gallery_url: str) -> None:  # noqa: F811
+def test_a_dialog_opens_and_its_link_is_the_way_without_script(visit: Visit, gallery_url: str) -> None:
     visit.page.goto(gallery_url)
     opener = visit.page.locator('[data-dialog="revoke"]')
     assert opener.get_attribute("href") == "/confirm/"
@@ -86,7 +86,7 @@ def test_a_dialog_opens_and_its_link_is_the_way_without_script(visit: Visit, gal
     expect(visit.page.locator("dialog#revoke")).to_be_hidden()
 
 
-def test_the_account_menu_opens_and_closes_by_key(visit: Visit, gallery_url: str) -> None:  # noqa: F811
+def test_the_account_menu_opens_and_closes_by_key(visit: Visit, gallery_url: str) -> None:
     visit.page.goto(gallery_url)
     visit.page.locator(".menu > summary").click()
     expect(visit.page.get_by_role("button", name="Sign out")).to_be_visible()
@@ -95,7 +95,7 @@ def test_the_account_menu_opens_and_closes_by_key(visit: Visit, gallery_url: str
     expect(visit.page.get_by_role("button", name="Sign out")).to_be_hidden()
 
 
-def test_a_message_can_be_dismissed(visit: Visit, gallery_url: str) -> None:  # noqa: F811
+def test_a_message_can_be_dismissed(visit: Visit, gallery_url: str) -> None:
     visit.page.goto(gallery_url)
     visit.page.get_by_role("button", name="Dismiss this message").first.click()
     expect(visit.page.locator(".toasts [data-dismissible]")).to_have_count(1)
