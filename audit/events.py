@@ -203,3 +203,27 @@ class LogPruned(Event):
     needs_reason = True
 
     upto: int
+
+
+class HeartbeatRecorded(Event):
+    """The sealer was at work; between two heartbeats lie ten minutes, so that silence is evidence."""
+
+    action = "audit.heartbeat-recorded"
+    target_type = "audit-log"
+    ocsf_class = "Application Lifecycle"
+
+    size: int
+    root: str
+    started: bool = False
+
+
+class QueueDistrusted(Event):
+    """The queue to the sealer held what no honest queue holds: events that vanished, or that were sealed before."""
+
+    action = "audit.queue-distrusted"
+    target_type = "audit-log"
+    severity = Severity.CRITICAL
+    ocsf_class = "Detection Finding"
+    needs_reason = True
+
+    events: tuple[int, ...]

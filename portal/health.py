@@ -17,6 +17,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from audit.checkpoints import MOST_COUNTED, backlog
 from portal import pulses
 
 GREATEST_SKEW: Final = timedelta(seconds=2)
@@ -115,23 +116,22 @@ def mail_part() -> Part:
     return part
 
 
-MOST_COUNTED: Final = 10_000
-
-
 def log_part() -> Part:
-    """Count the events that wait to be sealed, as far as that is cheap."""
+    """Count the events that wait to be sealed, and tell when one has waited for too long."""
+    label = _("Audit log")
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM (SELECT FROM audit_pending LIMIT %s) AS waiting", [MOST_COUNTED])
-            (waiting,) = cursor.fetchone()
+        found = backlog()
     except DatabaseError:
-        return Part(name="log", label=_("Audit log"), ok=False, reason="unreachable")
-    detail = f"{waiting}+" if waiting == MOST_COUNTED else str(waiting)
-    return Part(name="log", label=_("Audit log"), ok=True, detail=detail)
+        return Part(name="log", label=label, ok=False, reason="unreachable")
+    waiting = f"{found.waiting}+" if found.waiting == MOST_COUNTED else str(found.waiting)
+    if found.is_late:
+        detail = f"{waiting}, {found.age.total_seconds():.0f} s"
+        return Part(name="log", label=label, ok=False, reason="unsealed", detail=detail)
+    return Part(name="log", label=label, ok=True, detail=waiting)
 
 
 READINESS: Final[tuple[Callable[[], Part], ...]] = (database_part, migrations_part)
-# Later rooms (sealing, dispatch, verification) add their part here.
+# Later rooms (dispatch, verification) add their part here.
 PARTS: list[Callable[[], Part]] = [
     *READINESS,
     valkey_part,

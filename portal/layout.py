@@ -78,6 +78,11 @@ class Layout:
         return self.secrets / "keyring.json"
 
     @property
+    def sealer(self) -> Path:
+        """Hold the sealer's key, its memory and the tiles of the audit log."""
+        return self.data / "sealer"
+
+    @property
     def lock_file(self) -> Path:
         """Hold the lock of the one supervisor of this folder."""
         return self.data / "supervisor.lock"

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 from audit.database import APPLICATION, OWNER, ROLES, VERIFIER, roles_sql
+from audit.notes import Signer
 from portal.embedded import create_secrets
 from portal.layout import DATABASE, Layout, write_secret
 
 ENGINES_UID = 999  # both engines' images
 KEYSTEAD_UID = 10001  # the Dockerfile
+SEALER_UID = 10002  # the same; whoever runs the site cannot sign the log
+FOR_SEALER = frozenset({"sealer_key", "sealer_url"})
 FOR_ENGINES = frozenset({"postgres_password", "roles.sql", "valkey_password"})
 FILES = {OWNER: "owner_url", APPLICATION: "application_url", VERIFIER: "verifier_url"}
 
@@ -30,6 +33,8 @@ def make(folder: Path) -> list[Path]:
         "valkey_url": f"redis://:{valkey}@valkey:6379/0",
         "email_url": "smtp://localhost:25",
     }
+    signer = Signer.generate(f"keystead/audit-log/{secrets.token_hex(4)}")
+    texts |= {"sealer_key": signer.secret_text(), "log.vkey": signer.verifier.text()}
     for role, password in passwords.items():
         name = FILES.get(role, f"{role.removeprefix('keystead_')}_url")
         texts[name] = f"postgres://{role}:{password}@postgres:5432/{DATABASE}"
@@ -40,7 +45,7 @@ def make(folder: Path) -> list[Path]:
     if os.geteuid() == 0:
         folder.chmod(0o711)  # the containers' users pass; only root lists
         for path in written:
-            uid = ENGINES_UID if path.name in FOR_ENGINES else KEYSTEAD_UID
+            uid = ENGINES_UID if path.name in FOR_ENGINES else SEALER_UID if path.name in FOR_SEALER else KEYSTEAD_UID
             os.chown(path, uid, uid)
     return written
 
@@ -62,4 +67,5 @@ if __name__ == "__main__":
     except FileExistsError as problem:
         sys.exit(str(problem))
     sys.stdout.write("".join(f"{path}\n" for path in made))
+    sys.stdout.write("log.vkey is the public key of the audit log: give it to your auditors.\n")
     sys.stdout.write("Put your mail server into email_url, and back the folder up apart from the database.\n")

@@ -155,8 +155,16 @@ DATABASES = {
     "default": _database("DATABASE_URL", "keystead_application"),
     "verifier": _database("DATABASE_VERIFIER_URL", "keystead_verifier"),
     "auditor": _database("DATABASE_AUDITOR_URL", "keystead_auditor"),
+    "sealer": _database("DATABASE_SEALER_URL", "keystead_sealer"),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- The sealer of the audit log: a process of its own, with a key that no other process needs --------------------------
+KEYSTEAD_SEALER_FOLDER = Path(env.str("KEYSTEAD_SEALER_FOLDER", default=str(LAYOUT.sealer)))
+KEYSTEAD_SEALER_KEY_FILE = Path(
+    env.str("KEYSTEAD_SEALER_KEY_FILE", default=str(KEYSTEAD_SEALER_FOLDER / "signing.key"))
+)
+KEYSTEAD_ALARM_MAIL = env.list("KEYSTEAD_ALARM_MAIL", default=[])
 
 # --- Valkey and Celery: the doorbell, never the queue -----------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="") or LAYOUT.redis_url

@@ -1,4 +1,4 @@
-"""Run all of Keystead on one machine: engines, schema, site, worker and scheduler, under one parent."""
+"""Run all of Keystead on one machine: engines, schema, site, worker, scheduler and sealer, under one parent."""
 
 import contextlib
 import fcntl
@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from audit.sealer_folder import SealerFolder, create_key
 from portal.embedded import Engines, create_secrets
 from portal.engines import EngineFailed, die_with_parent
 from portal.layout import Layout, NoAccount, layout_at
@@ -47,6 +48,7 @@ class Supervisor:
         began = time.monotonic()
         with self._only_one(), self._engines() as engines:
             create_secrets(self.layout)
+            self._create_sealer_key()
             self._require_port()
             (self.layout.data / "static").mkdir(exist_ok=True)  # empty here: development serves from the packages
             self._prepare_schema()
@@ -86,6 +88,12 @@ class Supervisor:
             if self.layout.home.parent != self.layout.data:
                 say(f"The engines run as an unprivileged user; their data is in {self.layout.home}")
             yield engines
+
+    def _create_sealer_key(self) -> None:
+        """Make the key that signs the audit log, where the operator named none of theirs."""
+        folder = SealerFolder(Path(self.environment.get("KEYSTEAD_SEALER_FOLDER") or self.layout.sealer))
+        if not self.environment.get("KEYSTEAD_SEALER_KEY_FILE") and not folder.key_file.exists():
+            create_key(folder)
 
     def _require_port(self) -> None:
         with socket.socket() as probe:
@@ -131,6 +139,7 @@ class Supervisor:
             "worker", [*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=info"]
         )
         self._launch("beat", [*celery, "beat", "--pidfile=", "--loglevel=info"])
+        self._launch("sealer", [sys.executable, "manage.py", "audit_sealer"])
 
     def _launch(self, name: str, command: list[str]) -> None:
         log = self._log_file(name)
@@ -190,13 +199,15 @@ class Supervisor:
 
     def _stop_children(self) -> None:
         """Stop whole process groups: first those that make work, all at once; then kill what does not go."""
-        for name in ("beat", "web", "worker"):
-            if name in self.children:
-                _signal_group(self.children[name], signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
-        for child in self.children.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(max(0.1, deadline - time.monotonic()))
+        # The sealer after them: it seals what they wrote to the last.
+        for names in (("beat", "web", "worker"), ("sealer",)):
+            stopping = [self.children[name] for name in names if name in self.children]
+            for child in stopping:
+                _signal_group(child, signal.SIGTERM)
+            for child in stopping:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(max(1.0, deadline - time.monotonic()))
         for child in self.children.values():
             _signal_group(child, signal.SIGKILL)
             child.wait()

@@ -41,6 +41,9 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
     ("beat", "late"): _("The scheduler was silent for too long. Look at its log and restart it."),
     ("mail", "unreachable"): _("Check EMAIL_URL and the mail server. Notices wait and go out later."),
     ("log", "unreachable"): _("The database does not tell. See above."),
+    ("log", "unsealed"): _(
+        "Start the sealer (audit_sealer), or read its log: it may refuse this database, with an alarm."
+    ),
 }
 
 

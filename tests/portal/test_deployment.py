@@ -55,6 +55,14 @@ def test_only_the_migration_holds_the_owners_role():
     assert holders == {"migrate"}
 
 
+def test_only_the_sealer_holds_the_key_of_the_log_and_nothing_else_of_ours():
+    services = COMPOSE["services"]
+    assert {name for name, service in services.items() if "sealer_" in str(service.get("secrets", ""))} == {"sealer"}
+    assert services["sealer"]["user"] == f"{production_secrets.SEALER_UID}:{production_secrets.SEALER_UID}"
+    assert services["sealer"]["secrets"] == ["sealer_url", "sealer_key"]
+    assert {name for name, service in services.items() if "sealer:" in str(service.get("volumes", ""))} == {"sealer"}
+
+
 def test_valkey_has_a_password_and_never_evicts():
     command = COMPOSE["services"]["valkey"]["command"][-1]
     assert "requirepass" in command
@@ -78,6 +86,7 @@ def test_every_secret_file_that_compose_names_is_made_once_and_private(tmp_path)
     if os.geteuid() == 0:
         owners = {path.name: path.stat().st_uid for path in made}
         assert owners["postgres_password"] == owners["valkey_password"] == production_secrets.ENGINES_UID
+        assert owners["sealer_key"] == owners["sealer_url"] == production_secrets.SEALER_UID
         assert owners["keyring.json"] == owners["application_url"] == production_secrets.KEYSTEAD_UID
     with pytest.raises(FileExistsError):
         production_secrets.make(folder)

@@ -4,8 +4,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from django.db import transaction
 from django.test import Client
 
+from audit import clock, log
+from audit.actor import Actor
+from audit.events import LogRead
 from portal import health, pulses
 
 pytestmark = pytest.mark.django_db
@@ -84,6 +88,17 @@ def test_a_mail_server_that_is_gone_is_shown_and_not_asked_again_at_once(setting
     assert _parts()[1]["parts"]["mail"] == {"ok": False, "reason": "unreachable"}
     monkeypatch.setattr(health, "get_connection", lambda **_options: pytest.fail("asked again"))
     assert _parts()[1]["parts"]["mail"]["ok"] is False
+
+
+def test_events_that_wait_too_long_to_be_sealed_are_shown(monkeypatch):
+    with transaction.atomic():
+        log.record(LogRead(target_id="log"), actor=Actor.system("test"), at=clock.now())
+    assert health.log_part().detail != "0"
+    monkeypatch.setattr("audit.checkpoints.LATE", timedelta(hours=1))
+    assert health.log_part().ok
+    monkeypatch.setattr("audit.checkpoints.LATE", timedelta())
+    part = health.log_part()
+    assert (part.ok, part.reason) == (False, "unsealed")
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/status", "/metrics"])

@@ -131,9 +131,11 @@ def test_everything_runs_once_a_folder_and_sigterm_stops_every_process(start):
     while (status := running.get("/status"))["status"] != "ok":
         assert time.monotonic() < deadline, status
         time.sleep(0.5)
-    assert {"database", "migrations", "valkey", "worker", "beat", "mail"} <= set(status["parts"])
+    assert {"database", "migrations", "valkey", "worker", "beat", "mail", "log"} <= set(status["parts"])
     family = descendants(running.process.pid)
-    assert len(family) >= 6
+    assert len(family) >= 7
+    assert (running.folder / "sealer" / "signing.key").stat().st_mode & 0o777 == 0o400
+    assert (running.folder / "sealer" / "tiles" / "checkpoint").read_text().startswith("keystead/audit-log/")
     assert running.end(signal.SIGTERM) == 0
     assert living(family) == set()
 

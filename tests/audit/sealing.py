@@ -1,0 +1,55 @@
+"""A sealer in a folder of its own, and what a sealed log must look like."""
+
+from pathlib import Path
+
+from django.db import transaction
+
+from audit import clock, log
+from audit.merkle import Tree, leaf_hash
+from audit.models import AuditCheckpoint, AuditEvent, AuditLeaf, AuditNode, AuditPending
+from audit.notes import open_checkpoint
+from audit.sealer import Sealer
+from audit.sealer_folder import SealerFolder, create_key, read_signer
+from tests.audit.things import CLOCK, ThingChanged
+
+
+def make_sealer(path: Path) -> Sealer:
+    folder = SealerFolder(path)
+    if not folder.key_file.exists():
+        create_key(folder, name="keystead/audit-log/test")
+    return Sealer(folder, read_signer(folder.key_file))
+
+
+def write_events(count: int, prefix: str = "t") -> None:
+    with transaction.atomic():
+        log.record_many(
+            [ThingChanged(target_id=f"{prefix}-{n}", comment="words") for n in range(count)],
+            actor=CLOCK,
+            at=clock.now(),
+        )
+
+
+def assert_whole(sealer: Sealer) -> int:
+    """Recompute everything: dense, no event lost or doubled, every checkpoint and node true, tiles the same. Return the size."""
+    sealed = list(AuditLeaf.objects.order_by("index").values_list("index", "event_id", "leaf_hash"))
+    payloads = dict(AuditEvent.objects.values_list("id", "payload"))
+    assert [index for index, _, _ in sealed] == list(range(len(sealed)))
+    waiting = set(AuditPending.objects.values_list("event_id", flat=True))
+    assert {event for _, event, _ in sealed} | waiting == payloads.keys()
+    assert not {event for _, event, _ in sealed} & waiting
+    checkpoints = {each.size: each for each in AuditCheckpoint.objects.all()}
+    tree, nodes, entries = Tree(), {}, []
+    for _, event, leaf in sealed:
+        entries.append(bytes(payloads[event]))
+        assert bytes(leaf) == leaf_hash(entries[-1])
+        nodes.update(tree.append(bytes(leaf)))
+        if checkpoint := checkpoints.pop(tree.size, None):
+            head = open_checkpoint(checkpoint.note, [sealer.signer.verifier])
+            assert (head.size, head.root) == (tree.size, tree.root()) == (checkpoint.size, bytes(checkpoint.root))
+    assert checkpoints == {}
+    assert {(each.level, each.index): bytes(each.hash) for each in AuditNode.objects.all()} == nodes
+    state = sealer.folder.read_state()
+    assert state is not None
+    assert (state.size, state.root) == (tree.size, tree.root().hex())
+    assert list(sealer.folder.tiles.entries(tree.size)) == entries
+    return tree.size
