@@ -20,6 +20,7 @@ FORBIDDEN_NAMES = {
     "do",
 }
 LONGEST_MODULE = 400
+ONE_FILE = {"audit/verify.py"}  # auditors take it away as it is: one file, and nothing to install
 
 
 def _breaking(rule):
@@ -67,7 +68,7 @@ def test_no_module_is_named_for_nothing():
 
 
 def test_a_module_is_one_room_not_a_hall():
-    lengths = {module.name: module.text.count("\n") for module in modules()}
+    lengths = {module.name: module.text.count("\n") for module in modules() if module.name not in ONE_FILE}
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 
