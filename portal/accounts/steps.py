@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from axes.handlers.proxy import AxesProxyHandler
 from django.contrib.auth import authenticate, login
+from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest, QueryDict
 
 from audit import clock
@@ -43,18 +44,22 @@ class PasswordAnswer:
 
 def check_password(http: HttpRequest, email: str, password: str) -> PasswordAnswer:
     """Check a password. Unknown, inactive and wrong look alike and take the same time: one slow hash each."""
+    typed = canonical_password(password)
+    typed = typed if len(typed) <= LONGEST_PASSWORD else ""
     try:
         address = text.canonical_email(email)
     except Invalid:
-        address = ""
+        # Nobody's address: counted for nobody, or typing nonsense would close one shared door for everybody.
+        make_password(typed)
+        tell(SignInRefused(target_id=NOBODY, reason="unknown-person"), actor=visitor(http))
+        return PasswordAnswer()
     counted = without_what_was_typed(http)
     if not AxesProxyHandler.is_allowed(counted, {"username": address}):
         return PasswordAnswer(locked=True)
-    typed = canonical_password(password)
-    person = authenticate(counted, username=address, password=typed if len(typed) <= LONGEST_PASSWORD else "")
+    person = authenticate(counted, username=address, password=typed)
     if isinstance(person, Person):
         return PasswordAnswer(person=person)
-    known = Person.objects.filter(email=address).first() if address else None
+    known = Person.objects.filter(email=address).first()
     target = str(known.pk) if known else NOBODY
     told = address if known else ""  # what a stranger typed may be a password or a key
     if getattr(counted, "axes_locked_out", False):
@@ -77,8 +82,15 @@ def without_what_was_typed(http: HttpRequest) -> HttpRequest:
 
 
 def counted_name(_http: HttpRequest, credentials: Mapping[str, str] | None) -> str:
-    """Return the name under which failures are counted: a keyed hash of the address."""
-    return session_hash((credentials or {}).get("username") or "-", purpose="failed-sign-ins", keyring=keyring())
+    """Return the name under which failures are counted: a keyed hash of the address, whichever field brings it.
+
+    Without an address there is nobody to count for; sharing one name would let anybody close the door for everybody.
+    """
+    given = credentials or {}
+    address = given.get("username") or given.get(Person.USERNAME_FIELD)
+    if not address:
+        raise ValueError("failures are counted for an address")
+    return session_hash(address, purpose="failed-sign-ins", keyring=keyring())
 
 
 def begin(http: HttpRequest, person: Person, stage: str) -> None:

@@ -4,6 +4,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from axes.handlers.proxy import AxesProxyHandler
 from django.conf import settings
 from django.db import connection, connections
 from django.test import Client
@@ -215,6 +216,49 @@ def test_nobody_locks_a_colleague_out():
         mallory.post("/sign-in/", {"email": alice.person.email, "password": "wrong wrong wrong"})
     alice.signs_in(Client(REMOTE_ADDR="198.51.100.7"))
     assert not FactorTries.objects.filter(failures__gt=0).exists()
+
+
+def test_nonsense_for_an_address_closes_no_door():
+    alice = joined("alice")
+    for email in ("1", "", "no address", "@", "a" * 300) * 3:
+        assert Client().post("/sign-in/", {"email": email, "password": PASSWORD}).status_code == 422
+    alice.signs_in(Client())
+    assert actions(action="sign-in.locked") == []
+    assert actions(action="sign-in.refused") == ["sign-in.refused"] * 15
+
+
+def test_wrong_passwords_close_the_door_for_that_address_from_that_place_only():
+    alice, bob = joined("alice"), joined("bob")
+    for _ in range(10):
+        Client().post("/sign-in/", {"email": alice.person.email, "password": "wrong wrong wrong"})
+    assert Client().post("/sign-in/", {"email": alice.person.email, "password": PASSWORD}).status_code == 429
+    bob.signs_in(Client())
+    alice.signs_in(Client(REMOTE_ADDR="198.51.100.7"))
+
+
+def test_signing_in_forgets_the_wrong_passwords_of_this_person_only():
+    alice, bob = joined("alice"), joined("bob")
+    for email in [alice.person.email, bob.person.email] * 9:
+        Client().post("/sign-in/", {"email": email, "password": "wrong wrong wrong"})
+    alice.signs_in(Client())
+    wrong = {"password": "wrong wrong wrong"}
+    assert Client().post("/sign-in/", wrong | {"email": alice.person.email}).status_code == 422
+    assert Client().post("/sign-in/", wrong | {"email": bob.person.email}).status_code == 429
+
+
+def test_a_door_that_closes_meanwhile_is_told_as_locked(monkeypatch):
+    alice = joined("alice")
+    for _ in range(10):
+        Client().post("/sign-in/", {"email": alice.person.email, "password": "wrong wrong wrong"})
+    # The first look found the door open, and the tries of others closed it before the password was looked at.
+    monkeypatch.setattr("portal.accounts.steps.AxesProxyHandler.is_allowed", _open_once(AxesProxyHandler.is_allowed))
+    assert Client().post("/sign-in/", {"email": alice.person.email, "password": PASSWORD}).status_code == 429
+    assert actions(action__startswith="sign-in.")[-1] == "sign-in.locked"
+
+
+def _open_once(real):
+    answers = iter([True])
+    return lambda *given, **named: next(answers, None) or real(*given, **named)
 
 
 def test_ten_wrong_codes_after_a_right_password_close_the_second_door_from_every_place():
