@@ -12,7 +12,7 @@ from keys.errors import Conflict
 from keys.events import ApprovalVoided, RequestApproved
 from keys.lifecycle.issuance import create_key
 from keys.lifecycle.renewal import renew_key
-from keys.models import Approval, Environment, KeyRequest, ManagedKey, Service
+from keys.models import Approval, Environment, KeyRequest, ManagedKey, Membership, Scope, Service, Team
 from keys.operations import update
 from keys.policy.bounds import Rules, problems
 from keys.states import Origin, RequestState
@@ -29,6 +29,7 @@ def complete_if_enough(request: KeyRequest, *, actor: Actor, at: datetime) -> Ma
         raise Conflict("content_does_not_match_digest")
     if problems(content.wish, rules):
         raise Conflict("policy_forbids_now")
+    _lock_what_it_opens(request, content)
     standing = Approval.objects.standing().filter(request=request).values_list("pk", flat=True)
     move_request(
         request,
@@ -39,8 +40,33 @@ def complete_if_enough(request: KeyRequest, *, actor: Actor, at: datetime) -> Ma
         approvals=tuple(str(each) for each in standing),
     )
     if request.renews is not None:
-        return renew_key(request.renews, content_days=content.authorised_days, request=request, actor=actor, at=at)
+        return renew_key(
+            request.renews,
+            request=request,
+            opens=(content.scopes, content.networks),
+            cryptoperiod_days=content.cryptoperiod_days,
+            authorised_days=content.authorised_days,
+            actor=actor,
+            at=at,
+        )
     return _create(request, content, rules, actor=actor, at=at)
+
+
+def _lock_what_it_opens(request: KeyRequest, content: Content) -> None:
+    """Hold the service, its scopes and the receiving team as they are until the key exists; refuse what is ending.
+
+    A plan to retire them takes the same locks, so it either sees the new key or is seen here.
+    """
+    service = Service.objects.select_for_update(no_key=True).get(pk=request.service_id)
+    scopes = (
+        Scope.objects.select_for_update(no_key=True).filter(service=service, name__in=content.scopes).order_by("pk")
+    )
+    if any(row.retires_at or row.retired_at for row in (service, *scopes)):
+        raise Conflict("service_retiring")
+    team = Team.objects.select_for_update(no_key=True).get(pk=request.owner_team_id)
+    receives = Membership.objects.living().filter(team=team, person_id=request.recipient_id).exists()
+    if team.retired_at is not None or not receives:
+        raise Conflict("recipient_left")
 
 
 def _create(request: KeyRequest, content: Content, rules: Rules, *, actor: Actor, at: datetime) -> ManagedKey:

@@ -58,7 +58,8 @@ def approve_request(
     Raises Conflict("content_changed") when the content is not what the approver saw.
     """
     request = locked(request)
-    ruling = _rule(request, "approve", actor=actor, digest=digest, signature=signature)
+    ruling = _rule(request, actor=actor, digest=digest, signature=signature)
+    _verify(signature, request, "approve", digest=digest, actor=actor, at=ruling.at)
     _write(request, ruling, "approve", actor=actor, signature=signature, comment=comment)
     complete_if_enough(request, actor=actor, at=ruling.at)
     return request
@@ -79,13 +80,11 @@ def narrow_request(
     `digest` is that of the content before; a signature is over the digest after (see `narrowed`).
     """
     request = locked(request)
-    if digest != request.digest:
-        raise Conflict("content_changed")
+    ruling = _rule(request, actor=actor, digest=digest, signature=signature)
     content = narrowed(content_of(request.content), narrowing)
-    rules = rules_for(request)
-    if wrong := problems(content.wish, rules):
+    if wrong := problems(content.wish, rules_for(request)):
         raise Invalid(wrong)
-    ruling = _rule(request, "narrow", actor=actor, digest=digest, signature=signature, signed_digest=content.digest)
+    _verify(signature, request, "narrow", digest=content.digest, actor=actor, at=ruling.at)
     void_approvals(request, actor=actor, at=ruling.at)
     move_request(
         request,
@@ -152,7 +151,8 @@ def _end(
     request: KeyRequest, decision: str, *, digest: str, comment: str, actor: Actor, signature: Signature | None
 ) -> KeyRequest:
     request = locked(request)
-    ruling = _rule(request, decision, actor=actor, digest=digest, signature=signature)
+    ruling = _rule(request, actor=actor, digest=digest, signature=signature)
+    _verify(signature, request, decision, digest=digest, actor=actor, at=ruling.at)
     _write(request, ruling, decision, actor=actor, signature=signature, comment=comment)
     if decision == "deny":
         return move_request(request, RequestState.DENIED, RequestDenied, actor=actor, at=ruling.at)
@@ -161,15 +161,8 @@ def _end(
     )
 
 
-def _rule(
-    request: KeyRequest,
-    decision: str,
-    *,
-    actor: Actor,
-    digest: str,
-    signature: Signature | None,
-    signed_digest: str | None = None,
-) -> _Ruling:
+def _rule(request: KeyRequest, *, actor: Actor, digest: str, signature: Signature | None) -> _Ruling:
+    """Find out who decides and whether they may, before anything else is looked at or told."""
     at = clock.now()
     who = standing_of(actor, at=at)
     facts = request_facts(request, rules=rules_for(request))
@@ -190,12 +183,15 @@ def _rule(
     )
     if digest != request.digest:
         raise Conflict("content_changed")
-    if signature is not None:
-        check_signature(
-            signature, request=request, digest=signed_digest or digest, decision=decision, actor=actor, at=at
-        )
     assert seat is not None and who.person_id is not None  # noqa: PT018 - may_approve denied both
     return _Ruling(who, who.person_id, facts, seat, at)
+
+
+def _verify(
+    signature: Signature | None, request: KeyRequest, decision: str, *, digest: str, actor: Actor, at: datetime
+) -> None:
+    if signature is not None:
+        check_signature(signature, request=request, digest=digest, decision=decision, actor=actor, at=at)
 
 
 def _write(

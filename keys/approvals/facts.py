@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from keys.models import Approval, KeyRequest
+from uuid import UUID
+
+from keys.models import Approval, KeyRequest, ManagedKey
 from keys.policy.bounds import Rules
 from keys.policy.facts import RequestFacts
 from keys.states import EnvironmentClass, RequestState
+
+
+def holders_of(key: ManagedKey | None) -> frozenset[UUID]:
+    """The people who know a program's secret: what it asks for, they ask for."""
+    if key is None:
+        return frozenset()
+    claimers = key.versions.values_list("claimed_by_id", flat=True)
+    return frozenset(person for person in (key.recipient_id, *claimers) if person is not None)
 
 
 def request_facts(request: KeyRequest, *, rules: Rules, decided: bool = True) -> RequestFacts:
@@ -21,6 +31,7 @@ def request_facts(request: KeyRequest, *, rules: Rules, decided: bool = True) ->
         requested_by_key_id=request.requested_by_key_id,
         recipient_id=request.recipient_id,
         editor_id=request.last_editor_id,
+        behind_program=holders_of(request.requested_by_key),
         owner_team_id=request.owner_team_id,
         service_team_id=request.service.owner_team_id,
         approver_team_id=rules.approver_team_id,

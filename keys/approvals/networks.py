@@ -27,6 +27,10 @@ def read_networks(values: Iterable[str], field: str = "networks") -> tuple[str, 
         if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
             raise Invalid.field(field, "ipv4_mapped", value=text)
         found.add(network)
+    for version in (4, 6):
+        family = [each for each in found if each.version == version]
+        if any(each.prefixlen == 0 for each in ipaddress.collapse_addresses(family)):  # type: ignore[type-var]
+            raise Invalid.field(field, "network_is_everywhere", value=", ".join(map(str, family))[:50])
     if len(found) > MOST:
         raise Invalid.field(field, "too_many", most=MOST)
     return tuple(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from keys.approvals.facts import request_facts
+from keys.approvals.facts import holders_of, request_facts
 from keys.catalogue.policies import current_policy, rules_of
-from keys.models import Approval, KeyRequest, Membership, Person
+from keys.models import Approval, Delegation, KeyRequest, Membership, Person
 from keys.people.standing import approvers_by_side, standing_of_person
 from keys.policy.bounds import Rules, stricter
 from keys.policy.rules import is_service_side, may_decide
@@ -46,6 +46,7 @@ def lock_approvers(request: KeyRequest) -> None:
     people = set(Approval.objects.standing().filter(request=request).values_list("person_id", "seat_id"))
     ids = {each for pair in people for each in pair}
     list(Person.objects.select_for_update(no_key=True).filter(pk__in=ids).order_by("pk").values_list("pk"))
+    list(Delegation.objects.select_for_update(no_key=True).filter(person_id__in=ids).order_by("pk").values_list("pk"))
     list(Membership.objects.select_for_update(no_key=True).filter(person_id__in=ids).order_by("pk").values_list("pk"))
 
 
@@ -70,6 +71,7 @@ def progress_of(request: KeyRequest, rules: Rules, *, at: datetime) -> Progress:
 def possible_approvers(request: KeyRequest, rules: Rules) -> dict[str, list[Person]]:
     """Who can approve this request, by side."""
     excluded: set[UUID | None] = {request.requester_id, request.recipient_id, request.last_editor_id}
+    excluded |= holders_of(request.requested_by_key)
     return approvers_by_side(
         service_team_id=request.service.owner_team_id, approver_team_id=rules.approver_team_id, excluded=excluded
     )

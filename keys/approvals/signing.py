@@ -10,13 +10,19 @@ from django.conf import settings
 
 from audit import clock
 from audit.actor import Actor, StepUp
+from keys.approvals.facts import request_facts
+from keys.approvals.quorum import rules_for
 from keys.crypto.assertion import Assertion, verify_challenge
 from keys.crypto.errors import AssertionRefused, Malformed
 from keys.crypto.statement import ApprovalStatement as Statement
 from keys.crypto.statement import challenge_of, new_nonce
-from keys.errors import Conflict, Invalid
+from keys.errors import Conflict, Denied, Invalid
 from keys.models import ApprovalStatement, KeyRequest, Passkey, TotpDevice
 from keys.operations import operation
+from keys.people.proofs import note_use
+from keys.people.standing import standing_of
+from keys.policy.enforcement import enforce
+from keys.policy.rules import may_decide, seats_for
 
 SIGNING_PERIOD = timedelta(minutes=5)
 
@@ -39,6 +45,11 @@ class Signature:
 def prepare_statement(request: KeyRequest, *, decision: str, digest: str, actor: Actor) -> ApprovalStatement:
     """Store the statement that `actor` is about to sign: this decision, this content, once, within five minutes."""
     at = clock.now()
+    who = standing_of(actor, at=at)
+    facts = request_facts(request, rules=rules_for(request))
+    seats = seats_for(who, facts)
+    enforce(may_decide(who, facts, seat=seats[0] if seats else who.person_id))
+    ApprovalStatement.objects.filter(person_id=actor.id, request=request, used_at=None).delete()
     expires_at = at + SIGNING_PERIOD
     nonce = new_nonce()
     statement = Statement(
@@ -97,7 +108,7 @@ def check_signature(
     if passkey is None or stored.text.encode() != expected or signature.statement != stored.text:
         raise Conflict("statement_does_not_fit")
     try:
-        verify_challenge(
+        verified = verify_challenge(
             bytes(passkey.public_key),
             signature.assertion,
             challenge_of(expected),
@@ -106,10 +117,13 @@ def check_signature(
         )
     except AssertionRefused as refused:
         raise Invalid.field("signature", "assertion_refused") from refused
+    if not note_use(passkey, verified, actor=actor, at=at):
+        raise Denied("passkey_clone_suspected", rule="approve.signature")
 
 
 def _passkey(signature: Signature, actor: Actor) -> Passkey | None:
-    return Passkey.objects.usable().filter(user_id=actor.id, credential_id=signature.assertion.credential_id).first()
+    held = Passkey.objects.usable().filter(user_id=actor.id, credential_id=signature.assertion.credential_id)
+    return held.select_for_update(no_key=True).first()
 
 
 def forget_statements(*, before: datetime) -> int:
@@ -133,7 +147,7 @@ def factor_may_approve(actor: Actor, signature: Signature | None, *, at: datetim
     """Whether the factor behind this decision is old enough: one set up after a reset approves nothing for 24 hours."""
     if signature is not None:
         passkey = _passkey(signature, actor)
-        return passkey is not None and (passkey.approves_from is None or passkey.approves_from <= at)
+        return passkey is not None and passkey.approves_from is not None and passkey.approves_from <= at
     step = _step(actor)
     if step is None:
         return True  # the missing step-up is refused by its own rule

@@ -14,6 +14,7 @@ from keys.approvals.drafting import Draft, Prepared, prepare
 from keys.approvals.facts import request_facts
 from keys.approvals.quorum import possible_approvers, rules_for
 from keys.approvals.transitions import move_request
+from keys.catalogue.policies import current_policy
 from keys.errors import Conflict, Invalid
 from keys.events import RequestEdited, RequestLapsed, RequestNudged, RequestSubmitted, RequestWithdrawn
 from keys.models import KeyRequest, ManagedKey
@@ -45,6 +46,10 @@ def request_renewal(
         raise Conflict("key_revoked")
     if KeyRequest.objects.open(at).filter(renews=key).exists():
         raise Conflict("renewal_waiting")
+    if at + timedelta(days=authorised_days) <= key.authorised_until:
+        raise Invalid.field("authorised_days", "renewal_shortens")
+    policy = current_policy(key.service, key.environment)
+    longest = policy.max_cryptoperiod_days if policy else key.cryptoperiod_days
     draft = Draft(
         service=key.service.slug,
         environment=key.environment.tag,
@@ -52,7 +57,7 @@ def request_renewal(
         name=key.name,
         consumer=key.consumer,
         purpose=purpose,
-        cryptoperiod_days=min(key.cryptoperiod_days, authorised_days),
+        cryptoperiod_days=min(key.cryptoperiod_days, authorised_days, longest),
         authorised_days=authorised_days,
         scopes=tuple(key.scopes),
         networks=tuple(key.networks),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from audit import clock
 from audit.actor import Actor
 from keys.catalogue.policies import add_version, default_rules
 from keys.events import EnvironmentCreated, ScopeCreated, ServiceCreated, TeamCreated
 from keys.models import Environment, Scope, Service, Team
 from keys.operations import insert, operation
+from keys.policy.bounds import Rules
 from keys.states import Access, EnvironmentClass, Risk
 
 ENVIRONMENTS = (
@@ -51,9 +54,7 @@ def bootstrap(*, actor: Actor) -> bool:
         )
         insert(service, ServiceCreated, actor=actor, at=at)
         for environment in Environment.objects.all():
-            add_version(
-                service, environment, default_rules(EnvironmentClass(environment.environment_class)), actor=actor, at=at
-            )
+            add_version(service, environment, _own_rules(environment), actor=actor, at=at)
         written = True
     for name, description, access, risk in OWN_SCOPES:
         if not Scope.objects.filter(service=service, name=name).exists():
@@ -63,3 +64,13 @@ def bootstrap(*, actor: Actor) -> bool:
             insert(scope, ScopeCreated, actor=actor, at=at)
             written = True
     return written
+
+
+def _own_rules(environment: Environment) -> Rules:
+    """Nobody opens Keystead itself alone, in no environment: at least one approval from the side of its team."""
+    rules = default_rules(EnvironmentClass(environment.environment_class))
+    return replace(
+        rules,
+        approvals_required=max(rules.approvals_required, 1),
+        service_approvals_required=max(rules.service_approvals_required, 1),
+    )

@@ -67,7 +67,7 @@ def set_policy(
     service = locked(service)
     at = clock.now()
     enforce(may_administer(actor, standing_of(actor, at=at), purpose="policy", at=at))
-    check_rules(rules, service=service)
+    check_rules(rules, service=service, environment=environment)
     current = current_policy(service, environment)
     if (current.version if current else 0) != base_version:
         raise Conflict("policy_changed")
@@ -77,9 +77,11 @@ def set_policy(
     return add_version(service, environment, rules, actor=actor, at=at)
 
 
-def check_rules(rules: Rules, *, service: Service) -> None:
+def check_rules(rules: Rules, *, service: Service, environment: Environment) -> None:
     """Refuse rules that contradict themselves, or that ask for approvals nobody can give (an empty set approves nothing)."""
     found = faults(rules)
+    if environment.is_production and rules.approvals_required < 1:
+        found["approvals_required"] = ("out_of_range", {"least": 1, "most": 10})
     if found:
         raise Invalid(found)
     approvers = Membership.objects.living().filter(roles__contains=[str(TeamRole.APPROVER)])
@@ -172,5 +174,5 @@ def decide_proposal(proposal: PolicyProposal, *, accept: bool, actor: Actor) -> 
     )
     if not accept:
         return None
-    check_rules(rules, service=service)
+    check_rules(rules, service=service, environment=proposal.environment)
     return add_version(service, proposal.environment, rules, actor=actor, at=at)

@@ -27,7 +27,7 @@ from keys.events import (
     TemplateRetired,
 )
 from keys.lifecycle.expiry import shorten_key
-from keys.models import Environment, KeyTemplate, ManagedKey, Scope, Service, Team
+from keys.models import Environment, KeyRequest, KeyTemplate, ManagedKey, Scope, Service, Team
 from keys.operations import insert, locked, operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
@@ -74,15 +74,27 @@ def _living(team: Team) -> Team:
 
 @operation
 def change_service(service: Service, *, name: str, description: str, owner_team: Team, actor: Actor) -> Service:
-    """Change how a service is called and who answers for it; its slug never changes."""
+    """Change how a service is called and who answers for it; its slug never changes.
+
+    The owner team decides who approves: it cannot be swapped by one administrator under living production keys or requests.
+    """
     service = locked(service)
     at = _may(actor)
+    if owner_team.pk != service.owner_team_id and _is_in_production(service, at=at):
+        raise Invalid.field("owner_team", "service_in_use")
     columns = {
         "name": line(name, "name", most=120),
         "description": paragraph(description, "description", most=500),
         "owner_team_id": _living(owner_team).pk,
     }
     return update(service, ServiceChanged, actor=actor, at=at, columns=columns)
+
+
+def _is_in_production(service: Service, *, at: datetime) -> bool:
+    production = {"environment__environment_class": EnvironmentClass.PRODUCTION}
+    keys = keys_of_service(service, at).filter(**production)
+    requests = KeyRequest.objects.open(at).filter(service=service, **production)
+    return keys.exists() or requests.exists()
 
 
 @operation

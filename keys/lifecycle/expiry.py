@@ -61,12 +61,12 @@ def shorten_key(key: ManagedKey, *, until: datetime, actor: Actor, at: datetime,
         correlation=correlation,
     )
     for version in versions:
-        if version.state not in LIVING_VERSION_STATES:
-            continue
         columns = {
             name: until
             for name in ("claim_until", "expires_at")
-            if getattr(version, name) is not None and getattr(version, name) > until
+            if version.state in LIVING_VERSION_STATES
+            and getattr(version, name) is not None
+            and getattr(version, name) > until
         }
         if columns:
             change_version(version, VersionShortened, actor=actor, at=at, columns=columns)

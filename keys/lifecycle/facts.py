@@ -18,5 +18,10 @@ def key_facts(key: ManagedKey, versions: Iterable[KeyVersion] = ()) -> KeyFacts:
         environment_id=key.environment_id,
         environment_class=EnvironmentClass(key.environment.environment_class),
         revoked=key.revoked_at is not None,
-        suspended_by=frozenset(each.suspended_by for each in versions if each.state == VersionState.SUSPENDED),
+        suspended_by=frozenset(
+            stopper
+            for each in versions
+            if each.state == VersionState.SUSPENDED
+            for stopper in each.suspended_by.split()
+        ),
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+from django.db.models import Q
+
 from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict, Invalid
 from keys.events import KeyHandedOver, TransferDecided, TransferOffered
 from keys.lifecycle.facts import key_facts
 from keys.lifecycle.transitions import locked_key
-from keys.models import KeyTransfer, ManagedKey, Membership, Person, Team
+from keys.models import Approval, KeyTransfer, ManagedKey, Membership, Person, Team
 from keys.operations import insert, locked, operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
@@ -60,6 +62,8 @@ def accept_transfer(transfer: KeyTransfer, *, recipient: Person, actor: Actor) -
         raise Conflict("transfer_out_of_date")
     if not Membership.objects.living().filter(team_id=transfer.to_team_id, person=recipient).exists():
         raise Invalid.field("recipient", "not_in_owner_team")
+    if Approval.objects.standing().filter(Q(request=key.request) | Q(request__renews=key), person=recipient).exists():
+        raise Invalid.field("recipient", "recipient_approved")  # who approved a key never holds it (invariant 7)
     _decide(transfer, "accepted", actor=actor)
     update(
         key,

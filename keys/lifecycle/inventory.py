@@ -45,10 +45,10 @@ class KeyLine:
 
 def lives(version: KeyVersion, *, at: datetime) -> bool:
     """Whether a version has not ended, by its state and by the clock (as KeyVersion.objects.living asks the database)."""
-    if version.state == VersionState.PRE_ACTIVATION:
-        return version.claim_until > at
     if version.state not in LIVING_VERSION_STATES:
         return False
+    if version.digest is None:
+        return version.claim_until > at
     ends_at = end_of_version(version)
     return ends_at is not None and ends_at > at
 

@@ -29,7 +29,7 @@ from keys.operations import insert, operation
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import CLAIM_REPEAT_PERIOD, may_claim
-from keys.states import SuspensionReason, VersionState
+from keys.states import CHOSEN_SUSPENSIONS, LIVING_VERSION_STATES, SuspensionReason, VersionState
 
 OVERLAP_PERIOD = timedelta(hours=24)
 
@@ -76,6 +76,7 @@ def claim_secret(version: KeyVersion, *, actor: Actor) -> Claim:
         return _claim_again(version, actor=actor, at=at)
     if version.state != VersionState.PRE_ACTIVATION:
         raise Conflict("version_not_claimable", state=version.state)
+    _refuse_if_suspended(versions)
     if at >= version.claim_until or at >= key.authorised_until:
         raise Gone("claim_lapsed")
     text = mint(key.environment.tag, kid=version.kid)
@@ -98,6 +99,12 @@ def claim_secret(version: KeyVersion, *, actor: Actor) -> Claim:
     )
     _make_room(version, versions, actor=actor, at=at)
     return Claim(ClaimOutcome.ISSUED, version, text.secret)
+
+
+def _refuse_if_suspended(versions: list[KeyVersion]) -> None:
+    """What somebody stopped on purpose comes back by a reinstatement, not by a replacement; a reported leak is replaced."""
+    if any(each.state == VersionState.SUSPENDED and each.suspended_reason in CHOSEN_SUSPENSIONS for each in versions):
+        raise Conflict("key_suspended")
 
 
 def _make_room(version: KeyVersion, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> None:
@@ -163,18 +170,22 @@ def issue_new_version(key: ManagedKey, *, actor: Actor) -> KeyVersion:
         raise Conflict("key_revoked")
     if at >= key.authorised_until:
         raise Conflict("authorisation_over")
+    _refuse_if_suspended(versions)
     for version in versions:
-        if version.state == VersionState.PRE_ACTIVATION:
-            if version.claim_until > at:
-                raise Conflict("version_waits_for_claim")
-            move_version(
-                version,
-                VersionState.DEACTIVATED,
-                VersionDeactivated,
-                actor=actor,
-                at=at,
-                columns={"ended_at": version.claim_until, "ended_reason": "claim-lapsed"},
-                reason="claim-lapsed",
-            )
+        if version.digest is not None or VersionState(version.state) not in LIVING_VERSION_STATES:
+            continue
+        lapsed = version.claim_until <= at
+        if version.state == VersionState.PRE_ACTIVATION and not lapsed:
+            raise Conflict("version_waits_for_claim")
+        ended = (version.claim_until, "claim-lapsed") if lapsed else (at, "superseded")
+        move_version(
+            version,
+            VersionState.DEACTIVATED,
+            VersionDeactivated,
+            actor=actor,
+            at=at,
+            columns={"ended_at": ended[0], "ended_reason": ended[1]},
+            reason=ended[1],
+        )
     hours = key.policy.claim_hours if key.policy else 72
     return create_version(key, claim_until=at + timedelta(hours=hours), actor=actor, at=at)

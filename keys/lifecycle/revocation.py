@@ -16,8 +16,9 @@ from keys.events import (
     VersionSuspended,
 )
 from keys.lifecycle.facts import key_facts
-from keys.lifecycle.transitions import locked_key, locked_versions, move_version
+from keys.lifecycle.transitions import change_version, locked_key, locked_versions, move_version
 from keys.models import KeyVersion, ManagedKey
+from keys.models.keys import SUSPENDED_BY_LENGTH
 from keys.operations import operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
@@ -131,3 +132,15 @@ def report_leak(key: ManagedKey, *, actor: Actor, comment: str = "") -> None:
     words = paragraph(comment, "comment")
     update(key, KeyLeakReported, actor=actor, at=at, columns={}, environment=key.environment.tag, comment=words)
     _suspend(versions, actor=actor, at=at, reason=SuspensionReason.LEAK_REPORTED)
+    for version in versions:
+        # Stopped before for another reason: that reason stands, and whoever reports may not lift it alone either.
+        if version.state == VersionState.SUSPENDED and actor.id not in version.suspended_by.split():
+            stoppers = f"{version.suspended_by} {actor.id}"[-SUSPENDED_BY_LENGTH:]
+            change_version(
+                version,
+                VersionSuspended,
+                actor=actor,
+                at=at,
+                columns={"suspended_by": stoppers},
+                reason=str(SuspensionReason.LEAK_REPORTED),
+            )

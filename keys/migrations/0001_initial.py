@@ -201,7 +201,7 @@ class Migration(migrations.Migration):
                 ("retire_at", models.DateTimeField(null=True)),
                 ("suspended_at", models.DateTimeField(null=True)),
                 ("suspended_reason", models.CharField(blank=True, default="", max_length=30)),
-                ("suspended_by", models.CharField(blank=True, default="", max_length=80)),
+                ("suspended_by", models.CharField(blank=True, default="", max_length=400)),
                 ("ended_at", models.DateTimeField(null=True)),
                 ("ended_reason", models.CharField(blank=True, default="", max_length=30)),
             ],

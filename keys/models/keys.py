@@ -18,6 +18,8 @@ from keys.models.policies import Policy
 from keys.models.reach import reach_of
 from keys.states import LIVING_VERSION_STATES, KeyKind, Origin, RevocationReason, VersionState
 
+SUSPENDED_BY_LENGTH = 400  # the ids of all who stopped it, since none of them lifts it alone
+
 
 class ManagedKeyQuerySet(models.QuerySet["ManagedKey"]):
     """Ways to find keys."""
@@ -106,7 +108,7 @@ class KeyVersionQuerySet(models.QuerySet["KeyVersion"]):
     def living(self, at: datetime) -> KeyVersionQuerySet:
         """Not ended by state nor by the clock; an unclaimed version lives until its claim lapses."""
         return self.filter(
-            Q(state=VersionState.PRE_ACTIVATION, claim_until__gt=at)
+            Q(state__in=(VersionState.PRE_ACTIVATION, VersionState.SUSPENDED), digest=None, claim_until__gt=at)
             | Q(state__in=(VersionState.ACTIVE, VersionState.SUSPENDED), expires_at__gt=at)
             & (Q(retire_at=None) | Q(retire_at__gt=at))
         )
@@ -144,7 +146,7 @@ class KeyVersion(Row):
     retire_at = models.DateTimeField(null=True)
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=30, blank=True, default="")
-    suspended_by = models.CharField(max_length=80, blank=True, default="")
+    suspended_by = models.CharField(max_length=SUSPENDED_BY_LENGTH, blank=True, default="")
     ended_at = models.DateTimeField(null=True)
     ended_reason = models.CharField(max_length=30, blank=True, default="")
 

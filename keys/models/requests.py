@@ -64,6 +64,8 @@ class KeyRequestQuerySet(models.QuerySet["KeyRequest"]):
             .exclude(requester_id__in=person)
             .exclude(recipient_id__in=person)
             .exclude(last_editor_id__in=person)
+            .exclude(requested_by_key__recipient_id__in=person)
+            .exclude(requested_by_key__versions__claimed_by_id__in=person)
             .exclude(pk__in=decided)
         )
 

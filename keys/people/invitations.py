@@ -25,7 +25,7 @@ from keys.models import Invitation, Person
 from keys.operations import insert, locked, operation, update
 from keys.people import links
 from keys.people.factors import remove_all_factors
-from keys.people.facts import has_factor
+from keys.people.facts import ever_had_factor, has_factor
 from keys.people.passwords import LONGEST_PASSWORD, accepted_password, canonical_password, store_password
 from keys.people.sessions import end_sessions_of
 from keys.people.standing import standing_of
@@ -70,7 +70,11 @@ def invite_person(email: str, *, actor: Actor, name: str, roles: Collection[str]
 
 @operation
 def invite_again(person: Person, *, actor: Actor) -> Invitation:
-    """Give somebody who never finished a fresh invitation; an older unused one ends."""
+    """Give somebody who never finished a fresh invitation; an older unused one ends.
+
+    Whoever has joined once proves the password they chose: one administrator alone never opens the place of another,
+    also not after two have reset its factors.
+    """
     person = locked(person)
     at = clock.now()
     enforce(may_invite(actor, standing_of(actor, at=at), at=at))
@@ -78,7 +82,9 @@ def invite_again(person: Person, *, actor: Actor) -> Invitation:
         raise Conflict("person_not_active")
     if has_factor(person.pk):
         raise Conflict("person_has_joined")
-    return open_invitation(person, actor=actor, at=at)
+    has_joined = person.has_usable_password() or ever_had_factor(person.pk)
+    purpose = InvitationPurpose.FACTORS if has_joined else InvitationPurpose.JOIN
+    return open_invitation(person, actor=actor, at=at, purpose=purpose)
 
 
 @operation

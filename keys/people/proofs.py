@@ -95,7 +95,7 @@ def prove_passkey(
     passkey, assertion, verified = signed
     if not may_prove(purpose=purpose, approves_from=passkey.approves_from, at=at):
         return Refusal(code="factor_too_new")
-    if not _note_use(passkey, verified, actor=actor, at=at):
+    if not note_use(passkey, verified, actor=actor, at=at):
         return Refusal(code="wrong")
     _forget_failures(tries)
     return Proof(
@@ -171,7 +171,7 @@ def _forget_failures(tries: FactorTries) -> None:
         FactorTries.objects.filter(pk=tries.pk).update(failures=0, last_failed_at=None)
 
 
-def _note_use(passkey: Passkey, verified: VerifiedAssertion, *, actor: Actor, at: datetime) -> bool:
+def note_use(passkey: Passkey, verified: VerifiedAssertion, *, actor: Actor, at: datetime) -> bool:
     """Keep the counter; False when it went back, which a copied authenticator does (WebAuthn Level 3, section 6.1.1)."""
     moved = verified.sign_count > passkey.sign_count
     if not moved and (verified.sign_count or passkey.sign_count):

@@ -76,7 +76,7 @@ def _known_team_roles(roles: Collection[str]) -> list[TeamRole]:
 
 @operation
 def add_member(team: Team, *, actor: Actor, person: Person, roles: Collection[str]) -> Membership:
-    """Let a person join a team with these roles."""
+    """Let a person join a team with these roles; their sessions get a new key and lose their step-ups."""
     wanted = _known_team_roles(roles)
     team = locked(team)
     person = locked(person)
@@ -95,7 +95,9 @@ def add_member(team: Team, *, actor: Actor, person: Person, roles: Collection[st
     if Membership.objects.filter(team=team, person=person, ended_at=None).exists():
         raise Conflict("already_member")
     membership = Membership(team=team, person=person, roles=[str(role) for role in wanted], created_at=at)
-    return insert(membership, MemberAdded, actor=actor, at=at)
+    insert(membership, MemberAdded, actor=actor, at=at)
+    rotate_sessions_of(person.pk)
+    return membership
 
 
 @operation

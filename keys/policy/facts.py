@@ -45,6 +45,7 @@ class RequestFacts:
     requested_by_key_id: UUID | None
     recipient_id: UUID
     editor_id: UUID | None
+    behind_program: frozenset[UUID]  # who holds the key of the program that asked
     owner_team_id: UUID
     service_team_id: UUID
     approver_team_id: UUID | None

@@ -59,7 +59,7 @@ def may_decide(who: ActorFacts, request: RequestFacts, *, seat: UUID | None) -> 
     if not who.active:
         return Deny("not_active", "approve.active")
     for person in {who.person_id, seat or who.person_id}:
-        if request.requester_id == person:
+        if request.requester_id == person or person in request.behind_program:
             return Deny("approver_is_requester", "approve.separation")
         if request.recipient_id == person:
             return Deny("approver_is_beneficiary", "approve.separation")

@@ -45,7 +45,7 @@ def passkey_of(person: Person) -> SoftAuthenticator:
         row = Passkey(
             user=person, name="key", confirmed=True, credential_id=credential.credential_id,
             public_key=credential.public_key, sign_count=0, created_at=at, transports=[], backup_eligible=False,
-            backup_state=False, credential_id_sha256=Passkey.get_credential_id_sha256(credential.credential_id),
+            backup_state=False, approves_from=at, credential_id_sha256=Passkey.get_credential_id_sha256(credential.credential_id),
         )  # fmt: skip
         return insert(row, PasskeyEnrolled, actor=actor, at=at, person=str(person.pk))
 
@@ -155,7 +155,7 @@ def test_a_passkey_enrolled_after_a_reset_does_not_approve_for_a_day(world: Worl
         approve_request(
             request, digest=request.digest, actor=acting(world.bob), signature=signed(request, world.bob, device)
         )
-    Passkey.objects.update(approves_from=None)
+    Passkey.objects.update(approves_from=clock.now())
 
 
 def test_a_swapped_public_key_does_not_change_what_was_signed(world: World) -> None:

@@ -309,6 +309,28 @@ def test_two_administrators_reset_factors_and_the_new_one_waits_a_day():
     assert actions(target_type="factor-reset") == ["factor-reset.proposed", "factor-reset.confirmed"]
 
 
+def test_one_administrator_alone_opens_no_place_whose_factors_were_reset():
+    one, two, alice = joined("one", ["administrator"]), joined("two", ["administrator"]), joined("alice")
+    proposal = propose_factor_reset(alice.person, actor=one.actor("people"), reason=REASON)
+    confirm_factor_reset(proposal, actor=two.actor("people"))
+    invitation = invite_again(alice.person, actor=one.actor("people"))
+    assert invitation.purpose == "factors"
+    token = token_of(make_invitation_link(invitation, actor=one.actor("people")))
+    with pytest.raises(Invalid):
+        accept_invitation(invitation, token, actor=self_of(alice.person), password="chosen by an administrator")
+    new = "chosen by an administrator"
+    assert Client().post(f"/invitation/{token}/", {"new": new, "again": new}).status_code == 422
+    alice.person.refresh_from_db()
+    assert alice.person.check_password(PASSWORD)
+    accept_invitation(invitation, token, actor=self_of(alice.person), password=PASSWORD)
+
+
+def test_whoever_chose_a_password_and_enrolled_no_factor_proves_it_when_invited_again():
+    person, invitation, token = invited("bob")
+    accept_invitation(invitation, token, actor=self_of(person), password=PASSWORD)
+    assert invite_again(person, actor=OPERATOR).purpose == "factors"
+
+
 def test_a_life_among_people_replays_from_its_events():
     one, two, alice = joined("one", ["administrator"]), joined("two", ["administrator"]), joined("alice")
     team = create_team("wallets", actor=one.actor("people"), name="Wallets")

@@ -54,6 +54,7 @@ REQUEST = RequestFacts(
     requested_by_key_id=None,
     recipient_id=OTHER,
     editor_id=OTHER,
+    behind_program=frozenset(),
     owner_team_id=MINE,
     service_team_id=SERVICE,
     approver_team_id=NAMED,
@@ -167,6 +168,10 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
     "programs approve": ("programs_never_approve", lambda: approve(program("requests:write"))),
     "gone approvers": ("not_active", lambda: approve(replace(SERVICE_APPROVER, active=False))),
     "the requester approves": ("approver_is_requester", lambda: approve(request=replace(REQUEST, requester_id=ME))),
+    "who holds the program's key approves": (
+        "approver_is_requester",
+        lambda: approve(request=replace(REQUEST, requester_id=None, behind_program=frozenset({ME}))),
+    ),
     "the recipient approves": ("approver_is_beneficiary", lambda: approve(request=replace(REQUEST, recipient_id=ME))),
     "the editor approves": ("approver_is_last_editor", lambda: approve(request=replace(REQUEST, editor_id=ME))),
     "a delegate of the requester": (

@@ -69,7 +69,16 @@ def test_a_renewed_key_stays_sound(world):
 
 @operation
 def renew(key, *, actor):
-    renew_key(key, content_days=200, request=key.request, actor=actor, at=clock.now())
+    key.refresh_from_db()
+    renew_key(
+        key,
+        request=key.request,
+        opens=(tuple(key.scopes), tuple(key.networks)),
+        cryptoperiod_days=key.cryptoperiod_days,
+        authorised_days=200,
+        actor=actor,
+        at=clock.now(),
+    )
 
 
 def extend(key):

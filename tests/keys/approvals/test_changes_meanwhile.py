@@ -1,0 +1,177 @@
+"""What was approved is what is issued, whatever changed between the asking and the last approval."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from audit import clock
+from audit.actor import Actor, ActorKind
+from keys.approvals.decisions import Narrowing, approve_request, narrow_request
+from keys.approvals.signing import prepare_statement
+from keys.approvals.submission import request_renewal, submit_request
+from keys.catalogue.policies import current_policy, rules_of, set_policy
+from keys.catalogue.services import change_service, plan_scope_retirement, plan_service_retirement
+from keys.errors import Conflict, Denied, Invalid
+from keys.invariants import breaches
+from keys.lifecycle.handover import accept_transfer, offer_transfer
+from keys.lifecycle.issuance import claim_secret, issue_new_version
+from keys.lifecycle.revocation import reinstate_key, report_leak, suspend_key
+from keys.models import Environment, KeyRequest, ManagedKey, Membership, Scope
+from keys.people.teams import add_member
+from keys.states import SuspensionReason
+from keys.tasks import check_integrity, end_what_is_over
+from tests.people import SYSTEM, World, acting, approved, draft, issued, submitted
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+def agree(request: KeyRequest, *people: object) -> KeyRequest:
+    for person in people:
+        request.refresh_from_db()
+        request = approve_request(request, digest=request.digest, actor=acting(person, "approve"))  # type: ignore[arg-type]
+    return request
+
+
+@pytest.mark.parametrize("what", ["service", "scope"])
+def test_nothing_is_issued_for_what_is_being_retired(world: World, what: str) -> None:
+    request = submitted(world)
+    until = clock.now() + timedelta(days=2)
+    if what == "service":
+        plan_service_retirement(world.orders, retires_at=until, actor=acting(world.admin, "catalogue"))
+    else:
+        scope = Scope.objects.get(service=world.orders, name="orders:read")
+        plan_scope_retirement(scope, retires_at=until, actor=acting(world.admin, "catalogue"))
+    with pytest.raises(Conflict, match="service_retiring"):
+        agree(request, world.bob, world.carol)
+    assert not ManagedKey.objects.exists()
+
+
+def test_a_renewal_does_not_follow_a_key_to_another_team(world: World) -> None:
+    key, _, _ = issued(world)
+    renewal = request_renewal(key, authorised_days=300, purpose="Another year of it.", actor=acting(world.alice))
+    transfer = offer_transfer(key, to_team=world.other, actor=acting(world.alice, "handover"))
+    accept_transfer(transfer, recipient=world.mallory, actor=acting(world.mallory, "handover"))
+    with pytest.raises(Conflict, match="renewal_out_of_date"):
+        agree(renewal, world.bob, world.carol)
+
+
+def test_a_narrowed_renewal_is_what_the_key_becomes(world: World) -> None:
+    key, _, _ = issued(world)
+    renewal = request_renewal(key, authorised_days=300, purpose="Another year of it.", actor=acting(world.alice))
+    renewal = narrow_request(
+        renewal, Narrowing(cryptoperiod_days=5), digest=renewal.digest, actor=acting(world.bob, "approve")
+    )
+    agree(renewal, world.carol)
+    key.refresh_from_db()
+    assert key.cryptoperiod_days == 5
+    with pytest.raises(Invalid):
+        request_renewal(key, authorised_days=10, purpose="This would shorten it.", actor=acting(world.alice))
+
+
+def test_renewing_and_shortening_leave_every_version_sound(world: World) -> None:
+    key, _, _ = issued(world)
+    for _ in range(2):
+        claim_secret(issue_new_version(key, actor=acting(world.alice, "claim")), actor=acting(world.alice, "claim"))
+    renewal = request_renewal(key, authorised_days=300, purpose="Another year of it.", actor=acting(world.alice))
+    agree(renewal, world.bob, world.carol)
+    scope = Scope.objects.get(service=world.orders, name="orders:read")
+    plan_scope_retirement(scope, retires_at=clock.now() + timedelta(days=3), actor=acting(world.admin, "catalogue"))
+    assert check_integrity() == 0
+    assert list(breaches()) == []
+
+
+def test_what_a_responder_stopped_is_not_replaced_by_its_recipient(world: World) -> None:
+    key, version, _ = issued(world)
+    suspend_key(key, actor=acting(world.responder, "suspend"), reason=SuspensionReason.INVESTIGATION)
+    report_leak(key, actor=acting(world.alice))
+    version.refresh_from_db()
+    assert version.suspended_reason == "investigation"
+    with pytest.raises(Conflict, match="key_suspended"):
+        issue_new_version(key, actor=acting(world.alice, "claim"))
+    with pytest.raises(Denied, match="reinstate_needs_another"):  # she reported the leak
+        reinstate_key(key, actor=acting(world.alice, "reinstate"))
+
+
+def test_a_suspended_unclaimed_key_waits_for_its_reinstatement(world: World) -> None:
+    key = approved(world)
+    suspend_key(key, actor=acting(world.responder, "suspend"), reason=SuspensionReason.INVESTIGATION)
+    assert end_what_is_over() == 0
+    with pytest.raises(Conflict, match="key_suspended"):
+        issue_new_version(key, actor=acting(world.alice, "claim"))
+    reinstate_key(key, actor=acting(world.admin, "reinstate"))
+    assert claim_secret(key.versions.get(), actor=acting(world.alice, "claim")).secret is not None
+
+
+def test_who_holds_a_programs_key_does_not_approve_what_it_asks_for(world: World) -> None:
+    from tests.portal.api.stage import make_program
+
+    add_member(world.reporting, person=world.ben, roles=["developer"], actor=SYSTEM)
+    program, _ = make_program(world.reporting, world.ben)
+    actor = Actor(kind=ActorKind.PROGRAM, id=str(program.pk))
+    request = submit_request(draft(world, recipient=world.alice.pk), actor=actor)
+    with pytest.raises(Denied, match="approver_is_requester"):
+        approve_request(request, digest=request.digest, actor=acting(world.ben, "approve"))
+    assert not KeyRequest.objects.awaiting((world.ben.pk,), clock.now()).exists()
+    agree(request, world.bob, world.carol)
+
+
+def test_one_administrator_does_not_swap_who_approves_production(world: World) -> None:
+    issued(world)
+    with pytest.raises(Invalid) as refused:
+        change_service(
+            world.orders, name="Orders", description="", owner_team=world.other, actor=acting(world.admin, "catalogue")
+        )
+    assert refused.value.fields["owner_team"][0] == "service_in_use"
+
+
+def test_an_approver_never_receives_the_key_later(world: World) -> None:
+    key, _, _ = issued(world)
+    transfer = offer_transfer(key, to_team=world.orders_team, actor=acting(world.alice, "handover"))
+    with pytest.raises(Invalid) as refused:
+        accept_transfer(transfer, recipient=world.bob, actor=acting(world.bob, "handover"))
+    assert refused.value.fields["recipient"][0] == "recipient_approved"
+
+
+def test_production_never_goes_without_approval(world: World) -> None:
+    production = Environment.objects.get(tag="prod")
+    policy = current_policy(world.orders, production)
+    assert policy is not None
+    rules = replace(rules_of(policy), approvals_required=0, service_approvals_required=0)
+    with pytest.raises(Invalid):
+        set_policy(
+            world.orders,
+            environment=production,
+            rules=rules,
+            base_version=policy.version,
+            actor=acting(world.admin, "policy"),
+        )
+
+
+def test_keysteads_own_service_is_opened_by_nobody_alone(world: World) -> None:
+    with pytest.raises(Invalid) as refused:
+        submit_request(
+            draft(world, service="keystead", environment="dev", scopes=("audit:read",)), actor=acting(world.alice)
+        )
+    assert refused.value.fields["service"][0] == "not_enough_approvers"
+
+
+def test_who_may_not_decide_gets_no_statement_to_sign(world: World) -> None:
+    request = submitted(world)
+    for stranger in (world.anna, world.mallory, world.alice):
+        with pytest.raises(Denied):
+            prepare_statement(request, decision="approve", digest=request.digest, actor=acting(stranger))
+    with pytest.raises(Denied):  # and learns nothing from a narrowing that would not fit
+        narrow_request(request, Narrowing(scopes=("x",)), digest="0" * 64, actor=acting(world.anna, "approve"))
+
+
+def test_a_recipient_who_left_receives_nothing(world: World) -> None:
+    from keys.people.teams import end_membership
+
+    request = submitted(world)
+    membership = Membership.objects.get(person=world.alice, team=world.reporting)
+    end_membership(membership, actor=acting(world.admin, "people"))
+    with pytest.raises(Conflict, match="recipient_left"):
+        agree(request, world.bob, world.carol)
