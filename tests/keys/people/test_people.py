@@ -173,6 +173,17 @@ def test_the_life_of_a_team():
     ]
 
 
+def test_a_new_member_gets_new_session_keys_and_confirms_anew():
+    admin, alice = joined("admin", ["administrator"]), joined("alice")
+    team = create_team("wallets", actor=admin.actor("people"), name="Wallets")
+    alice.signs_in()
+    Session.objects.update(step_ups=[{"purpose": "approve", "method": "totp", "at": clock.now().isoformat()}])
+    add_member(team, actor=admin.actor("people"), person=alice.person, roles=["approver"])
+    session = Session.objects.get(person=alice.person)
+    assert session.must_rotate
+    assert session.step_ups == []
+
+
 @pytest.mark.parametrize("slug", ["", "Wallets", "a b", "a--b", "x" * 41, "ä", "a\x00"])
 def test_odd_slugs_are_refused(slug):
     with pytest.raises(Invalid):
