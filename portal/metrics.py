@@ -1,4 +1,4 @@
-"""Count what Prometheus asks for; only this machine or the holder of a token may read it."""
+"""Count what Prometheus asks for; only the holder of a token may read it, and in development this machine."""
 
 import hmac
 import ipaddress
@@ -40,8 +40,11 @@ def metrics(http: HttpRequest) -> HttpResponse:
 
 
 def is_for_programs(http: HttpRequest) -> bool:
-    """Tell whether a program asks that may know how we are: with the token, or from this machine."""
-    return _has_token(http) or _is_local(http)
+    """Tell whether a program asks that may know how we are: with the token, or in development from this machine.
+
+    In production a proxy on this machine would make the whole world local, so only the token counts there.
+    """
+    return _has_token(http) or (not settings.PRODUCTION and _is_local(http))
 
 
 def _has_token(http: HttpRequest) -> bool:

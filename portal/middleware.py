@@ -8,17 +8,22 @@ from typing import Final
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.utils.translation import gettext as _
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
 
 from keys.errors import Busy
 from portal import client_address, metrics
+from portal.web.errors import error_page
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 PROGRAM_DOORS: Final = ("/api/", "/v1/")
+# Answers in the clothes of errors: somebody else's mistake, answered with 400, 403 or 404.
+EXPECTED: Final = (Http404, PermissionDenied, SuspiciousOperation, MultiPartParserError, UnreadablePostError)
 BUSY: Final = (LockNotAvailable, QueryCanceled, DeadlockDetected, SerializationFailure)
 PERMISSIONS_POLICY: Final = (
     "camera=(), microphone=(), geolocation=(), payment=(), usb=(), "
@@ -109,6 +114,16 @@ class Bounds:
             return refusal(http, 400, "nul_refused", _("The address contains a character that cannot be used."))
         return self.get_response(http)
 
+    def process_view(self, http: HttpRequest, *_view: object) -> HttpResponse | None:
+        """Refuse a form with NUL in it; programs send JSON, whose readers refuse it themselves."""
+        if http.path.startswith(PROGRAM_DOORS) or http.method != "POST":
+            return None
+        if any("\0" in text for name, values in http.POST.lists() for text in (name, *values)):
+            return error_page(
+                http, 400, code="nul_refused", reason=_("What was sent contains a character that cannot be used.")
+            )
+        return None
+
 
 def _declared_length(http: HttpRequest) -> int:
     try:
@@ -118,7 +133,7 @@ def _declared_length(http: HttpRequest) -> int:
 
 
 class PatientErrors:
-    """Turn a lock not had in time into 503 `busy_retry`; log every other error by its class and place."""
+    """Turn a lock not had in time into 503 `busy_retry`; log every other failure of ours by its class and place."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -132,5 +147,6 @@ class PatientErrors:
             answer = refusal(http, 503, "busy_retry", _("Somebody else is changing this right now. Please try again."))
             answer["Retry-After"] = "1"
             return answer
-        log.error("failed", exc_info=error)
+        if not isinstance(error, EXPECTED):
+            log.error("failed", exc_info=error)
         return None

@@ -3,14 +3,15 @@
 import re
 
 import pytest
+from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import path
 from psycopg.errors import LockNotAvailable
 
 from keys.errors import Busy
-from portal import client_address
+from portal import client_address, middleware
 from portal.middleware import request_id_of
 from portal.urls import urlpatterns as doors
 
@@ -29,6 +30,18 @@ def _locked(_http):
     raise OperationalError from LockNotAvailable()
 
 
+def _missing(_http):
+    raise Http404
+
+
+def _forbidden(_http):
+    raise PermissionDenied
+
+
+def _suspicious(_http):
+    raise SuspiciousOperation
+
+
 def _broken(_http):
     raise ValueError("ks_prod_this-must-not-appear")
 
@@ -38,6 +51,9 @@ urlpatterns = [
     path("busy", _busy),
     path("api/v1/locked", _locked),
     path("broken", _broken),
+    path("missing", _missing),
+    path("forbidden", _forbidden),
+    path("suspicious", _suspicious),
     *doors,
 ]
 
@@ -123,7 +139,37 @@ def test_an_unexpected_error_is_a_500_that_tells_nothing(client):
     assert answer["X-Request-ID"]
 
 
-def test_metrics_are_for_this_machine_or_the_token(client, settings):
+def test_in_production_metrics_and_status_are_for_the_token_only(client, settings):
+    settings.PRODUCTION = True
+    for path in ("/metrics", "/status"):
+        assert client.get(path, headers={"Accept": "application/json"}).status_code == 404
+        settings.KEYSTEAD_METRICS_TOKEN = "a-token-of-some-length"
+        bearer = {"Authorization": "Bearer a-token-of-some-length", "Accept": "application/json"}
+        assert client.get(path, headers=bearer).status_code == 200
+        settings.KEYSTEAD_METRICS_TOKEN = ""
+
+
+@pytest.mark.parametrize("address", ["/missing", "/forbidden", "/suspicious"])
+def test_answers_in_the_clothes_of_errors_are_not_logged_as_failures(client, monkeypatch, address):
+    told = []
+    monkeypatch.setattr(middleware.log, "error", lambda *words, **_facts: told.append(words))
+    assert client.get(address).status_code in {400, 403, 404}
+    assert told == []
+    client.get("/broken")
+    assert ("failed",) in told
+
+
+@pytest.mark.parametrize("form", [{"a": "x\0y"}, {"a": ["x", "\0"]}, {"a\0": "x"}])
+def test_a_nul_in_a_form_is_a_400_with_a_page(client, form):
+    answer = client.post("/echo", form)
+    assert answer.status_code == 400
+    assert "text/html" in answer["Content-Type"]
+    assert "a character that cannot be used" in answer.content.decode()
+    assert client.post("/echo", "a=x%00", content_type="application/x-www-form-urlencoded").status_code == 400
+    assert client.post("/echo", {"a": "x"}).status_code == 200
+
+
+def test_metrics_are_for_this_machine_or_the_token_in_development(client, settings):
     assert b"keystead_http_answers_total" in client.get("/metrics").content
     assert client.get("/metrics", REMOTE_ADDR="203.0.113.9").status_code == 404
     assert client.get("/metrics", headers={"X-Forwarded-For": "203.0.113.9"}).status_code == 404

@@ -109,7 +109,8 @@ def test_somebody_elses_factor_does_not_exist():
 def test_odd_names_of_factors_are_refused(name):
     alice = joined("alice")
     client = stepped_up(alice)
-    assert client.post("/account/factors/authenticator/", {"name": name}).status_code == 422
+    answer = client.post("/account/factors/authenticator/", {"name": name})
+    assert answer.status_code == (400 if "\0" in name else 422)
     assert not TotpDevice.objects.filter(confirmed=False).exists()
 
 
@@ -154,7 +155,7 @@ def test_a_delegation_needs_a_sensible_span(days):
     assert not Delegation.objects.exists()
 
 
-@pytest.mark.parametrize("delegate", ["", "nobody", "00000000-0000-0000-0000-000000000000", "\x00"])
+@pytest.mark.parametrize("delegate", ["", "nobody", "00000000-0000-0000-0000-000000000000", "\u202e"])
 def test_a_delegate_must_be_a_colleague(delegate):
     alice = joined("alice")
     client = stepped_up(alice, "people")
@@ -230,5 +231,5 @@ def test_only_the_sender_makes_reset_links():
 
 @pytest.mark.parametrize("email", ["", "a\x00b@example.com", "x" * 500, "a@b\r\nBcc: c@d"])
 def test_odd_addresses_are_no_server_error(email):
-    assert Client().post("/password-reset/", {"email": email}).status_code in (200, 422)
+    assert Client().post("/password-reset/", {"email": email}).status_code in (200, 400, 422)
     assert Person.objects.count() == 0

@@ -133,7 +133,7 @@ def test_bad_input_is_refused_and_never_a_server_error(field, value):
         field: value.encode("utf-8", "ignore").decode()
     }
     answer = Client().post("/sign-in/", form)
-    assert answer.status_code == 422
+    assert answer.status_code == (400 if "\0" in value else 422)
 
 
 def test_missing_fields_are_refused():
@@ -182,7 +182,7 @@ def test_only_six_ascii_digits_are_a_code(code):
     alice = joined("alice")
     alice.client.post("/sign-in/", {"email": alice.person.email, "password": PASSWORD})
     answer = alice.client.post("/sign-in/second-factor/", {"code": code})
-    assert answer.status_code == 422
+    assert answer.status_code == (400 if "\0" in code else 422)
     assert alice.client.get("/account/sessions/").status_code == 302
 
 
