@@ -69,7 +69,7 @@ def read_events(using: str = "default") -> Replay:
     """Fold all events, oldest first, into the rows they describe."""
     tables = governed_tables()
     replay = Replay(rows={name: {} for name in tables})
-    erased = _erased_uids(using)
+    erased = erased_uids(using)
     for event, body_state in _events(using):
         replay.events += 1
         if body_state == "changed":
@@ -206,7 +206,7 @@ def _name(event: _Told) -> str:
     return f"{event.target_type} {event.target_id}"
 
 
-def _erased_uids(using: str) -> set[str]:
+def erased_uids(using: str) -> set[str]:
     """Return the events whose private parts were erased on record."""
     with connections[using].cursor() as cursor:
         cursor.execute("SELECT payload FROM audit_event WHERE action = 'pii.erased'")
