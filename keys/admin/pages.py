@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
@@ -9,7 +10,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.db import models
 from django.forms import Media
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
@@ -24,6 +25,9 @@ from keys.errors import Conflict
 
 Row = TypeVar("Row", bound=models.Model)
 MOST_AT_ONCE = 200
+SPANS = ("year", "month", "day")
+# What the stock filters append to the column they filter by.
+FILTER_ENDINGS = ("", "__exact", "__id__exact", "__isnull", "__isempty")
 
 
 # Django's class is generic for the type checker only.
@@ -98,6 +102,20 @@ class OperationAdmin(_ModelAdmin[Row]):
         """Offer the acts that can be done to several rows."""
         return {act.name: (_beginning(act), act.name, str(act.label)) for act in self.acts if act.in_bulk}
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Only by what the list offers: any other column of a row, letter by letter, would tell hashes and more."""
+        return lookup in self._offered_lookups(request)
+
+    def _offered_lookups(self, http: HttpRequest | None) -> set[str]:
+        offered = {f"{self.date_hierarchy}__{unit}" for unit in SPANS} if self.date_hierarchy else set()
+        for each in self.get_list_filter(http) if http is not None else self.list_filter:
+            if isinstance(each, type) and issubclass(each, admin.SimpleListFilter):
+                offered.add(str(each.parameter_name))
+            else:
+                path = str(each[0] if isinstance(each, tuple | list) else each)
+                offered |= {path + ending for ending in FILTER_ENDINGS}
+        return offered
+
     def get_action_choices(
         self, request: HttpRequest, default_choices: list[tuple[str, str]] | None = None
     ) -> list[tuple[str, str]]:
@@ -106,8 +124,8 @@ class OperationAdmin(_ModelAdmin[Row]):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """List, search, filter."""
-        if any(name.endswith("year") and not _is_year(value) for name, value in request.GET.items()):
-            return HttpResponseRedirect(self._list_address())  # the stock list fails on years no calendar has
+        if self.date_hierarchy and not _is_span(request.GET, str(self.date_hierarchy)):
+            return HttpResponseRedirect(self._list_address())  # the stock list fails on days no calendar has
         making = [act for act in self.acts if act.makes]
         context = {
             "making": making,
@@ -299,8 +317,18 @@ class OperationAdmin(_ModelAdmin[Row]):
         return reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
 
 
-def _is_year(text: object) -> bool:
-    return isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= 9998
+def _is_span(query: QueryDict, column: str) -> bool:
+    """Whether the address names no span of time, or a year, a month of a year or a day of a month that exist."""
+    given = [query.getlist(f"{column}__{unit}") for unit in SPANS]
+    texts = [text for texts in given for text in texts]
+    if any(len(texts) > 1 for texts in given) or [bool(texts) for texts in given] != [
+        place < len(texts) for place in range(len(SPANS))
+    ]:
+        return False
+    if not all(text.isascii() and text.isdigit() and len(text) <= 4 for text in texts):
+        return False
+    year, month, day = [*map(int, texts), *[1] * (len(SPANS) - len(texts))]
+    return 1 <= year <= 9998 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]
 
 
 def _beginning(act: Act[Any]) -> Callable[..., HttpResponse | None]:

@@ -141,11 +141,11 @@ def test_an_unexpected_error_is_a_500_that_tells_nothing(client):
 
 def test_in_production_metrics_and_status_are_for_the_token_only(client, settings):
     settings.PRODUCTION = True
-    for path in ("/metrics", "/status"):
-        assert client.get(path, headers={"Accept": "application/json"}).status_code == 404
+    for address in ("/metrics", "/status"):
+        assert client.get(address, headers={"Accept": "application/json"}).status_code == 404
         settings.KEYSTEAD_METRICS_TOKEN = "a-token-of-some-length"
         bearer = {"Authorization": "Bearer a-token-of-some-length", "Accept": "application/json"}
-        assert client.get(path, headers=bearer).status_code == 200
+        assert client.get(address, headers=bearer).status_code == 200
         settings.KEYSTEAD_METRICS_TOKEN = ""
 
 

@@ -1,5 +1,8 @@
 """Lists cost the same however long they are, and no address of theirs ends in an error of ours."""
 
+import html
+import re
+
 import pytest
 from django.contrib import admin
 from django.db import connection
@@ -46,6 +49,71 @@ def test_an_odd_address_is_refused_or_ignored(world, query):
     client = signed_in(world.admin)
     for address in _lists():
         assert client.get(f"{address}?{query}").status_code in (200, 302, 400), address
+
+
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        ("person", "password__startswith=argon2"),
+        ("person", "password__regex=."),
+        ("person", "memberships__person__password__startswith=argon2"),
+        ("keyversion", "row_mac__startswith=hmac"),
+        ("keyversion", "digest__gte=a"),
+        ("keyversion", "state__regex=."),
+        ("invitation", "link_hash__startswith=hmac"),
+        ("invitation", "created_at__gte=2020-01-01"),
+        ("managedkey", "request__content__icontains=a"),
+    ],
+)
+def test_lists_answer_only_by_what_they_offer(world, model, query):
+    issued(world)
+    address = reverse(f"admin:keys_{model}_changelist")
+    assert signed_in(world.admin).get(f"{address}?{query}").status_code == 400
+
+
+def test_every_filter_that_a_list_offers_is_answered(world):
+    issued(world)
+    client = signed_in(world.admin)
+    tried = 0
+    for address in _lists():
+        page = client.get(address).content.decode()
+        for query in set(re.findall(r'href="(\?[^"]+)"', page)):
+            answer = client.get(address + html.unescape(query))
+            assert (answer.status_code, answer.get("location")) == (200, None), address + query
+            tried += 1
+    assert tried > 50
+
+
+@pytest.mark.parametrize(
+    "span",
+    [
+        {"year": "2024", "month": "13"},
+        {"year": "2024", "month": "0"},
+        {"year": "2024", "month": "2", "day": "30"},
+        {"year": "2024", "month": "99999999999999999999"},
+        {"year": "2024", "day": "1"},
+        {"year": ["2024", "2025"]},
+        {"year": "9999", "month": "12", "day": "31"},
+        {"year": "0"},
+        {"month": "99999999999999999999"},
+        {"day": "99999999999999999999"},
+        {"month": "1", "day": "-1"},
+        {"year": "2024", "month": "\uff11"},
+    ],
+)
+def test_days_no_calendar_has_lead_back_to_the_list(world, span):
+    client = signed_in(world.admin)
+    places = [place for place in admin.site._registry.values() if place.date_hierarchy]
+    assert places
+    for place in places:
+        address = reverse(f"admin:keys_{place.opts.model_name}_changelist")
+        query = {f"{place.date_hierarchy}__{unit}": value for unit, value in span.items()}
+        answer = client.get(address, query)
+        assert (answer.status_code, answer["location"]) == (302, address)
+        sound = {
+            f"{place.date_hierarchy}__{unit}": value for unit, value in (("year", 2024), ("month", 2), ("day", 29))
+        }
+        assert client.get(address, sound).status_code == 200
 
 
 @pytest.mark.parametrize("model", ["managedkey", "keyrequest", "keyversion", "approval", "person"])
