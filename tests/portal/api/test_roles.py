@@ -66,16 +66,16 @@ def act(stage, operation, role):
         "keys_suspend": {"reason": "investigation"},
         "keys_revoke": {"reason": "cessation-of-operation"},
         "keys_report_leak": {"comment": "in a chat"},
-        "keys_renew": {"authorised_days": 100, "purpose": "The report is still needed."},
+        "keys_renew": {"authorised_days": 300, "purpose": "The report is still needed."},
         "keys_offer_transfer": {"to_team": "orders"},
-        "transfers_accept": {"recipient": str(world.bob.pk)},
+        "transfers_accept": {"recipient": str(world.ben.pk)},
     }
     return str(subject.pk), bodies.get(operation, {})
 
 
 def send(stage, client, operation, method, path, role):
     pk, body = act(stage, operation, role)
-    uid = str(AuditEvent.objects.values_list("uid", flat=True).first())
+    uid = str(AuditEvent.objects.filter(environment="prod").values_list("uid", flat=True).first())
     address = path.format(id=pk, slug="orders", uid=uid)
     if method == "GET":
         return client.get(address)
@@ -107,7 +107,7 @@ def test_a_program_of_another_team_sees_nothing_of_ours(stage, operation, method
     answer = send(stage, client, operation, method, path, "developer")
     if "{id}" in path:
         assert answer.status_code in {403, 404}
-    if not operation.startswith("events_"):  # who may read the log reads all of it
+    if not operation.startswith("events_"):  # who may read the log reads what happened in its environment
         said = {name: value for name, value in answer.json().items() if name != "instance"}
         assert str(stage.living.pk) not in str(said)
 

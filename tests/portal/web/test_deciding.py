@@ -32,6 +32,7 @@ def passkey_of(person: Person) -> SoftAuthenticator:
         name="laptop",
         confirmed=True,
         created_at=clock.now(),
+        approves_from=clock.now(),
         credential_id=made.credential_id,
         public_key=made.public_key,
         sign_count=0,
