@@ -178,10 +178,12 @@ class Sealer:
             (((_, index), leaf), *above) = writer.append(bytes(payload))
             leaves.append((index, event_id, leaf))
             nodes += [(level, place, node) for (level, place), node in above]
-        with cursor.copy("COPY audit_leaf (index, event_id, leaf_hash) FROM STDIN") as copy:
+        # COPY goes past Django's cursor, so its errors must be made Django's here.
+        wrapped = connections[self.using].wrap_database_errors
+        with wrapped, cursor.copy("COPY audit_leaf (index, event_id, leaf_hash) FROM STDIN") as copy:
             for row in leaves:
                 copy.write_row(row)
-        with cursor.copy("COPY audit_node (level, index, hash) FROM STDIN") as copy:
+        with wrapped, cursor.copy("COPY audit_node (level, index, hash) FROM STDIN") as copy:
             for row in nodes:
                 copy.write_row(row)
         root = writer.tree.root()

@@ -19,6 +19,7 @@ from django.db import connections, transaction
 from audit import clock, log
 from audit.actor import Actor
 from audit.events import HeartbeatRecorded, QueueDistrusted
+from audit.log import LogError
 from audit.sealer import Refused, Round, Sealer
 from audit.sealer_folder import AnotherSealer, FolderError, SealerFolder, create_key, read_signer
 
@@ -117,7 +118,7 @@ class Watch:
         except Refused as refused:
             self._alarm(refused)
             return PATIENCE_SECONDS
-        except (DatabaseError, OSError):
+        except (DatabaseError, LogError, OSError):
             # The database restarts, the disk is full: neither is the end, and the backlog is visible on /status.
             _lines.exception("the sealer could not work and tries again")
             connections[self.sealer.using].close()
