@@ -24,7 +24,6 @@ from keys.errors import Conflict, Invalid
 from keys.models import Environment, KeyRequest, KeyTemplate, ManagedKey, Person, Scope, Service
 from keys.people.standing import approvers_by_side, standing_of
 from keys.policy.bounds import Rules
-from keys.policy.enforcement import enforce
 from keys.policy.rules import may_change_request
 from keys.states import Access, RequestState
 from portal.web.components import Step, steps
@@ -32,6 +31,7 @@ from portal.web.doors import form_page
 from portal.web.finding import environments, key_by_number, members_of, request_by_number, teams_of
 from portal.web.policy_words import policy_sentences
 from portal.web.reasons import mark
+from portal.web.refusals import enforce_before
 from portal.web.wish_form import Offer, PeriodForm, WishForm, first_values, values_of
 from portal.web.wording import ACCESS_HEADINGS
 
@@ -182,7 +182,8 @@ def edit(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Change what an open request asks for; its approvals are void afterwards."""
     request = request_by_number(number, actor=actor)
     at = clock.now()
-    enforce(may_change_request(standing_of(actor, at=at), request_facts(request, rules=rules_of(request.policy))))
+    changing = may_change_request(standing_of(actor, at=at), request_facts(request, rules=rules_of(request.policy)))
+    enforce_before(edit_request, request, changing, actor=actor)
     if request.renews_id is not None:
         raise Conflict("renewals_are_not_edited")
     if request.state not in (RequestState.PENDING, RequestState.RETURNED):

@@ -31,7 +31,7 @@ _NOT_A_VARIABLE = re.compile(r"[^A-Z0-9]+")
 def claim(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Explain what is about to happen; on POST hand the secret over."""
     key = key_by_number(number, actor=actor)
-    enforce_but_for_step_up(may_claim, key, actor=actor)
+    enforce_but_for_step_up(may_claim, key, before=claim_secret, actor=actor)
     version = _version_to_claim(key, http, actor=actor)
     if http.method != "POST":
         return _explained(http, key, version, actor=actor)
@@ -101,7 +101,7 @@ def _unstored(answer: HttpResponse) -> HttpResponse:
 def replace(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Explain what a new version means; on POST issue it."""
     key = key_by_number(number, actor=actor)
-    enforce_but_for_step_up(may_claim, key, actor=actor)
+    enforce_but_for_step_up(may_claim, key, before=issue_new_version, actor=actor)
     problem = None
     if http.method == "POST":
         problem = confirm(http, "claim")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
+import re
+from collections.abc import Callable, Mapping
+from typing import Final, cast
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
@@ -10,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from audit import clock
 from audit.actor import Actor
 from audit.canonical import CanonicalError, parse_strict
 from keys.approvals.content import content_of
@@ -20,10 +23,14 @@ from keys.approvals.decisions import (
     narrowed,
     return_request,
 )
+from keys.approvals.facts import request_facts
+from keys.approvals.quorum import rules_for
 from keys.approvals.signing import Signature, challenge, prepare_statement, read_signature
 from keys.errors import Conflict, Invalid
 from keys.models import KeyRequest, Person
+from keys.people.standing import standing_of
 from keys.people.webauthn import assertion_options
+from keys.policy.rules import may_decide, seats_for
 from keys.states import RequestState
 from portal.accounts.step_up import StepUpProblem, confirm
 from portal.actors import actor_of
@@ -31,8 +38,16 @@ from portal.web.decision_form import DecisionForm, decision_form
 from portal.web.doors import act
 from portal.web.finding import request_by_number
 from portal.web.reasons import mark, words_of
+from portal.web.refusals import enforce_before
 from portal.web.requests import request_page
 
+OPERATIONS: Final[Mapping[str, Callable[..., object]]] = {
+    "approve": approve_request,
+    "narrow": narrow_request,
+    "return": return_request,
+    "deny": deny_request,
+}
+NONCE: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 SAID = {
     "approve": gettext_lazy("Your approval is on record."),
     "narrow": gettext_lazy("Narrowed and approved. Earlier approvals no longer count; the requester is told."),
@@ -45,6 +60,7 @@ SAID = {
 def statement(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Store the statement of the decision in this form, and give the browser what a passkey needs to sign it."""
     request = request_by_number(number, actor=actor)
+    _enforce_deciding(request, before=prepare_statement, actor=actor)
     if http.POST.get("digest", "") != request.digest:
         return JsonResponse({"words": words_of(Conflict("content_changed"))}, status=409)
     form = DecisionForm(http.POST, content=content_of(request.content))
@@ -71,6 +87,8 @@ def _refused(form: DecisionForm) -> HttpResponse:
 def decide(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Decide, by a signature in the form or else by a code."""
     request = request_by_number(number, actor=actor)
+    wanted = OPERATIONS.get(http.POST.get("decision", ""), approve_request)
+    _enforce_deciding(request, before=wanted, actor=actor)
     if http.POST.get("digest", "") != request.digest:
         return _anew(http, actor, request, Conflict("content_changed"))
     form = DecisionForm(http.POST, content=content_of(request.content))
@@ -94,6 +112,15 @@ def decide(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     return _again(http, actor, request, form, status=problem.status, problem=problem)
 
 
+def _enforce_deciding(request: KeyRequest, *, before: Callable[..., object], actor: Actor) -> None:
+    """Refuse whoever may not decide before anything is asked of them or told to them; on record."""
+    who = standing_of(actor, at=clock.now())
+    facts = request_facts(request, rules=rules_for(request))
+    seats = seats_for(who, facts)
+    deciding = may_decide(who, facts, seat=seats[0] if seats else who.person_id)
+    enforce_before(before, request, deciding, actor=actor)
+
+
 def _signature(http: HttpRequest, actor: Actor) -> Signature | None:
     answer = http.POST.get("assertion", "")
     if not answer:
@@ -102,7 +129,10 @@ def _signature(http: HttpRequest, actor: Actor) -> Signature | None:
         parsed = parse_strict(answer.encode())
     except (CanonicalError, UnicodeEncodeError) as error:
         raise Invalid.field("signature", "malformed_assertion") from error
-    return read_signature(http.POST.get("nonce", "")[:64], parsed, actor=actor)
+    nonce = http.POST.get("nonce", "")
+    if not NONCE.fullmatch(nonce):
+        raise Invalid.field("signature", "unknown_statement")
+    return read_signature(nonce, parsed, actor=actor)
 
 
 def _carry_out(request: KeyRequest, form: DecisionForm, *, actor: Actor, signature: Signature | None) -> KeyRequest:

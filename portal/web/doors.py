@@ -11,9 +11,11 @@ from django.views.decorators.http import require_http_methods
 
 from audit import clock
 from audit.actor import Actor
+from keys.errors import NotFound
 from keys.models import KeyRequest
 from keys.models.reach import reach_of
 from portal.actors import find_actor, to_sign_in
+from portal.web.refusals import record_unseen
 
 P = ParamSpec("P")
 Open = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -43,7 +45,12 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
             return to_sign_in(http)
         # The navigation counts what waits for this person; only pages that are drawn ask for it.
         http.inbox_count = functools.cache(functools.partial(count_waiting, actor))  # type: ignore[attr-defined]
-        answer = view(http, actor, *args, **kwargs)
+        try:
+            answer = view(http, actor, *args, **kwargs)
+        except NotFound:
+            if http.method == "POST":
+                record_unseen(view.__name__, kwargs.get("number"), actor=actor)
+            raise
         answer["Cache-Control"] = "no-store, private"
         return answer
 

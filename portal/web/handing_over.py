@@ -51,7 +51,7 @@ class AcceptForm(forms.Form):
 def hand_over(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Offer a key to another team."""
     key = key_by_number(number, actor=actor)
-    enforce_but_for_step_up(may_offer_transfer, key, actor=actor)
+    enforce_but_for_step_up(may_offer_transfer, key, before=offer_transfer, actor=actor)
     form = _choosing(
         OfferForm(http.POST if http.method == "POST" else None),
         "to_team",

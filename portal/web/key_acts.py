@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,7 +14,6 @@ from keys.lifecycle.inventory import lives
 from keys.models import KeyVersion, ManagedKey
 from keys.people.standing import standing_of
 from keys.policy.decisions import Decision, Deny
-from keys.policy.enforcement import enforce
 from keys.policy.facts import ActorFacts, KeyFacts
 from keys.policy.rules import (
     may_claim,
@@ -27,6 +26,7 @@ from keys.policy.rules import (
 )
 from keys.states import VersionState
 from portal.web.reasons import why_not
+from portal.web.refusals import enforce_before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,10 +92,10 @@ class KeyRule(Protocol):
     def __call__(self, actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) -> Decision: ...
 
 
-def enforce_but_for_step_up(rule: KeyRule, key: ManagedKey, *, actor: Actor) -> None:
-    """Refuse the page of an act that would be refused whatever is typed into it."""
+def enforce_but_for_step_up(rule: KeyRule, key: ManagedKey, *, before: Callable[..., object], actor: Actor) -> None:
+    """Refuse the page of an act that the operation `before` would refuse whatever is typed into it; on record."""
     at = clock.now()
     versions = KeyVersion.objects.visible_to(actor).filter(managed_key=key)
     decision = rule(actor, standing_of(actor, at=at), key_facts(key, versions), at=at)
     if not _but_for_step_up(decision):
-        enforce(decision)
+        enforce_before(before, key, decision, actor=actor)

@@ -62,7 +62,7 @@ class RevokeForm(TypedConfirmation):
 def suspend(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Stop a key until somebody reinstates it."""
     key = key_by_number(number, actor=actor)
-    enforce_but_for_step_up(may_suspend, key, actor=actor)
+    enforce_but_for_step_up(may_suspend, key, before=suspend_key, actor=actor)
     form = SuspendForm(http.POST if http.method == "POST" else None)
     return _confirmed(
         http,
@@ -89,7 +89,7 @@ def suspend(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
 def reinstate(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Let a suspended key work again."""
     key = key_by_number(number, actor=actor)
-    enforce_but_for_step_up(may_reinstate, key, actor=actor)
+    enforce_but_for_step_up(may_reinstate, key, before=reinstate_key, actor=actor)
     return _confirmed(
         http,
         key,
@@ -115,7 +115,7 @@ def reinstate(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
 def revoke(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """End a key for good."""
     key = key_by_number(number, actor=actor)
-    enforce_but_for_step_up(may_revoke, key, actor=actor)
+    enforce_but_for_step_up(may_revoke, key, before=revoke_key, actor=actor)
     form = RevokeForm(http.POST if http.method == "POST" else None, phrase=str(key))
     return _confirmed(
         http,
