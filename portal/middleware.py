@@ -17,7 +17,6 @@ from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, Se
 
 from keys.errors import Busy
 from portal import client_address, metrics
-from portal.web.errors import error_page
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
@@ -113,16 +112,6 @@ class Bounds:
         ):
             return refusal(http, 400, "nul_refused", _("The address contains a character that cannot be used."))
         return self.get_response(http)
-
-    def process_view(self, http: HttpRequest, *_view: object) -> HttpResponse | None:
-        """Refuse a form with NUL in it; programs send JSON, whose readers refuse it themselves."""
-        if http.path.startswith(PROGRAM_DOORS) or http.method != "POST":
-            return None
-        if any("\0" in text for name, values in http.POST.lists() for text in (name, *values)):
-            return error_page(
-                http, 400, code="nul_refused", reason=_("What was sent contains a character that cannot be used.")
-            )
-        return None
 
 
 def _declared_length(http: HttpRequest) -> int:

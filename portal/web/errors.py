@@ -118,6 +118,15 @@ class FriendlyErrors:
             return page
         return answer
 
+    def process_view(self, http: HttpRequest, *_view: object) -> HttpResponse | None:
+        """Refuse a form with NUL in it, which PostgreSQL cannot hold; the readers of JSON refuse it themselves."""
+        if _is_program(http) or http.method != "POST":
+            return None
+        if any("\0" in text for name, values in http.POST.lists() for text in (name, *values)):
+            words = _("What was sent contains a character that cannot be used.")
+            return error_page(http, 400, code="nul_refused", reason=words)
+        return None
+
     def process_exception(self, http: HttpRequest, error: Exception) -> HttpResponse | None:
         """Answer what operations refuse; everything else is Django's."""
         if not isinstance(error, KeysError) or _is_program(http):
