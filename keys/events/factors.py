@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit.events import Event, Severity
+from audit.events import Event, Outcome, Severity
 
 INVITATION = frozenset("id created_at person_id purpose invited_by_id expires_at accepted_at revoked_at".split())
 TOTP_DEVICE = frozenset(
@@ -82,6 +82,17 @@ class PasswordChanged(Event):
     target_type = "person"
     severity = Severity.LOW
     ocsf_class = "Account Change"
+
+
+class PasswordRefused(Event):
+    """A signed-in person gave a wrong present password; `locked` when the last one closed the door for half an hour."""
+
+    action = "password.refused"
+    target_type = "person"
+    severity = Severity.MEDIUM
+    ocsf_class = "Authentication"
+    needs_reason = True
+    outcome: Outcome = Outcome.FAILURE
 
 
 class PasswordResetRequested(Event):

@@ -19,7 +19,10 @@ from keys.events import PasswordChanged, PasswordResetCompleted, PasswordResetLi
 from keys.models import PasswordReset, Person
 from keys.operations import locked, operation
 from keys.people import links
+from keys.people.proofs import Refusal, prove_password
 from keys.people.sessions import end_sessions_of
+from keys.policy.enforcement import enforce
+from keys.policy.people_rules import may_change_password
 
 LONGEST_PASSWORD = 256
 RESET_PERIOD = timedelta(hours=1)
@@ -53,17 +56,23 @@ def store_password(person: Person, password: str) -> None:
 
 
 @operation
-def change_password(person: Person, *, actor: Actor, current: str, new: str, session_id: UUID | None = None) -> None:
-    """Change one's own password, proving the old one; every other session of the person ends."""
+def change_password(
+    person: Person, *, actor: Actor, current: str, new: str, session_id: UUID | None = None
+) -> Refusal | None:
+    """Change one's own password, proving the old one; every other session of the person ends.
+
+    A wrong old one is counted and committed, so it is answered with a Refusal; None when the password is changed.
+    """
     person = locked(person)
     at = clock.now()
-    if actor.kind != ActorKind.PERSON or actor.id != str(person.pk) or not actor.auth.mfa or not person.is_active:
-        raise Denied("not_your_own", rule="password.own")
-    if not person.check_password(canonical_password(current)[:LONGEST_PASSWORD]):
-        raise Invalid.field("current", "wrong_password")
+    enforce(may_change_password(actor, person_id=person.pk, active=person.is_active, at=at))
+    refusal = prove_password(person, actor=actor, password=canonical_password(current)[:LONGEST_PASSWORD])
+    if refusal is not None:
+        return refusal
     store_password(person, accepted_password(new, person, "new"))
     end_sessions_of(person.pk, but=session_id)
     record(PasswordChanged(target_id=str(person.pk)), actor=actor, at=at)
+    return None
 
 
 @operation

@@ -22,7 +22,7 @@ from keys.crypto.errors import AssertionRefused, CryptoError, Malformed
 from keys.crypto.recovery_codes import canonical_recovery_code
 from keys.crypto.slow_hash import slow_hash_matches
 from keys.errors import Invalid
-from keys.events import PasskeyCloneSuspected, RecoveryCodeUsed, TotpSeedUnreadable
+from keys.events import PasskeyCloneSuspected, PasswordRefused, RecoveryCodeUsed, TotpSeedUnreadable
 from keys.models import FactorTries, Passkey, Person, RecoveryCode, TotpDevice
 from keys.operations import operation
 from keys.people.seeds import open_seed
@@ -148,6 +148,24 @@ def prove_recovery_code(person: Person, *, actor: Actor, code: str) -> Proof | R
             _forget_failures(tries)
             return Proof(method="recovery", device="recovery", assurance="recovery")
     return _count_failure(tries, at=at)
+
+
+@operation
+def prove_password(person: Person, *, actor: Actor, password: str) -> Refusal | None:
+    """Check a signed-in person's present password, wrong ones counted with wrong factors; None when it is right.
+
+    `password` in its canonical form.
+    """
+    tries = _locked_tries(person.pk)
+    at = clock.now()
+    if _is_locked(tries, at=at):
+        return Refusal(code="locked")
+    if person.check_password(password):
+        return None  # failures are forgotten by a factor only: a password is the lesser proof
+    refusal = _count_failure(tries, at=at)
+    reason = "locked" if refusal.is_new_lock else "wrong-password"
+    record(PasswordRefused(target_id=str(person.pk), reason=reason), actor=actor, at=at)
+    return refusal
 
 
 def _locked_tries(person_id: UUID) -> FactorTries:

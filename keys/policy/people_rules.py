@@ -136,6 +136,13 @@ def may_change_own_factors(actor: Actor, *, person_id: UUID, has_factor: bool, a
     return needs_step_up(actor, "factors", at=at)
 
 
+def may_change_password(actor: Actor, *, person_id: UUID, active: bool, at: datetime) -> Decision:
+    """People change their own password, with both factors and presence: a session left open changes nothing."""
+    if actor.kind != ActorKind.PERSON or actor.id != str(person_id) or not actor.auth.mfa or not active:
+        return Deny("not_your_own", "password.own")
+    return needs_step_up(actor, "factors", at=at)
+
+
 def may_remove_factor(actor: Actor, *, person_id: UUID, left: int, at: datetime) -> Decision:
     """People remove a factor of theirs while another is left."""
     if left < 1:

@@ -13,35 +13,55 @@ from keys.errors import Gone, Invalid, KeysError
 from keys.people.passwords import change_password, complete_password_reset, find_reset, request_password_reset
 from portal.accounts.doors import door, person_of, row_of, say, signed_in_door
 from portal.accounts.forms import AddressForm, ChangePasswordForm, NewPasswordForm
-from portal.accounts.words import explain, put_errors
-from portal.actors import visitor
+from portal.accounts.step_up import StepUpProblem, confirm, fields
+from portal.accounts.words import explain, explain_refusal, put_errors
+from portal.actors import actor_of, visitor
 
 
 @signed_in_door("GET", "POST")
 def password(http: HttpRequest, actor: Actor) -> HttpResponse:
-    """Change one's own password; other sessions end, this one gets a new key."""
-    form = ChangePasswordForm(http.POST or None)
-    if http.method == "POST" and form.is_valid():
-        row = row_of(http)
-        person = person_of(http)
-        try:
-            change_password(
-                person,
-                actor=actor,
-                current=form.cleaned_data["current"],
-                new=form.cleaned_data["new"],
-                session_id=row.pk if row is not None else None,
-            )
-        except Invalid as refused:
-            put_errors(form, refused)
-        except KeysError as refused:
-            form.add_error(None, explain(refused.code, refused.params))
-        else:
-            person.refresh_from_db()
-            update_session_auth_hash(http, person)
+    """Change one's own password with a step-up; other sessions end, this one gets a new key."""
+    form = ChangePasswordForm(http.POST if http.method == "POST" else None)
+    problem: StepUpProblem | None = None
+    status = 200
+    if http.method == "POST":
+        status = 422
+        problem = confirm(http, "factors") if form.is_valid() else None
+        if problem is not None:
+            status = problem.status
+        elif form.is_valid():
+            status = _changed(http, form, actor=actor_of(http))
+        if status == 200:
             say(http, _("The password is changed. Your other sessions are ended."))
             return HttpResponseRedirect(reverse("password"))
-    return render(http, "accounts/password.html", {"form": form}, status=422 if form.errors else 200)
+    context = {"form": form, "step_up": fields(http, "factors", problem=problem)}
+    return render(http, "accounts/password.html", context, status=status)
+
+
+def _changed(http: HttpRequest, form: ChangePasswordForm, *, actor: Actor) -> int:
+    """Change the password; 200, or the status of what was refused, with its words in the form."""
+    row, person = row_of(http), person_of(http)
+    try:
+        refusal = change_password(
+            person,
+            actor=actor,
+            current=form.cleaned_data["current"],
+            new=form.cleaned_data["new"],
+            session_id=row.pk if row is not None else None,
+        )
+    except Invalid as refused:
+        put_errors(form, refused)
+        return refused.status
+    except KeysError as refused:
+        form.add_error(None, explain(refused.code, refused.params))
+        return refused.status
+    if refusal is not None:
+        is_locked = refusal.code == "locked"
+        form.add_error("current", explain_refusal(refusal) if is_locked else explain("wrong_password", {}))
+        return 429 if is_locked else 422
+    person.refresh_from_db()
+    update_session_auth_hash(http, person)
+    return 200
 
 
 @door("GET", "POST")

@@ -70,7 +70,7 @@ REFUSALS: Mapping[str, Promise] = {
     "missing": _("Confirm with your second factor that it is you."),
     "wrong": _("That did not fit. Check it and try again."),
     "used": _("That code was used already. Wait for the next one."),
-    "locked": _("Too many tries. Second factors are closed for 30 minutes; if it was not you, change your password."),
+    "locked": _("Too many tries. Proofs are closed for 30 minutes; if it was not you, tell an administrator."),
     "factor_too_new": WORDS["factor_too_new"],
 }
 

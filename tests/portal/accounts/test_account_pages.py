@@ -6,8 +6,9 @@ import pytest
 from django.test import Client
 
 from audit import clock
+from keys.errors import Denied
 from keys.models import Delegation, Passkey, PasswordReset, Person, RecoveryCode, Session, TotpDevice
-from keys.people.passwords import make_reset_link
+from keys.people.passwords import change_password, make_reset_link
 from tests.accounts import BROWSER, OPERATOR, PASSWORD, actions, joined, last_event, plain, token_of
 from tests.authenticator import SoftAuthenticator
 
@@ -171,12 +172,41 @@ def test_changing_the_password_ends_other_sessions_and_keeps_this_one():
     here, there = alice.signs_in(), alice.signs_in(Client())
     new = "an entirely different sentence"
     form = {"current": PASSWORD, "new": new, "again": new}
-    assert here.post("/account/password/", form | {"current": "wrong wrong wrong"}).status_code == 422
+    assert here.post("/account/password/", form).status_code == 422, "without presence nothing changes"
+    code = {"code": alice.code()}
+    assert here.post("/account/password/", form | code | {"current": "wrong wrong wrong"}).status_code == 422
     assert here.post("/account/password/", form).status_code == 302
     assert here.get("/account/sessions/").status_code == 200
     assert there.get("/account/sessions/").status_code == 302
     assert Client().post("/sign-in/", {"email": alice.person.email, "password": new}).status_code == 302
     assert Client().post("/sign-in/", {"email": alice.person.email, "password": PASSWORD}).status_code == 422
+
+
+def test_wrong_present_passwords_are_on_record_and_close_the_door():
+    alice = joined("alice")
+    client = stepped_up(alice)
+    form = {"current": "wrong wrong wrong", "new": "an entirely different sentence"}
+    form["again"] = form["new"]
+    answers = [client.post("/account/password/", form).status_code for _ in range(11)]
+    assert answers == [422] * 9 + [429] * 2
+    assert client.post("/account/password/", form | {"current": PASSWORD}).status_code == 429
+    assert actions(action="password.refused") == ["password.refused"] * 10
+    assert last_event("password.refused")["reason"] == "locked"
+    assert actions(action="password.changed") == []
+
+
+def test_without_presence_the_rule_refuses_a_new_password():
+    alice, mallory = joined("alice"), joined("mallory")
+    for actor in (alice.actor(), alice.actor("approve"), mallory.actor("factors"), OPERATOR):
+        with pytest.raises(Denied):
+            change_password(alice.person, actor=actor, current=PASSWORD, new="an entirely different sentence")
+    assert actions(action="access.denied") == ["access.denied"] * 4
+    assert (
+        change_password(
+            alice.person, actor=alice.actor("factors"), current=PASSWORD, new="an entirely different sentence"
+        )
+        is None
+    )
 
 
 def test_a_forgotten_password_answers_everybody_alike():
@@ -221,8 +251,6 @@ def test_a_second_wish_within_five_minutes_sends_no_second_mail_and_a_new_link_v
 
 
 def test_only_the_sender_makes_reset_links():
-    from keys.errors import Denied
-
     alice = joined("alice")
     Client().post("/password-reset/", {"email": alice.person.email})
     with pytest.raises(Denied):
