@@ -129,6 +129,22 @@ def record_denial(denied: Denied, *, operation: str, subject: object, actor: Act
     _record_after_rollback(event, actor=actor)
 
 
+def record_unseen(operation: str, *, actor: Actor, number: int | None = None) -> None:
+    """Write that somebody tried to act on what does not exist for them; whether it exists is not looked up.
+
+    `number`: what they named it by. Never text from an address: it may be a secret.
+    """
+    event = AccessDenied(
+        target_id="-" if number is None else str(number),
+        operation=operation,
+        subject="-",
+        reason="not_found",
+        rule="reach",
+        outcome=Outcome.DENIED,
+    )
+    _record_after_rollback(event, actor=actor)
+
+
 def _record_after_rollback(event: Event, *, actor: Actor) -> None:
     """Record in a transaction of its own what must outlive the rollback; without the log there is no answer either."""
     try:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, TypeVar, cast
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import MethodNotAllowed
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer, Serializer
@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from audit.actor import Actor
 from keys.errors import NotFound
+from keys.operations import record_unseen
 from portal.api import idempotency
 from portal.api.pagination import KeysetPagination
 from portal.api.parameters import Parameter, narrowed, read_uuid, values_of
@@ -99,6 +100,13 @@ class Door(APIView):
         user: object = self.request.user  # ours, not one of Django's
         assert isinstance(user, Actor)
         return user
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Put on record that somebody tried to act on what they may not see; then answer as always."""
+        method, user = self.request.method or "", cast("object", self.request.user)
+        if isinstance(exc, NotFound) and method not in SAFE_METHODS and isinstance(user, Actor):
+            record_unseen(type(self).__name__, actor=user)
+        return super().handle_exception(exc)
 
     def read(self, kind: type[Serializer[Any]]) -> dict[str, Any]:
         """Read the body strictly."""

@@ -14,8 +14,8 @@ from audit.actor import Actor
 from keys.errors import NotFound
 from keys.models import KeyRequest
 from keys.models.reach import reach_of
+from keys.operations import record_unseen
 from portal.actors import find_actor, to_sign_in
-from portal.web.refusals import record_unseen
 
 P = ParamSpec("P")
 Open = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -49,7 +49,8 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
             answer = view(http, actor, *args, **kwargs)
         except NotFound:
             if http.method == "POST":
-                record_unseen(view.__name__, kwargs.get("number"), actor=actor)
+                number = kwargs.get("number")
+                record_unseen(view.__name__, actor=actor, number=number if isinstance(number, int) else None)
             raise
         answer["Cache-Control"] = "no-store, private"
         return answer

@@ -162,3 +162,12 @@ def test_the_command_writes_the_page(settings, tmp_path):
     settings.BASE_DIR = tmp_path
     call_command("document_api_roles", verbosity=0)
     assert (tmp_path / "docs" / "api-roles.md").read_text() == PAGE.read_text()
+
+
+@pytest.mark.parametrize("operation", ["keys_revoke", "requests_withdraw", "transfers_accept"])
+def test_an_act_on_what_one_may_not_see_is_one_denial_on_record(stage, operation):
+    method, path = next((method, path) for name, method, path, _ in rows() if name == operation)
+    before = AuditEvent.objects.with_action("access.denied").count()
+    answer = send(stage, stage.client("stranger"), operation, method, path, "developer")
+    assert answer.status_code == 404
+    assert AuditEvent.objects.with_action("access.denied").count() == before + 1
