@@ -53,7 +53,9 @@ GRANTS: Grants = {
     "audit_cosignature": _SEALED,
     "audit_hold": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE (lifted_at, lifted_by)")},
     "audit_archive": _READERS | {RETENTION: ("SELECT", "INSERT", "UPDATE (verified_at)")},
-    "audit_export": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE", "DELETE")},
+    # What is asked for and how far it is; the history of exports stays.
+    "audit_export": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE")},
+    "audit_forward": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE")},
 }
 
 FUNCTION_GRANTS: Grants = {

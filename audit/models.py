@@ -6,6 +6,7 @@ come with their own release; their tables stand from the first migration, so tha
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import ClassVar
 
 from django.db import models
@@ -223,22 +224,71 @@ class AuditArchive(LeafRange):
         return f"archive of leaves {self.from_leaf}-{self.upto_leaf}"
 
 
+class ExportState(StrEnum):
+    """How far an export is; audit.export_queue moves it, and nothing else does."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    EXPIRED = "expired"
+
+
+OPEN_EXPORTS = (str(ExportState.WAITING), str(ExportState.RUNNING))
+
+
 class AuditExport(models.Model):
-    """An export too large for one answer, made by a worker."""
+    """An export that a worker makes: what was asked for, how far it is, and the file that came of it."""
 
     uid = models.UUIDField(primary_key=True)
     requested_at = models.DateTimeField()
     requested_by = models.TextField()
     form = models.TextField()
+    # `searched` is the filter in words, as events and the manifest tell it; `scope` is what the worker reads.
     searched = models.JSONField(default=dict)
-    state = models.TextField()
+    scope = models.JSONField(default=dict)
+    with_private = models.BooleanField(default=False)
+    state = models.TextField(default=ExportState.WAITING)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
     rows = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(null=True)
     size = models.BigIntegerField(default=0)
     sha256 = models.BinaryField(default=bytes)
+    error = models.TextField(default="")
     finished_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "audit_export"
+        indexes: ClassVar = [
+            models.Index(fields=["requested_at", "uid"], name="audit_export_time"),
+            models.Index(fields=["requested_at"], name="audit_export_open", condition=Q(state__in=OPEN_EXPORTS)),
+        ]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=[str(each) for each in ExportState]), name="audit_export_state"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"export {self.uid}"
+
+
+class AuditForward(models.Model):
+    """How far the sealed log was sent to a receiver outside, and when sending is tried again."""
+
+    name = models.TextField(primary_key=True)
+    next_leaf = models.BigIntegerField(default=0)
+    sent_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True)
+    problem = models.TextField(default="")
+
+    class Meta:
+        db_table = "audit_forward"
+
+    def __str__(self) -> str:
+        return f"{self.name} was sent {self.next_leaf} leaves"

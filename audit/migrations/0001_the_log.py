@@ -64,14 +64,51 @@ class Migration(migrations.Migration):
                 ("requested_by", models.TextField()),
                 ("form", models.TextField()),
                 ("searched", models.JSONField(default=dict)),
-                ("state", models.TextField()),
+                ("scope", models.JSONField(default=dict)),
+                ("with_private", models.BooleanField(default=False)),
+                ("state", models.TextField(default="waiting")),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("started_at", models.DateTimeField(null=True)),
                 ("rows", models.BigIntegerField(default=0)),
+                ("total", models.BigIntegerField(null=True)),
                 ("size", models.BigIntegerField(default=0)),
                 ("sha256", models.BinaryField(default=bytes)),
+                ("error", models.TextField(default="")),
                 ("finished_at", models.DateTimeField(null=True)),
+                ("expires_at", models.DateTimeField(null=True)),
             ],
             options={
                 "db_table": "audit_export",
+                "indexes": [
+                    models.Index(fields=["requested_at", "uid"], name="audit_export_time"),
+                    models.Index(
+                        condition=models.Q(("state__in", ("waiting", "running"))),
+                        fields=["requested_at"],
+                        name="audit_export_open",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["waiting", "running", "done", "failed", "expired"])),
+                        name="audit_export_state",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditForward",
+            fields=[
+                ("name", models.TextField(primary_key=True, serialize=False)),
+                ("next_leaf", models.BigIntegerField(default=0)),
+                ("sent_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("next_attempt_at", models.DateTimeField(null=True)),
+                ("problem", models.TextField(default="")),
+            ],
+            options={
+                "db_table": "audit_forward",
             },
         ),
         migrations.CreateModel(
