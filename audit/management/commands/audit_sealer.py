@@ -11,13 +11,13 @@ from types import FrameType
 
 import structlog
 from django.conf import settings
-from django.core.mail import send_mail
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error as DatabaseError
 from django.db import connections, transaction
 
 from audit import clock, log
 from audit.actor import Actor
+from audit.alarms import raise_alarm
 from audit.events import HeartbeatRecorded, QueueDistrusted
 from audit.log import LogError
 from audit.sealer import Refused, Round, Sealer
@@ -79,7 +79,7 @@ class Command(BaseCommand):
             while (done := sealer.seal(adopt=adopt)).is_full:
                 sealed += done.sealed
         except Refused as refused:
-            _alarm(refused)
+            raise_alarm(refused.code, str(refused), by="sealer")
             raise CommandError(f"{refused.code.upper()}: {refused}", returncode=1) from refused
         if done.busy:
             self.stdout.write("Another sealer is at work.")
@@ -162,20 +162,5 @@ class Watch:
         if time.monotonic() < self._alarmed.get(refused.code, 0.0):
             return False
         self._alarmed[refused.code] = time.monotonic() + HEARTBEAT_SECONDS
-        _alarm(refused)
+        raise_alarm(refused.code, str(refused), by="sealer")
         return True
-
-
-def _alarm(refused: Refused) -> None:
-    """Say it at once, in the log of the process and by mail: the dispatcher reads only what is sealed."""
-    _lines.critical("the sealer alarms", code=refused.code)
-    if settings.KEYSTEAD_ALARM_MAIL:
-        try:
-            send_mail(
-                f"Keystead: the sealer of the audit log alarms ({refused.code})",
-                f"{refused}\n\nNothing of this is repaired by a restart. See docs/audit-log.md, alarms of the sealer.\n",
-                None,
-                settings.KEYSTEAD_ALARM_MAIL,
-            )
-        except OSError:
-            _lines.exception("the alarm could not be mailed")
