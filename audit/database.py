@@ -51,11 +51,13 @@ GRANTS: Grants = {
     "audit_node": _SEALED,
     "audit_checkpoint": _SEALED,
     "audit_cosignature": _SEALED,
+    "audit_witness": _READERS | {SEALER: ("SELECT", "INSERT", "UPDATE", "DELETE")},
     "audit_hold": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE (lifted_at, lifted_by)")},
     "audit_archive": _READERS | {RETENTION: ("SELECT", "INSERT", "UPDATE (verified_at)")},
     # What is asked for and how far it is; the history of exports stays.
     "audit_export": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE")},
     "audit_forward": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE")},
+    "audit_inspection": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE")},
 }
 
 FUNCTION_GRANTS: Grants = {

@@ -227,3 +227,35 @@ class QueueDistrusted(Event):
     needs_reason = True
 
     events: tuple[int, ...]
+
+
+class InspectionAsked(Event):
+    """Somebody asked that the whole log be hashed again and compared."""
+
+    action = "audit.inspection-asked"
+    target_type = "audit-log"
+    ocsf_class = "Application Lifecycle"
+
+
+class LogHeld(Event):
+    """The whole log was hashed again, and nothing in it was changed, removed or added."""
+
+    action = "audit.log-held"
+    target_type = "audit-log"
+    ocsf_class = "Application Lifecycle"
+
+    size: int
+    root: str
+
+
+class LogDistrusted(Event):
+    """The whole log was hashed again, and it is not the one that was sealed."""
+
+    action = "audit.log-distrusted"
+    target_type = "audit-log"
+    severity = Severity.CRITICAL
+    ocsf_class = "Detection Finding"
+
+    size: int
+    findings: tuple[str, ...]
+    first_bad_index: int = -1

@@ -175,6 +175,26 @@ class AuditCosignature(models.Model):
         return f"{self.witness} saw {self.checkpoint_id} leaves"
 
 
+class AuditWitness(models.Model):
+    """What the sealer last heard of one witness: how much it has seen, and why it did not answer."""
+
+    name = models.TextField(primary_key=True)
+    kind = models.TextField()
+    is_elsewhere = models.BooleanField()
+    size = models.BigIntegerField(default=0)
+    seen_at = models.DateTimeField(null=True)
+    # When its silence counts; said by the sealer, who knows how often it is asked.
+    silent_at = models.DateTimeField()
+    failed_at = models.DateTimeField(null=True)
+    reason = models.TextField(default="")
+
+    class Meta:
+        db_table = "audit_witness"
+
+    def __str__(self) -> str:
+        return f"{self.name} saw {self.size} leaves"
+
+
 class LeafRange(models.Model):
     """From a leaf on, and before another."""
 
@@ -292,3 +312,49 @@ class AuditForward(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} was sent {self.next_leaf} leaves"
+
+
+class InspectionState(StrEnum):
+    """How far an inspection of the whole log is; keys.reports.inspections moves it, and nothing else does."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    HELD = "held"
+    BROKEN = "broken"
+    FAILED = "failed"
+
+
+OPEN_INSPECTIONS = (str(InspectionState.WAITING), str(InspectionState.RUNNING))
+
+
+class AuditInspection(models.Model):
+    """A look at the whole log, nightly or because somebody asked: how far it is, and what was found."""
+
+    uid = models.UUIDField(primary_key=True)
+    asked_at = models.DateTimeField()
+    asked_by = models.TextField()
+    state = models.TextField(default=InspectionState.WAITING)
+    started_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    checked = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(default=0)
+    root = models.TextField(default="")
+    findings = models.JSONField(default=list)
+    first_bad_index = models.BigIntegerField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "audit_inspection"
+        indexes: ClassVar = [models.Index(fields=["asked_at"], name="audit_inspection_time")]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(state__in=[str(each) for each in InspectionState]), name="audit_inspection_state"
+            ),
+            # Whoever asks while one is open waits for the same one.
+            models.UniqueConstraint(
+                models.Value(1), condition=Q(state__in=OPEN_INSPECTIONS), name="audit_inspection_one_open"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"inspection of {self.asked_at:%Y-%m-%d %H:%M}: {self.state}"

@@ -97,6 +97,38 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="AuditInspection",
+            fields=[
+                ("uid", models.UUIDField(primary_key=True, serialize=False)),
+                ("asked_at", models.DateTimeField()),
+                ("asked_by", models.TextField()),
+                ("state", models.TextField(default="waiting")),
+                ("started_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("checked", models.BigIntegerField(default=0)),
+                ("total", models.BigIntegerField(default=0)),
+                ("root", models.TextField(default="")),
+                ("findings", models.JSONField(default=list)),
+                ("first_bad_index", models.BigIntegerField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "db_table": "audit_inspection",
+                "indexes": [models.Index(fields=["asked_at"], name="audit_inspection_time")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["waiting", "running", "held", "broken", "failed"])),
+                        name="audit_inspection_state",
+                    ),
+                    models.UniqueConstraint(
+                        models.Value(1),
+                        condition=models.Q(("state__in", ("waiting", "running"))),
+                        name="audit_inspection_one_open",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="AuditForward",
             fields=[
                 ("name", models.TextField(primary_key=True, serialize=False)),
@@ -206,6 +238,22 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "audit_cosignature",
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditWitness",
+            fields=[
+                ("name", models.TextField(primary_key=True, serialize=False)),
+                ("kind", models.TextField()),
+                ("is_elsewhere", models.BooleanField()),
+                ("size", models.BigIntegerField(default=0)),
+                ("seen_at", models.DateTimeField(null=True)),
+                ("silent_at", models.DateTimeField()),
+                ("failed_at", models.DateTimeField(null=True)),
+                ("reason", models.TextField(default="")),
+            ],
+            options={
+                "db_table": "audit_witness",
             },
         ),
         migrations.CreateModel(
