@@ -95,6 +95,12 @@ from keys.events.requests import (
     RequestWithdrawn,
 )
 
+from keys.events.searches import (
+    LogSampled,
+    SavedSearchChanged,
+    SavedSearchCreated,
+    SavedSearchRemoved,
+)
 __all__ = [
     "AccessDenied",
     "ApprovalGiven",
@@ -120,6 +126,7 @@ __all__ = [
     "KeyRevoked",
     "KeyShortened",
     "MemberAdded",
+    "LogSampled",
     "MemberRemoved",
     "MemberRolesChanged",
     "PasskeyCloneSuspected",
@@ -153,6 +160,9 @@ __all__ = [
     "RequestWithdrawn",
     "ScopeChanged",
     "ScopeCreated",
+    "SavedSearchChanged",
+    "SavedSearchCreated",
+    "SavedSearchRemoved",
     "ScopeRetired",
     "ScopeRetirementPlanned",
     "ServiceChanged",

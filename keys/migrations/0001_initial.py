@@ -1349,5 +1349,36 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 models.F("version"), models.F("outcome"), models.F("hour"), name="usage_once_an_hour"
             ),
+        migrations.CreateModel(
+            name="SavedSearch",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField()),
+                ("name", models.CharField(max_length=80)),
+                ("query", models.JSONField(default=dict)),
+                ("is_shared", models.BooleanField(default=False)),
+                ("removed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="saved_searches",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("name", "id"),
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="savedsearch",
+            constraint=models.UniqueConstraint(
+                models.F("person"),
+                models.F("name"),
+                condition=models.Q(("removed_at", None)),
+                name="saved_search_one_name",
+            ),
+        ),
         ),
     ]

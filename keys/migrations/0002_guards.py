@@ -162,6 +162,11 @@ class Migration(migrations.Migration):
             "approval",
             "id created_at request_id person_id seat_id decision digest on_service_side comment method statement assertion voided_at".split(),
         ),
+        GuardTable(
+            "keys_savedsearch",
+            "saved-search",
+            "id created_at person_id name query is_shared removed_at".split(),
+        ),
         migrations.RunSQL(SET_ONCE, DROP_SET_ONCE),
         migrations.RunSQL(TERMINAL, DROP_TERMINAL),
     ]

@@ -8,6 +8,7 @@ from keys.models.notices import DispatchCursor, Notice
 from keys.models.people import Delegation, Membership, Person, Team
 from keys.models.policies import Policy, PolicyProposal
 from keys.models.requests import Approval, ApprovalStatement, KeyRequest
+from keys.models.searches import SavedSearch
 from keys.models.sessions import Session
 from keys.models.usage import Sighting, UsageCount, VerificationChange
 
@@ -33,6 +34,7 @@ __all__ = [
     "Policy",
     "PolicyProposal",
     "RecoveryCode",
+    "SavedSearch",
     "Scope",
     "Service",
     "Session",
