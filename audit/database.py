@@ -22,7 +22,7 @@ ROLES: Mapping[str, str] = {
     VERIFIER: "the verification door: reads what it needs, writes its own lease and usage",
     SEALER: "gives events their order: empties the queue, adds leaves, nodes, checkpoints",
     AUDITOR: "reads",
-    RETENTION: "owns audit_prune, the only way to delete archived events",
+    RETENTION: "archives; owns audit_prune, the only way to delete archived events",
 }
 
 Grants: TypeAlias = Mapping[str, Mapping[str, Sequence[str]]]
@@ -52,7 +52,15 @@ GRANTS: Grants = {
     "audit_checkpoint": _SEALED,
     "audit_cosignature": _SEALED,
     "audit_witness": _READERS | {SEALER: ("SELECT", "INSERT", "UPDATE", "DELETE")},
+    # The verification door asks it with every key. The sealer begins one, the operator who brought the rows up ends it.
+    "audit_interruption": _READERS
+    | {
+        APPLICATION: ("SELECT", "UPDATE (ended_at, ended_by)"),
+        VERIFIER: ("SELECT",),
+        SEALER: ("SELECT", "INSERT (cause, from_leaf, upto_leaf)", "UPDATE (upto_leaf, recovered_at, cause)"),
+    },
     "audit_hold": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE (lifted_at, lifted_by)")},
+    "audit_retention": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE (decided_at, decided_by, outcome)")},
     "audit_archive": _READERS | {RETENTION: ("SELECT", "INSERT", "UPDATE (verified_at)")},
     # What is asked for and how far it is; the history of exports stays.
     "audit_export": _READERS | {APPLICATION: ("SELECT", "INSERT", "UPDATE")},
@@ -62,6 +70,7 @@ GRANTS: Grants = {
 
 FUNCTION_GRANTS: Grants = {
     "audit_erase_private(uuid)": {APPLICATION: ("EXECUTE",)},
+    "audit_expire_private(uuid)": {APPLICATION: ("EXECUTE",)},
     "audit_prune(bigint)": {RETENTION: ("EXECUTE",)},
 }
 

@@ -14,6 +14,7 @@ from django.db.models import Func, Q
 
 from audit.canonical import JsonValue, parse_strict
 from audit.fields import TransactionIdField
+from audit.governed import governed
 from audit.queries import AuditEventQuerySet
 
 MAX_PAYLOAD = 16 * 1024
@@ -195,6 +196,32 @@ class AuditWitness(models.Model):
         return f"{self.name} saw {self.size} leaves"
 
 
+class AuditInterruption(models.Model):
+    """The database is behind the log it was sealed into: until the row is ended no key verifies and nobody is ready.
+
+    The sealer begins it (`cause`: rollback or new-origin), `recovered_at` says that the log is whole again, and whoever
+    brought the governed rows up to it ends it.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    cause = models.TextField()
+    began_at = models.DateTimeField(db_default=Func(function="clock_timestamp", output_field=models.DateTimeField()))
+    from_leaf = models.BigIntegerField()
+    upto_leaf = models.BigIntegerField()
+    recovered_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    ended_by = models.TextField(db_default="")
+
+    class Meta:
+        db_table = "audit_interruption"
+        constraints: ClassVar = [
+            models.UniqueConstraint(models.Value(1), condition=Q(ended_at=None), name="audit_interruption_one_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.cause} from leaf {self.from_leaf} to {self.upto_leaf}"
+
+
 class LeafRange(models.Model):
     """From a leaf on, and before another."""
 
@@ -210,8 +237,16 @@ class LeafRange(models.Model):
         ]
 
 
+WITHOUT_END = 2**63 - 1
+"""The end of a hold that also keeps what is not written yet."""
+
+
+@governed("hold", private=("reason",))
 class AuditHold(LeafRange):
-    """A range that must not be pruned, such as for a court, until somebody lifts the hold."""
+    """A range that is neither pruned nor loses its private parts, such as for a court, until another lifts the hold.
+
+    `placed_by` and `lifted_by` name an actor as `kind:id`; triggers let a hold only be placed, and lifted once.
+    """
 
     id = models.BigAutoField(primary_key=True)
     reason = models.TextField()
@@ -222,9 +257,54 @@ class AuditHold(LeafRange):
 
     class Meta(LeafRange.Meta):
         db_table = "audit_hold"
+        constraints: ClassVar = [
+            *LeafRange.Meta.constraints,
+            models.CheckConstraint(condition=~Q(lifted_by=models.F("placed_by")), name="audithold_lifted_by_another"),
+            models.CheckConstraint(
+                condition=Q(lifted_at=None, lifted_by="") | Q(lifted_at__isnull=False) & ~Q(lifted_by=""),
+                name="audithold_lifted_by_someone",
+            ),
+        ]
 
     def __str__(self) -> str:
-        return f"hold on leaves {self.from_leaf}-{self.upto_leaf}"
+        return f"HOLD-{self.pk}"
+
+
+@governed("retention", private=("reason",))
+class AuditRetention(models.Model):
+    """How long the log keeps events, and their private parts; `None` is for ever. The newest accepted row is in force.
+
+    A trigger accepts a row at once only when it keeps nothing shorter; the rest waits for a second administrator.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    keep_days = models.PositiveIntegerField(null=True)
+    private_days = models.PositiveIntegerField(null=True)
+    reason = models.TextField()
+    proposed_at = models.DateTimeField()
+    proposed_by = models.TextField()
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.TextField(default="")
+    outcome = models.TextField(default="")
+
+    class Meta:
+        db_table = "audit_retention"
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(outcome__in=["", "accepted", "refused"]), name="auditretention_outcome"),
+            models.CheckConstraint(
+                condition=Q(decided_at=None, decided_by="", outcome="")
+                | Q(decided_at__isnull=False) & ~Q(decided_by="") & ~Q(outcome=""),
+                name="auditretention_decided_by_someone",
+            ),
+            models.CheckConstraint(
+                condition=(Q(keep_days=None) | Q(keep_days__gte=30)) & (Q(private_days=None) | Q(private_days__gte=1)),
+                name="auditretention_spans",
+            ),
+            models.UniqueConstraint(fields=["outcome"], condition=Q(outcome=""), name="auditretention_one_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"retention {self.pk}"
 
 
 class AuditArchive(LeafRange):

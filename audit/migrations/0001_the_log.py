@@ -157,7 +157,78 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "audit_hold",
-                "abstract": False,
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditRetention",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("keep_days", models.PositiveIntegerField(null=True)),
+                ("private_days", models.PositiveIntegerField(null=True)),
+                ("reason", models.TextField()),
+                ("proposed_at", models.DateTimeField()),
+                ("proposed_by", models.TextField()),
+                ("decided_at", models.DateTimeField(null=True)),
+                ("decided_by", models.TextField(default="")),
+                ("outcome", models.TextField(default="")),
+            ],
+            options={
+                "db_table": "audit_retention",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("outcome__in", ["", "accepted", "refused"])), name="auditretention_outcome"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("decided_at", None), ("decided_by", ""), ("outcome", "")),
+                            models.Q(
+                                ("decided_at__isnull", False),
+                                models.Q(("decided_by", ""), _negated=True),
+                                models.Q(("outcome", ""), _negated=True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="auditretention_decided_by_someone",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("keep_days", None), ("keep_days__gte", 30), _connector="OR"),
+                            models.Q(("private_days", None), ("private_days__gte", 1), _connector="OR"),
+                        ),
+                        name="auditretention_spans",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("outcome",), condition=models.Q(("outcome", "")), name="auditretention_one_open"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AuditInterruption",
+            fields=[
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("cause", models.TextField()),
+                (
+                    "began_at",
+                    models.DateTimeField(
+                        db_default=models.Func(function="clock_timestamp", output_field=models.DateTimeField())
+                    ),
+                ),
+                ("from_leaf", models.BigIntegerField()),
+                ("upto_leaf", models.BigIntegerField()),
+                ("recovered_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("ended_by", models.TextField(db_default="")),
+            ],
+            options={
+                "db_table": "audit_interruption",
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.Value(1),
+                        condition=models.Q(("ended_at", None)),
+                        name="audit_interruption_one_open",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -326,6 +397,24 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("from_leaf__gte", 0), ("upto_leaf__gt", models.F("from_leaf"))),
                 name="audithold_range",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="audithold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("lifted_by", models.F("placed_by")), _negated=True),
+                name="audithold_lifted_by_another",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="audithold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("lifted_at", None), ("lifted_by", "")),
+                    models.Q(("lifted_at__isnull", False), models.Q(("lifted_by", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="audithold_lifted_by_someone",
             ),
         ),
         migrations.AddConstraint(
