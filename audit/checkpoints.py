@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 
 from audit.merkle import NodeId, consistency_ranges, inclusion_ranges, nodes_of, proof_of
 from audit.models import AuditCheckpoint, AuditCosignature, AuditEvent, AuditLeaf
@@ -17,6 +18,17 @@ from audit.sealer import fetch_nodes
 MOST_COUNTED = 10_000
 LATE = timedelta(seconds=60)
 """After this an event that is not sealed is late: the sealer stands, refuses, or cannot keep up."""
+POLL_SECONDS = 0.05
+
+# What the sealer would take next; places whose event vanished or has a leaf already are its alarm, and hide nothing here.
+_OLDEST = """
+SELECT greatest(clock_timestamp() - event.recorded_at, interval '0')
+FROM audit_pending pending
+JOIN audit_event event ON event.id = pending.event_id
+LEFT JOIN audit_leaf leaf ON leaf.event_id = pending.event_id
+WHERE leaf.event_id IS NULL
+ORDER BY pending.event_id LIMIT 1
+"""
 
 
 class NotSealed(LookupError):
@@ -32,21 +44,46 @@ class Backlog:
 
     @property
     def is_late(self) -> bool:
-        """Tell whether something has waited for too long."""
-        return self.age > LATE
+        """Tell whether something has waited for too long, or too much waits."""
+        return self.age > LATE or self.waiting >= MOST_COUNTED
 
 
 def backlog(using: str = "default") -> Backlog:
     """Count the queue, as far as that is cheap."""
     with connections[using].cursor() as cursor:
         cursor.execute(
-            "SELECT (SELECT count(*) FROM (SELECT FROM audit_pending LIMIT %s) AS waiting),"
-            " (SELECT greatest(clock_timestamp() - recorded_at, interval '0') FROM audit_event"
-            "  WHERE id = (SELECT min(event_id) FROM audit_pending))",
+            f"SELECT (SELECT count(*) FROM (SELECT FROM audit_pending LIMIT %s) AS waiting), ({_OLDEST})",  # noqa: S608
             (MOST_COUNTED,),
         )
         waiting, age = cursor.fetchone()
     return Backlog(waiting=waiting, age=age or timedelta())
+
+
+def are_sealed(uids: Collection[UUID], *, using: str = "default") -> bool:
+    """Tell whether each of these events has a leaf under a signed checkpoint."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM audit_event event JOIN audit_leaf leaf ON leaf.event_id = event.id"
+            " WHERE event.uid = ANY (%s) AND leaf.index < (SELECT max(size) FROM audit_checkpoint)",
+            (list(uids),),
+        )
+        return int(cursor.fetchone()[0]) == len(set(uids))
+
+
+def wait_until_sealed(uids: Collection[UUID], *, seconds: float, using: str = "default") -> bool:
+    """Wait until these committed events are sealed, at most so long; tell whether they are.
+
+    Never inside a transaction (RuntimeError): what it waits for would not be committed, and its locks would be held.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        with transaction.atomic(using=using, durable=True):  # durable: Django refuses it inside another transaction
+            if are_sealed(uids, using=using):
+                return True
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(POLL_SECONDS, left))
 
 
 def latest_checkpoint(using: str = "default") -> AuditCheckpoint | None:
@@ -63,22 +100,24 @@ def proof_of_event(uid: UUID, *, using: str = "default") -> Proof:
     if index is None or head is None or head.size <= index:
         raise NotSealed("this event is not sealed yet")
     ranges = inclusion_ranges(index, head.size)
-    hashes = proof_of(ranges, _nodes(nodes_of(ranges), using).__getitem__)
-    return Proof(index=index, hashes=tuple(hashes), checkpoint=head.note + _cosignatures(head, using))
+    hashes = proof_of(ranges, nodes(nodes_of(ranges), using).__getitem__)
+    return Proof(index=index, hashes=tuple(hashes), checkpoint=cosigned(head, using))
 
 
 def consistency_proof(old: int, new: int, *, using: str = "default") -> list[bytes]:
     """Return the hashes that show that the tree of `new` leaves begins with that of `old`."""
     ranges = consistency_ranges(old, new)
-    return proof_of(ranges, _nodes(nodes_of(ranges), using).__getitem__)
+    return proof_of(ranges, nodes(nodes_of(ranges), using).__getitem__)
 
 
-def _cosignatures(head: AuditCheckpoint, using: str) -> str:
+def cosigned(head: AuditCheckpoint, using: str = "default") -> str:
+    """Return the signed note of a checkpoint with every witness's line under it."""
     rows = AuditCosignature.objects.using(using).filter(checkpoint=head).order_by("id")
-    return "".join(f"{line.rstrip()}\n" for line in rows.values_list("signature", flat=True))
+    return head.note + "".join(f"{line.rstrip()}\n" for line in rows.values_list("signature", flat=True))
 
 
-def _nodes(wanted: Iterable[NodeId], using: str) -> dict[NodeId, bytes]:
+def nodes(wanted: Iterable[NodeId], using: str = "default") -> dict[NodeId, bytes]:
+    """Return these full subtrees; raise NotSealed when the log has not all of them."""
     wanted = set(wanted)
     with connections[using].cursor() as cursor:
         found = fetch_nodes(cursor, wanted)

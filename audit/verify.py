@@ -235,6 +235,11 @@ def decode(text: str) -> bytes:
     return raw
 
 
+def encode(raw: bytes) -> str:
+    """Write base64 in its one spelling."""
+    return base64.b64encode(raw).decode("ascii")
+
+
 def read_key(given: str) -> Key:
     """Read `name+id+key`, from a file or as it was given."""
     text = (Path(given).read_text("utf-8") if Path(given).is_file() else given).strip()
