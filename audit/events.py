@@ -147,7 +147,7 @@ class LogRead(Event):
 
     action = "audit.log-read"
     target_type = "audit-log"
-    ocsf_class = "Data Access"
+    ocsf_class = "Datastore Activity"
 
     searched: Mapping[str, str] = field(default_factory=dict)
     shown: int = 0
@@ -159,12 +159,63 @@ class LogExported(Event):
     action = "audit.log-exported"
     target_type = "audit-log"
     severity = Severity.LOW
-    ocsf_class = "Data Access"
+    ocsf_class = "Datastore Activity"
 
     form: str
     searched: Mapping[str, str] = field(default_factory=dict)
     rows: int
     size: int
+    sha256: str
+    export: str = ""
+    file_sha256: str = ""
+    with_private: bool = False
+
+
+class ExportRequested(Event):
+    """Somebody asked for a file from the log that a worker makes, with or without private parts."""
+
+    action = "audit.export-requested"
+    target_type = "export"
+    severity = Severity.LOW
+    ocsf_class = "Datastore Activity"
+
+    form: str
+    searched: Mapping[str, str] = field(default_factory=dict)
+    with_private: bool = False
+
+
+class ExportFailed(Event):
+    """A worker could not make the file that was asked for; the reason says why, and nothing left the log."""
+
+    action = "audit.export-failed"
+    target_type = "export"
+    severity = Severity.LOW
+    ocsf_class = "Datastore Activity"
+    needs_reason = True
+
+    attempts: int
+
+
+class ExportDownloaded(Event):
+    """Somebody took a finished file from the log away."""
+
+    action = "audit.export-downloaded"
+    target_type = "export"
+    severity = Severity.LOW
+    ocsf_class = "Datastore Activity"
+
+    size: int
+    sha256: str
+    with_private: bool = False
+
+
+class ExportExpired(Event):
+    """The file of an export was deleted when its time was over; what was asked for stays on record."""
+
+    action = "audit.export-expired"
+    target_type = "export"
+    ocsf_class = "Datastore Activity"
+
     sha256: str
 
 
@@ -191,6 +242,35 @@ class PrivatePartErased(Event):
     needs_reason = True
 
     events: tuple[str, ...]
+
+
+class PrivatePartsExpired(Event):
+    """The private parts of a range of leaves were deleted, because their own period was over."""
+
+    action = "pii.expired"
+    target_type = "audit-log"
+    severity = Severity.LOW
+    ocsf_class = "Datastore Activity"
+    needs_reason = True
+
+    from_leaf: int
+    upto_leaf: int
+
+
+class LogArchived(Event):
+    """A range of leaves was copied to write-once storage, read back, and found to be what the log signed."""
+
+    action = "audit.log-archived"
+    target_type = "audit-log"
+    severity = Severity.LOW
+    ocsf_class = "Datastore Activity"
+
+    from_leaf: int
+    upto_leaf: int
+    location: str
+    sha256: str
+    size: int
+    head: int
 
 
 class LogPruned(Event):

@@ -28,7 +28,7 @@ _VERIFIER_READS = {
 _VERIFIER_WRITES = ("keys_usagecount", "keys_sighting")
 _AUDITOR_DOES_NOT_READ = ("keys_session", "keys_recoverycode", "keys_passwordreset", "keys_approvalstatement")
 _AUDITOR_READS = {
-    "keys_person": "id, created_at, email, name, roles, is_active, deactivated_at",
+    "keys_person": "id, created_at, email, name, roles, is_active, deactivated_at, erased_at",
     "keys_keyversion": "id, created_at, managed_key_id, sequence, kid, state, digest_algorithm, last4, claim_until,"
     " claimed_at, claimed_by_id, activated_at, expires_at, retire_at, suspended_at, suspended_reason, suspended_by,"
     " ended_at, ended_reason",

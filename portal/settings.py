@@ -156,6 +156,7 @@ DATABASES = {
     "verifier": _database("DATABASE_VERIFIER_URL", "keystead_verifier"),
     "auditor": _database("DATABASE_AUDITOR_URL", "keystead_auditor"),
     "sealer": _database("DATABASE_SEALER_URL", "keystead_sealer"),
+    "retention": _database("DATABASE_RETENTION_URL", "keystead_retention"),
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -165,6 +166,8 @@ KEYSTEAD_SEALER_KEY_FILE = Path(
     env.str("KEYSTEAD_SEALER_KEY_FILE", default=str(KEYSTEAD_SEALER_FOLDER / "signing.key"))
 )
 KEYSTEAD_ALARM_MAIL = env.list("KEYSTEAD_ALARM_MAIL", default=[])
+# The public half, which everybody may have: as texts or files.
+KEYSTEAD_LOG_KEYS = env.list("KEYSTEAD_LOG_KEYS", default=[])
 
 # --- Valkey and Celery: the doorbell, never the queue -----------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="") or LAYOUT.redis_url

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import migrations
 
-from audit.governed import AppendOnly
+from audit.governed import AppendOnly, GuardTable
 from audit.protection import INSTALL, REMOVE
 
 
@@ -19,4 +19,14 @@ class Migration(migrations.Migration):
         AppendOnly("audit_node"),
         AppendOnly("audit_checkpoint"),
         AppendOnly("audit_cosignature"),
+        GuardTable(
+            "audit_hold",
+            "hold",
+            "id from_leaf upto_leaf reason placed_at placed_by lifted_at lifted_by".split(),
+        ),
+        GuardTable(
+            "audit_retention",
+            "retention",
+            "id keep_days private_days reason proposed_at proposed_by decided_at decided_by outcome".split(),
+        ),
     ]

@@ -31,6 +31,7 @@ class Migration(migrations.Migration):
                 ),
                 ("is_active", models.BooleanField(default=True)),
                 ("deactivated_at", models.DateTimeField(blank=True, null=True)),
+                ("erased_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "ordering": ("name", "id"),
@@ -80,8 +81,7 @@ class Migration(migrations.Migration):
             name="DispatchCursor",
             fields=[
                 ("reader", models.CharField(max_length=40, primary_key=True, serialize=False)),
-                ("txid", models.BigIntegerField(default=0)),
-                ("event_id", models.BigIntegerField(default=0)),
+                ("next_leaf", models.BigIntegerField(default=0)),
                 ("moved_at", models.DateTimeField(null=True)),
             ],
         ),
@@ -538,6 +538,13 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("roles__contained_by", ["administrator", "responder", "auditor"])),
                 name="person_roles_known",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="person",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("erased_at", None), ("is_active", False), _connector="OR"),
+                name="person_erased_has_no_place",
             ),
         ),
         migrations.AddField(
@@ -1349,6 +1356,7 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 models.F("version"), models.F("outcome"), models.F("hour"), name="usage_once_an_hour"
             ),
+        ),
         migrations.CreateModel(
             name="SavedSearch",
             fields=[
@@ -1379,6 +1387,5 @@ class Migration(migrations.Migration):
                 condition=models.Q(("removed_at", None)),
                 name="saved_search_one_name",
             ),
-        ),
         ),
     ]

@@ -70,7 +70,7 @@ class Migration(migrations.Migration):
         GuardTable(
             "keys_person",
             "person",
-            "id created_at email name roles is_active deactivated_at".split(),
+            "id created_at email name roles is_active deactivated_at erased_at".split(),
         ),
         GuardTable(
             "keys_team",

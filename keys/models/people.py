@@ -48,6 +48,7 @@ class Person(Row, AbstractBaseUser):
     roles = ArrayField(models.CharField(max_length=20), default=list, blank=True)
     is_active = models.BooleanField(default=True)
     deactivated_at = models.DateTimeField(null=True, blank=True)
+    erased_at = models.DateTimeField(null=True, blank=True)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = ["name"]
@@ -57,6 +58,7 @@ class Person(Row, AbstractBaseUser):
         ordering = ("name", "id")
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(roles__contained_by=[str(r) for r in Role]), name="person_roles_known"),
+            models.CheckConstraint(condition=Q(erased_at=None) | Q(is_active=False), name="person_erased_has_no_place"),
         ]
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 
 from audit import clock, log
 from audit.canonical import canonical_json
@@ -189,6 +189,63 @@ def test_grants_on_unknown_tables_to_unknown_roles_or_of_unknown_rights_are_refu
         assert "audit_event" not in undeclared_relations(owner, GRANTS)
 
 
+def _tell(session: "psycopg.Connection[Any]", action: str, kind: str, target: object) -> None:
+    payload = _payload(action=action, target={"type": kind, "id": str(target)})
+    session.execute("INSERT INTO audit_event (payload) VALUES (%s)", (payload,))
+
+
+def _place(session: "psycopg.Connection[Any]", first: int, upto: int) -> int:
+    with session.transaction():
+        row = session.execute(
+            "INSERT INTO audit_hold (from_leaf, upto_leaf, reason, placed_at, placed_by, lifted_by)"
+            " VALUES (%s, %s, 'court', now(), 'x', '') RETURNING id",
+            (first, upto),
+        ).fetchone()
+        assert row is not None
+        _tell(session, "hold.placed", "hold", row[0])
+    return int(row[0])
+
+
+def test_a_hold_is_placed_and_lifted_once_on_record_by_another(connect: Connect) -> None:
+    with connect(APPLICATION) as session:
+        with pytest.raises(psycopg.errors.IntegrityError, match="without an audit event"):
+            session.execute(
+                "INSERT INTO audit_hold (from_leaf, upto_leaf, reason, placed_at, placed_by, lifted_by)"
+                " VALUES (0, 1, 'x', now(), 'x', '')"
+            )
+        hold = _place(session, 0, 1)
+        with pytest.raises(psycopg.errors.IntegrityError, match="without an audit event"):
+            session.execute("UPDATE audit_hold SET lifted_at = now(), lifted_by = 'y'")
+        with pytest.raises(psycopg.errors.CheckViolation, match="another"), session.transaction():
+            _tell(session, "hold.lifted", "hold", hold)
+            session.execute("UPDATE audit_hold SET lifted_at = now(), lifted_by = 'x'")
+        with session.transaction():
+            _tell(session, "hold.lifted", "hold", hold)
+            session.execute("UPDATE audit_hold SET lifted_at = now(), lifted_by = 'y'")
+        for statement in (
+            "UPDATE audit_hold SET lifted_at = NULL, lifted_by = ''", "UPDATE audit_hold SET upto_leaf = 9",
+            "DELETE FROM audit_hold", "TRUNCATE audit_hold",
+        ):  # fmt: skip
+            with pytest.raises(REFUSED):
+                session.execute(statement)
+
+
+def test_what_is_held_loses_no_private_part(event: AuditEvent, connect: Connect) -> None:
+    def erase() -> int:
+        with transaction.atomic():
+            return log.erase_private([event.uid], person_id="alice", actor=ALICE, at=clock.now(), reason="request")
+
+    with connect(APPLICATION) as session:
+        # Not sealed yet, so it has no place: only a hold without an end keeps it.
+        hold = _place(session, 0, 2**63 - 1)
+        with pytest.raises(OperationalError, match="held"):
+            erase()
+        with session.transaction():
+            _tell(session, "hold.lifted", "hold", hold)
+            session.execute("UPDATE audit_hold SET lifted_at = now(), lifted_by = 'y'")
+    assert erase() == 1
+
+
 def test_erasing_needs_its_event_in_the_same_transaction(event: AuditEvent, connect: Connect) -> None:
     with connect(APPLICATION) as session:
         for erasure in (uuid.uuid4(), event.uid):
@@ -242,6 +299,53 @@ class TestPruning:
     def _sealed(self, event: AuditEvent, connect: Connect) -> None:
         with connect("postgres") as superuser:
             _fill(superuser, event)
+            superuser.execute("ALTER TABLE audit_event DISABLE TRIGGER audit_append_only")
+            superuser.execute("UPDATE audit_event SET recorded_at = now() - interval '400 days'")
+            superuser.execute("ALTER TABLE audit_event ENABLE ALWAYS TRIGGER audit_append_only")
+        self._keep(connect, 365)
+
+    def _keep(self, connect: Connect, days: int) -> None:
+        """Put a period in force, which takes two people."""
+        with connect(APPLICATION) as session, session.transaction():
+            row = session.execute(
+                "INSERT INTO audit_retention (keep_days, private_days, reason, proposed_at, proposed_by, decided_by, outcome)"
+                " VALUES (%s, NULL, 'law', now(), 'person:a', '', '') RETURNING id",
+                (days,),
+            ).fetchone()
+            assert row is not None
+            _tell(session, "retention.set", "retention", row[0])
+            session.execute(
+                "UPDATE audit_retention SET decided_at = now(), decided_by = 'person:b', outcome = 'accepted' WHERE id = %s",
+                row,
+            )
+
+    def test_what_is_younger_than_the_period_stays(self, connect: Connect) -> None:
+        self._archive(connect)
+        self._keep(connect, 500)
+        with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="younger"):
+            self._prune(connect, self.STEP)
+
+    def test_a_shorter_period_needs_another_person_even_for_raw_sql(self, connect: Connect) -> None:
+        columns = "(keep_days, private_days, reason, proposed_at, proposed_by, decided_at, decided_by, outcome)"
+        with connect(APPLICATION) as session:
+            for days in ((100, None), (None, 30)):
+                with pytest.raises(REFUSED, match="second administrator"), session.transaction():
+                    session.execute(
+                        f"INSERT INTO audit_retention {columns} VALUES (%s, %s, 'x', now(), 'p:a', now(), 'p:a', 'accepted')",
+                        days,
+                    )
+            with pytest.raises(REFUSED, match="by another"), session.transaction():
+                row = session.execute(
+                    f"INSERT INTO audit_retention {columns} VALUES (100, NULL, 'x', now(), 'p:a', NULL, '', '') RETURNING id"
+                ).fetchone()
+                assert row is not None
+                session.execute(
+                    "UPDATE audit_retention SET decided_at = now(), decided_by = 'p:a', outcome = 'accepted' WHERE id = %s",
+                    row,
+                )
+            for statement in ("DELETE FROM audit_retention", "UPDATE audit_retention SET outcome = ''"):
+                with pytest.raises(REFUSED):
+                    session.execute(statement)
 
     def _archive(self, connect: Connect, *, verified: bool = True) -> None:
         with connect(RETENTION) as session:
@@ -271,19 +375,39 @@ class TestPruning:
     def test_what_is_held_stays_until_the_hold_is_lifted(self, connect: Connect, event: AuditEvent) -> None:
         self._archive(connect)
         with connect(APPLICATION) as session:
-            session.execute(
-                "INSERT INTO audit_hold (from_leaf, upto_leaf, reason, placed_at, placed_by, lifted_by)"
-                " VALUES (0, 5, 'court', now(), 'x', '')"
-            )
+            hold = _place(session, 0, 5)
             with pytest.raises(psycopg.errors.ObjectNotInPrerequisiteState, match="held"):
                 self._prune(connect, self.STEP)
-            session.execute("UPDATE audit_hold SET lifted_at = now(), lifted_by = 'y'")
+            with session.transaction():
+                _tell(session, "hold.lifted", "hold", hold)
+                session.execute("UPDATE audit_hold SET lifted_at = now(), lifted_by = 'y'")
         assert self._prune(connect, self.STEP) == 1
         assert not AuditEvent.objects.filter(pk=event.pk).exists()
         assert not AuditPrivate.objects.filter(pk=event.pk).exists()
         assert AuditEvent.objects.with_action("audit.log-pruned").count() == 1
         with connect(OWNER) as owner:
             assert owner.execute("SELECT count(*) FROM audit_node").fetchone() == (1,)
+
+    def test_the_retention_role_cannot_get_round_a_hold_or_a_period_with_raw_sql(self, connect: Connect) -> None:
+        self._archive(connect)
+
+        def delete() -> None:
+            with connect(RETENTION) as session, session.transaction():
+                session.execute("INSERT INTO audit_event (payload) VALUES (%s)", (_payload(action="audit.log-pruned"),))
+                session.execute("DELETE FROM audit_event WHERE id IN (SELECT event_id FROM audit_leaf)")
+
+        with connect(APPLICATION) as session:
+            _place(session, 0, 1)
+        with pytest.raises(REFUSED, match="append-only"):
+            delete()
+        with connect(RETENTION) as session:
+            for statement in (
+                "UPDATE audit_hold SET lifted_at = now(), lifted_by = 'z'", "DELETE FROM audit_hold", "TRUNCATE audit_hold",
+                "INSERT INTO audit_retention (keep_days, reason, proposed_at, proposed_by, decided_by, outcome)"
+                " VALUES (NULL, 'x', now(), 'z', '', '')",
+            ):  # fmt: skip
+                with pytest.raises(REFUSED):
+                    session.execute(statement)
 
     def test_pruning_without_its_event_is_refused(self, connect: Connect) -> None:
         self._archive(connect)
