@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import heapq
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.models import Min
 
 from audit.canonical import CanonicalError, JsonValue, parse_strict
@@ -22,11 +22,12 @@ from audit.checkpoints import backlog
 from audit.envelope import commitment
 from audit.merkle import HASH_SIZE, NodeId, Tree, full_subtrees, leaf_hash
 from audit.models import AuditArchive, AuditCheckpoint, AuditLeaf
-from audit.notes import Checkpoint, NoteError, Verifier, open_checkpoint
+from audit.notes import NoteError, open_checkpoint
+from audit.pins import Pins
 from audit.protection import PRUNE_STEP
 from audit.replay import erased_uids
 from audit.sealer import fetch_nodes
-from audit.tiles import WIDTH, TileFolder, TileMissing
+from audit.tiles import WIDTH, TileMissing
 
 PAGE = 2_000
 MOST_FINDINGS = 100
@@ -120,16 +121,6 @@ def _narrowed(found: Found, known: Sequence[Found]) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pins:
-    """What the database does not get to say: public keys, kept heads, and the sealer's copy with its head."""
-
-    verifiers: Sequence[Verifier]
-    heads: Sequence[Checkpoint] = ()
-    tiles: TileFolder | None = None
-    tiles_head: Checkpoint | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Head:
     """A head to compare with; `problem` says why it vouches for nothing."""
 
@@ -139,16 +130,26 @@ class _Head:
     problem: str = ""
 
 
-def inspect_log(pins: Pins, *, using: str = "auditor") -> Inspection:
-    """Hash everything again and compare with leaves, nodes, checkpoints, columns, private parts, tiles and kept heads."""
-    return _Pass(pins, using).run()
+def inspect_log(
+    pins: Pins, *, using: str = "auditor", progress: Callable[[int], None] = lambda checked: None
+) -> Inspection:
+    """Hash everything again and compare with leaves, nodes, checkpoints, columns, private parts, tiles and kept heads.
+
+    Reads one snapshot in a transaction of its own: what is sealed meanwhile belongs to the next look. `progress` is told
+    after each page how many leaves were checked.
+    """
+    with transaction.atomic(using=using, durable=True):
+        with connections[using].cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            cursor.execute("SET LOCAL statement_timeout = 0")
+        return _Pass(pins, using, progress).run()
 
 
 class _Pass:
     """One walk over the leaves, beside one over the heads."""
 
-    def __init__(self, pins: Pins, using: str) -> None:
-        self.pins, self.using = pins, using
+    def __init__(self, pins: Pins, using: str, progress: Callable[[int], None]) -> None:
+        self.pins, self.using, self.progress = pins, using, progress
         self.found = Inspection()
         self.tree = Tree()
         self.vouched = 0
@@ -276,6 +277,7 @@ class _Pass:
                 cursor.execute(_SEALED, (start, PAGE))
                 page = cursor.fetchall()
             yield from page
+            self.progress(self.expected)
             if len(page) < PAGE:
                 return
             start = page[-1][0] + 1

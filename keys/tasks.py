@@ -18,13 +18,15 @@ from keys.invariants import report_breaches
 from keys.lifecycle.expiry import end_version
 from keys.models import KeyRequest, KeyVersion, Scope, Service
 from keys.notifications.mail import send_waiting
-from keys.notifications.reactions import notice_everyone
+from keys.notifications.reactions import READER, notice_everyone
 from keys.people.passwords import forget_resets
 from keys.people.session_table import forget_dead_sessions
+from keys.reports.inspections import ask_nightly, inspect_waiting
 from keys.verification.integrity import sweep_integrity
 
 log = structlog.get_logger(__name__)
 SWEEP = 500
+HOURS = 3600
 
 # Seconds between two wakes. Beat only wakes: what is due stands in rows, so two beats are harmless.
 SCHEDULE = {
@@ -33,13 +35,18 @@ SCHEDULE = {
     "keys.check_integrity": 30.0,
     "keys.forget": 3600.0,  # beat forgets at a restart when it last woke whom, so nothing waits for a whole day
     "keys.check_invariants": 3600.0,
+    "keys.inspect_log": 5.0,
 }
 
 
 @shared_task(name="keys.react", ignore_result=True)
 def react() -> int:
-    """Read the log on, and send what waits."""
-    return read_all("notices", (notice_everyone,)) + send_waiting()
+    """Read the log on, and send what waits, also when an event cannot be reacted to: that one holds up those behind it."""
+    try:
+        read = read_all(READER, (notice_everyone,))
+    finally:
+        sent = send_waiting()
+    return read + sent
 
 
 @shared_task(name="keys.end_what_is_over", ignore_result=True)
@@ -83,3 +90,12 @@ def forget() -> int:
 def check_invariants() -> int:
     """Look for rows that break an invariant, and put on record which; returns how many."""
     return report_breaches(actor=Actor.job("check_invariants"))
+
+
+# The row is the queue and its lease says whether somebody is at it: the message is gone as soon as it is taken, because
+# one that is handed out again after the visibility timeout would only find the lease held.
+@shared_task(name="keys.inspect_log", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=None)
+def inspect_log() -> int:
+    """Inspect the whole log once a day and when somebody asked; returns how many inspections ended."""
+    ask_nightly()
+    return inspect_waiting(actor=Actor.job("inspect_log"))

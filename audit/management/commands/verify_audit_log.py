@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from dataclasses import asdict
-from pathlib import Path
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connections, transaction
 
-from audit.inspection import Inspection, Pins, inspect_log
-from audit.notes import Checkpoint, NoteError, Verifier, open_checkpoint
-from audit.sealer_folder import CHECKPOINT_NAME, SealerFolder
-from audit.tiles import TileFolder
+from audit.inspection import Inspection, inspect_log
+from audit.notes import NoteError
+from audit.pins import CopyDistrusted, read_pins
 
 
 class Command(BaseCommand):
@@ -40,14 +36,12 @@ class Command(BaseCommand):
         self, *, database: str, key: list[str], trust: list[str], tiles: str, json: bool, **options: object
     ) -> None:
         try:
-            pins = _pins(key, trust, tiles)
+            pins = read_pins(keys=key, trust=trust, tiles=tiles)
+        except CopyDistrusted as problem:
+            raise CommandError(f"{problem}", returncode=1) from problem
         except (OSError, NoteError) as problem:
             raise CommandError(f"Nothing to verify with: {problem}", returncode=2) from problem
-        with transaction.atomic(using=database, durable=True):
-            with connections[database].cursor() as cursor:
-                # One snapshot: what is sealed meanwhile belongs to the next look.
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            found = inspect_log(pins, using=database)
+        found = inspect_log(pins, using=database)
         self._say(found, as_json=json)
         if found.findings:
             raise SystemExit(1)
@@ -67,26 +61,3 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(f"The log does not hold{where}."))
         else:
             self.stdout.write(self.style.SUCCESS("The log holds."))
-
-
-def _pins(keys: list[str], trust: list[str], tiles: str) -> Pins:
-    """Read what is pinned; a key beside the sealer is better than none, and worse than one that an auditor kept."""
-    folder = SealerFolder(Path(settings.KEYSTEAD_SEALER_FOLDER))
-    verifiers = [Verifier.parse(_text(each)) for each in keys or [str(folder.verifier_file)]]
-    copy = Path(tiles) if tiles else folder.path / "tiles"
-    head: Checkpoint | None = None
-    if tiles or (copy / CHECKPOINT_NAME).is_file():
-        try:
-            head = open_checkpoint((copy / CHECKPOINT_NAME).read_text(), verifiers)
-        except NoteError as error:
-            raise CommandError(f"The head of the sealer's copy does not verify: {error}", returncode=1) from error
-    return Pins(
-        verifiers=verifiers,
-        heads=[open_checkpoint(Path(each).read_text(), verifiers) for each in trust],
-        tiles=TileFolder(copy) if head else None,
-        tiles_head=head,
-    )
-
-
-def _text(key: str) -> str:
-    return Path(key).read_text() if Path(key).is_file() else key
