@@ -356,6 +356,8 @@ class AuditExport(models.Model):
     total = models.BigIntegerField(null=True)
     size = models.BigIntegerField(default=0)
     sha256 = models.BinaryField(default=bytes)
+    # The event that puts a finished file on record; a bundle waits until it is sealed.
+    event_uid = models.UUIDField(null=True)
     error = models.TextField(default="")
     finished_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)

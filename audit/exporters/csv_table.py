@@ -2,10 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-from audit.canonical import JsonValue, canonical_json
-from audit.models import AuditEvent
+from audit.canonical import JsonValue, canonical_json, parse_strict
 
 FORM = "csv"
 CONTENT_TYPE = "text/csv; charset=utf-8"
@@ -42,14 +41,13 @@ COLUMNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 def header() -> bytes:
     """Return the line of column names; a manifest does not count it as a row."""
-    return _line([name for name, _ in COLUMNS])
+    return _lines([[name for name, _ in COLUMNS]])
 
 
-def lines(events: Iterable[AuditEvent]) -> Iterator[bytes]:
-    """Yield one line for each event, without the header."""
-    for event in events:
-        envelope = event.envelope()
-        yield _line([neutral(_text(_at(envelope, path))) for _, path in COLUMNS])
+def lines(payloads: Iterable[bytes]) -> bytes:
+    """Return one line for each payload, without the header."""
+    rows = [parse_strict(payload) for payload in payloads]
+    return _lines([[neutral(_text(_at(row, path))) for _, path in COLUMNS] for row in rows])
 
 
 def neutral(text: str) -> str:
@@ -70,7 +68,7 @@ def _text(value: JsonValue) -> str:
     return value if isinstance(value, str) else canonical_json(value).decode("utf-8")
 
 
-def _line(cells: list[str]) -> bytes:
+def _lines(rows: list[list[str]]) -> bytes:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerow(cells)
+    csv.writer(buffer, lineterminator="\r\n").writerows(rows)
     return buffer.getvalue().encode("utf-8")

@@ -74,6 +74,7 @@ class Migration(migrations.Migration):
                 ("total", models.BigIntegerField(null=True)),
                 ("size", models.BigIntegerField(default=0)),
                 ("sha256", models.BinaryField(default=bytes)),
+                ("event_uid", models.UUIDField(null=True)),
                 ("error", models.TextField(default="")),
                 ("finished_at", models.DateTimeField(null=True)),
                 ("expires_at", models.DateTimeField(null=True)),

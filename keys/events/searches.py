@@ -44,7 +44,7 @@ class LogSampled(Event):
     action = "log.sampled"
     target_type = "audit-log"
     severity = Severity.LOW
-    ocsf_class = "Data Access"
+    ocsf_class = "Datastore Activity"
 
     algorithm: str
     seed: str

@@ -6,14 +6,13 @@ import tracemalloc
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
+from django.db import transaction
 
 from audit import clock, log
-from audit.canonical import parse_strict
-from audit.exporters import csv_table
-from audit.exporters.manifest import FORMS, Manifest, export
-from audit.exporters.pages import oldest_first
+from audit.canonical import canonical_json, parse_strict
+from audit.envelope import commitment
+from audit.exporters import csv_table, payloads
+from audit.exporters.manifest import FORMS, Manifest, export, write_private
 from audit.models import AuditEvent
 from audit.queries import AuditEventQuerySet
 from tests.audit.things import ALICE, ThingChanged
@@ -57,7 +56,7 @@ def test_the_manifest_counts_and_hashes_what_the_file_holds(events: AuditEventQu
     details = AuditEvent.objects.get(uid=uid).envelope()["details"]
     assert details == {
         "form": form, "searched": {"action": "thing.changed"}, "rows": 25, "size": len(text),
-        "sha256": manifest.sha256,
+        "sha256": manifest.sha256, "export": "", "file_sha256": "", "with_private": False,
     }  # fmt: skip
 
 
@@ -85,18 +84,44 @@ def test_an_unknown_form_is_refused(events: AuditEventQuerySet) -> None:
         _export(events, "xml")
 
 
-def test_an_export_reads_in_pages_without_gaps_or_repeats(events: AuditEventQuerySet) -> None:
-    with CaptureQueriesContext(connection) as queries:
-        found = [row.target_id for row in oldest_first(events, size=4)]
-    assert found == [f"t{n}" for n in range(25)]
-    assert len(queries) == 1 + 7
+def test_an_export_reads_in_batches_without_gaps_or_repeats(
+    events: AuditEventQuerySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payloads, "BATCH", 4)
+    with transaction.atomic():
+        batches = list(payloads.of_search(events))
+    assert [len(batch) for batch in batches] == [4] * 6 + [1]
+    found = [parse_strict(payload) for batch in batches for (payload,) in batch]
+    assert [row["target"]["id"] for row in found] == [f"t{n}" for n in range(25)]  # type: ignore[call-overload,index]
 
 
-def test_what_is_recorded_during_an_export_is_not_in_it(events: AuditEventQuerySet) -> None:
-    reading = oldest_first(events, size=5)
+def test_what_is_recorded_during_an_export_is_not_in_it(
+    events: AuditEventQuerySet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payloads, "BATCH", 5)
+    reading = payloads.of_search(events)
     first = next(reading)
     log.record(ThingChanged(target_id="late"), actor=ALICE, at=START + timedelta(minutes=3))
-    assert [first.target_id, *(row.target_id for row in reading)] == [f"t{n}" for n in range(25)]
+    assert len(first) + sum(map(len, reading)) == 25
+
+
+def test_outside_a_transaction_nothing_is_read(committed_db: None) -> None:
+    with pytest.raises(RuntimeError, match="one snapshot"):
+        next(payloads.of_search(AuditEvent.objects.all()))
+
+
+def test_private_parts_leave_with_the_salt_that_proves_them(events: AuditEventQuerySet) -> None:
+    buffer = io.BytesIO()
+    written = write_private(payloads.private_of_search(events), into=buffer)
+    lines = buffer.getvalue().split(b"\n")[:-1]
+    assert written.rows == len(lines) == 25
+    assert (written.size, written.sha256) == (len(buffer.getvalue()), hashlib.sha256(buffer.getvalue()).hexdigest())
+    for line in lines:
+        assert canonical_json(parse_strict(line)) == line
+        part = json.loads(line)
+        event = AuditEvent.objects.get(uid=part["uid"])
+        told = event.envelope()["private"]["commitment"]  # type: ignore[index,call-overload]
+        assert commitment(bytes.fromhex(part["salt"]), canonical_json(part["private"])) == told
 
 
 def test_an_empty_selection_exports_no_row(db: None) -> None:
