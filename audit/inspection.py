@@ -20,12 +20,12 @@ from django.db.models import Min
 from audit.canonical import CanonicalError, JsonValue, parse_strict
 from audit.checkpoints import backlog
 from audit.envelope import commitment
+from audit.erasures import read_erasures
 from audit.merkle import HASH_SIZE, NodeId, Tree, full_subtrees, leaf_hash
 from audit.models import AuditArchive, AuditCheckpoint, AuditLeaf
 from audit.notes import NoteError, open_checkpoint
 from audit.pins import Pins
 from audit.protection import PRUNE_STEP
-from audit.replay import erased_uids
 from audit.sealer import fetch_nodes
 from audit.tiles import WIDTH, TileMissing
 
@@ -157,7 +157,7 @@ class _Pass:
         self.gap = self.fork = False
         self.tile = b""
         self.nodes: dict[NodeId, bytes] = {}
-        self.erased = erased_uids(using)
+        self.erased = read_erasures(using)
         self.heads = heapq.merge(self._kept_heads(), self._stored_heads(), key=lambda head: head.size)
         self.head = next(self.heads, None)
 
@@ -214,12 +214,16 @@ class _Pass:
         for name, stored in zip(_COLUMNS, columns, strict=True):
             if stored != told[name]:
                 self.found.add("column", f"event {event_id}: {name} is not what the payload says", index)
+        is_erased = self.erased.covers(str(told["uid"]), index)
         if salt is None or body is None:
-            if str(told["uid"]) in self.erased:
+            if is_erased:
                 self.found.erased += 1
             else:
                 words = f"event {event_id}: its private part is gone, and no pii.erased names it"
                 self.found.add("private", words, index)
+        elif is_erased:
+            words = f"event {event_id}: its private part is there again, though it was erased on record"
+            self.found.add("erasure", words, index)
         elif not hmac.compare_digest(commitment(bytes(salt), bytes(body)), _at(envelope, "private", "commitment")):
             self.found.add("private", f"event {event_id}: its private part is not the recorded one", index)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from django.db import DataError, connections, transaction
 
 from audit.canonical import JsonValue, parse_strict
 from audit.envelope import commitment
+from audit.erasures import read_erasures
 from audit.governed import GovernedTable, governed_tables
 
 TEMPORARY = "pg_temp"
@@ -50,6 +51,7 @@ class Replay:
 
     events: int = 0
     rows: dict[str, dict[str, Row]] = field(default_factory=dict)
+    archived: int = 0
     unknown: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     findings: list[str] = field(default_factory=list)
 
@@ -59,22 +61,31 @@ class _Told:
     """One event as read: what it is about, what it changes, and whether its private part can be believed."""
 
     uid: str
+    index: int | None
     target_type: str
     target_id: str
     change: Mapping[str, list[JsonValue]]
     hidden: Mapping[str, list[JsonValue]] | None
 
 
-def read_events(using: str = "default") -> Replay:
-    """Fold all events, oldest first, into the rows they describe."""
+def read_events(using: str = "default", archived: Iterable[bytes] = ()) -> Replay:
+    """Fold all events, oldest first, into the rows they describe; `archived` are the payloads of those that were pruned.
+
+    The order of an archive is that of the leaves: for one row it is that of the commits too. Private parts are in no archive.
+    """
     tables = governed_tables()
     replay = Replay(rows={name: {} for name in tables})
-    erased = erased_uids(using)
+    for payload in archived:
+        event, _ = _told(payload, None, None, None)
+        replay.archived += 1
+        if table := tables.get(event.target_type):
+            _apply(replay, table, event)
+    erased = read_erasures(using)
     for event, body_state in _events(using):
         replay.events += 1
         if body_state == "changed":
             replay.findings.append(f"event {event.uid}: its private part is not the one it was recorded with")
-        elif body_state == "missing" and event.uid not in erased:
+        elif body_state == "missing" and not erased.covers(event.uid, event.index):
             replay.findings.append(f"event {event.uid}: its private part is gone, and no pii.erased names it")
         table = tables.get(event.target_type)
         if table is not None:
@@ -82,9 +93,9 @@ def read_events(using: str = "default") -> Replay:
     return replay
 
 
-def replay_into(schema: str, using: str = "default") -> Replay:
+def replay_into(schema: str, using: str = "default", archived: Iterable[bytes] = ()) -> Replay:
     """Read the events and build their rows in the empty `schema`, with the types of the real columns."""
-    replay = read_events(using)
+    replay = read_events(using, archived)
     connection = connections[using]
     quote = connection.ops.quote_name
     with transaction.atomic(using=using), connection.cursor() as cursor:
@@ -206,34 +217,27 @@ def _name(event: _Told) -> str:
     return f"{event.target_type} {event.target_id}"
 
 
-def erased_uids(using: str) -> set[str]:
-    """Return the events whose private parts were erased on record."""
-    with connections[using].cursor() as cursor:
-        cursor.execute("SELECT payload FROM audit_event WHERE action = 'pii.erased'")
-        payloads = [parse_strict(bytes(payload)) for (payload,) in cursor.fetchall()]
-    return {str(uid) for each in payloads for uid in _at(each, "details", "events") or ()}
-
-
 def _events(using: str) -> Iterator[tuple[_Told, str]]:
     """Yield every event with the state of its private part: kept, missing or changed."""
     last = 0
     while True:
         with connections[using].cursor() as cursor:
             cursor.execute(
-                "SELECT event.id, event.payload, private.salt, private.body FROM audit_event event"
+                "SELECT event.id, leaf.index, event.payload, private.salt, private.body FROM audit_event event"
+                " LEFT JOIN audit_leaf leaf ON leaf.event_id = event.id"
                 " LEFT JOIN audit_private private ON private.event_id = event.id"
                 " WHERE event.id > %s ORDER BY event.id LIMIT %s",
                 (last, _PAGE),
             )
             page = cursor.fetchall()
-        for number, payload, salt, body in page:
+        for number, index, payload, salt, body in page:
             last = number
-            yield _told(bytes(payload), salt, body)
+            yield _told(bytes(payload), index, salt, body)
         if len(page) < _PAGE:
             return
 
 
-def _told(payload: bytes, salt: bytes | None, body: bytes | None) -> tuple[_Told, str]:
+def _told(payload: bytes, index: int | None, salt: bytes | None, body: bytes | None) -> tuple[_Told, str]:
     envelope = parse_strict(payload)
     hidden: Mapping[str, list[JsonValue]] | None = None
     if salt is None or body is None:
@@ -245,6 +249,7 @@ def _told(payload: bytes, salt: bytes | None, body: bytes | None) -> tuple[_Told
         hidden = _at(parse_strict(bytes(body)), "change") or {}
     told = _Told(
         uid=str(_at(envelope, "uid")),
+        index=index,
         target_type=str(_at(envelope, "target", "type")),
         target_id=str(_at(envelope, "target", "id")),
         change=_at(envelope, "change") or {},
