@@ -356,6 +356,7 @@ class AuditExport(models.Model):
     total = models.BigIntegerField(null=True)
     size = models.BigIntegerField(default=0)
     sha256 = models.BinaryField(default=bytes)
+    file = models.TextField(default="")
     # The event that puts a finished file on record; a bundle waits until it is sealed.
     event_uid = models.UUIDField(null=True)
     error = models.TextField(default="")
@@ -365,7 +366,6 @@ class AuditExport(models.Model):
     class Meta:
         db_table = "audit_export"
         indexes: ClassVar = [
-            models.Index(fields=["requested_at", "uid"], name="audit_export_time"),
             models.Index(fields=["requested_at"], name="audit_export_open", condition=Q(state__in=OPEN_EXPORTS)),
         ]
         constraints: ClassVar = [

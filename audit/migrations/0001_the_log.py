@@ -74,6 +74,7 @@ class Migration(migrations.Migration):
                 ("total", models.BigIntegerField(null=True)),
                 ("size", models.BigIntegerField(default=0)),
                 ("sha256", models.BinaryField(default=bytes)),
+                ("file", models.TextField(default="")),
                 ("event_uid", models.UUIDField(null=True)),
                 ("error", models.TextField(default="")),
                 ("finished_at", models.DateTimeField(null=True)),
@@ -82,7 +83,6 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "audit_export",
                 "indexes": [
-                    models.Index(fields=["requested_at", "uid"], name="audit_export_time"),
                     models.Index(
                         condition=models.Q(("state__in", ("waiting", "running"))),
                         fields=["requested_at"],
