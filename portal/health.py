@@ -17,7 +17,9 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from audit.checkpoints import MOST_COUNTED, backlog
+from audit.checkpoints import LATE, MOST_COUNTED, backlog
+from keys.dispatch.cursor import lag_of
+from keys.notifications.reactions import READER
 from portal import pulses
 
 GREATEST_SKEW: Final = timedelta(seconds=2)
@@ -130,8 +132,21 @@ def log_part() -> Part:
     return Part(name="log", label=label, ok=True, detail=waiting)
 
 
+def dispatch_part() -> Part:
+    """Tell how far the reader that writes notices is behind the newest sealed event."""
+    label = _("Notices")
+    try:
+        found = lag_of(READER)
+    except DatabaseError:
+        return Part(name="dispatch", label=label, ok=False, reason="unreachable")
+    detail = f"{found.leaves}, {found.age.total_seconds():.0f} s" if found.leaves else "0"
+    # What is not sealed yet is the sealer's backlog; there is a part for that.
+    late = bool(found.leaves) and found.age > LATE
+    return Part(name="dispatch", label=label, ok=not late, reason="late" if late else "", detail=detail)
+
+
 READINESS: Final[tuple[Callable[[], Part], ...]] = (database_part, migrations_part)
-# Later rooms (dispatch, verification) add their part here.
+# Later rooms add their part here.
 PARTS: list[Callable[[], Part]] = [
     *READINESS,
     valkey_part,
@@ -139,6 +154,7 @@ PARTS: list[Callable[[], Part]] = [
     partial(pulse_part, pulses.BEAT, _("Scheduler")),
     mail_part,
     log_part,
+    dispatch_part,
 ]
 
 

@@ -3,13 +3,21 @@
 import hmac
 import ipaddress
 import os
+from collections.abc import Iterator
 from typing import Final
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from audit.checkpoints import backlog
+from keys.dispatch.cursor import lag_of
+from keys.notifications.reactions import READER
 
 KNOWN_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 ANSWERS: Final = Counter("keystead_http_answers_total", "Answers by route and status.", ["method", "route", "status"])
@@ -19,6 +27,28 @@ SECONDS: Final = Histogram(
     ["route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+
+
+class LogGauges(Collector):
+    """How far sealing and reading of the log are behind; asked of the database, so that every process answers the same."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        try:
+            waiting, lag = backlog(), lag_of(READER)
+        except DatabaseError:
+            return  # the rest is told all the same
+        for name, words, value in (
+            ("unsealed_events", "Events that wait to be sealed, counted up to 10000.", waiting.waiting),
+            ("unsealed_seconds", "Age of the oldest event that is not sealed.", waiting.age.total_seconds()),
+            ("granting_paused", "1 while nothing is granted because the log is behind.", int(waiting.is_late)),
+            ("unread_events", "Sealed events that no notice was made of yet.", lag.leaves),
+            ("unread_seconds", "Age of the oldest event that no notice was made of yet.", lag.age.total_seconds()),
+        ):
+            yield GaugeMetricFamily(f"keystead_log_{name}", words, value=value)
+
+
+LOG: Final = CollectorRegistry()
+LOG.register(LogGauges())
 
 
 def count_answer(method: str, route: str, status: int, seconds: float) -> None:
@@ -36,7 +66,7 @@ def metrics(http: HttpRequest) -> HttpResponse:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:  # several workers: each writes files, one answer sums them
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    return HttpResponse(generate_latest(registry) + generate_latest(LOG), content_type=CONTENT_TYPE_LATEST)
 
 
 def is_for_programs(http: HttpRequest) -> bool:

@@ -28,6 +28,7 @@ from tests.servers import PortalServer
 
 if TYPE_CHECKING:
     from tests.people import World
+    from tests.sealers import SealingThread
 
 pytest_plugins = ("tests.portal.browser",)  # one Chromium a run, whichever modules want it
 ROOT = Path(__file__).resolve().parent.parent
@@ -151,6 +152,27 @@ def committed_db(django_db_setup: None, django_db_blocker: "pytest.FixtureReques
         yield
         connections.close_all()
     _copy_template()
+
+
+@pytest.fixture
+def sealing(committed_db: None, tmp_path: Path) -> "Iterator[SealingThread]":
+    """Let a real sealer seal what the test commits; without it a committed claim is refused, as in life."""
+    from tests.sealers import SealingThread
+
+    thread = SealingThread(tmp_path / "sealer").start()
+    yield thread
+    thread.stop()
+
+
+@pytest.fixture(autouse=True)
+def _sealer_outside(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answer in place of the sealer where nothing is ever committed.
+
+    The sealer is another process, so a part of the outside world, and sees only what is committed: in the one
+    transaction that `db` rolls back, nothing could be sealed. Tests with `committed_db` get no such answer.
+    """
+    if "committed_db" not in request.fixturenames:
+        monkeypatch.setattr("audit.checkpoints.are_sealed", lambda uids, using="default": True)
 
 
 @pytest.fixture

@@ -1,13 +1,13 @@
-"""Move a reader along the log without missing an event of a transaction that was still open.
+"""Move a reader along the sealed log: what has a leaf under a signed checkpoint has its final place, and is read once, in order.
 
-Ids and transaction numbers are given out before a commit, so "id greater than the last one" misses rows. Only events of
-transactions older than every transaction still running are read, in the order (transaction, id); what is read is final.
+A leaf index has no gap and never changes, also in a restored dump, so that one number says how far a reader has come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,17 +15,27 @@ from django.db import connection, transaction
 
 from audit import clock
 from audit.canonical import parse_strict
+from audit.checkpoints import backlog
 from keys.models import DispatchCursor
 
 BATCH = 200
 
+# A leaf and its checkpoint commit together; the checkpoint is asked all the same, because it is what is signed.
 _NEXT = """
-SELECT e.id, e.uid, e.txid::text::bigint, e.action, e.actor_type, e.actor_id, e.target_type, e.target_id, e.environment, e.payload
-FROM audit_event e
-WHERE e.txid >= %(txid)s::text::xid8 AND (e.txid, e.id) > (%(txid)s::text::xid8, %(event_id)s)
-  AND e.txid < pg_snapshot_xmin(pg_current_snapshot())
-ORDER BY e.txid, e.id
-LIMIT %(most)s
+SELECT leaf.index, e.uid, e.occurred_at, e.action, e.actor_type, e.actor_id, e.target_type, e.target_id, e.environment, e.outcome, e.payload
+FROM audit_leaf leaf JOIN audit_event e ON e.id = leaf.event_id
+WHERE leaf.index >= %s AND leaf.index < (SELECT max(size) FROM audit_checkpoint)
+ORDER BY leaf.index
+LIMIT %s
+"""
+# Pruned leaves are behind every reader that matters; the oldest that is left is where a late reader goes on.
+_LAG = """
+SELECT coalesce(max(size), 0) - %(next)s, (
+    SELECT greatest(clock_timestamp() - e.recorded_at, interval '0')
+    FROM audit_leaf leaf JOIN audit_event e ON e.id = leaf.event_id
+    WHERE leaf.index >= %(next)s ORDER BY leaf.index LIMIT 1
+)
+FROM audit_checkpoint
 """
 
 
@@ -34,12 +44,14 @@ class Told:
     """One event as the log tells it. `payload` is the parsed canonical JSON, without the private part."""
 
     uid: UUID
+    occurred_at: datetime
     action: str
     actor_type: str
     actor_id: str
     target_type: str
     target_id: str
     environment: str
+    outcome: str
     payload: dict[str, Any]
 
     @property
@@ -51,58 +63,87 @@ class Told:
         return dict(self.payload.get("details") or {})
 
 
-def read_on(reader: str, reactions: Sequence[Callable[[Told], object]], *, most: int = BATCH) -> int:
-    """Give the next events to `reactions` and move the cursor, in one transaction; returns how many were read.
+Reaction = Callable[[Told], object]
 
-    A reaction writes rows and sends nothing. When one fails, nothing is kept and the same events come again.
+
+def read_on(reader: str, reactions: Sequence[Reaction], *, most: int = BATCH, before: datetime | None = None) -> int:
+    """Give the next sealed events to `reactions` and move the cursor, in one transaction; returns how many were read.
+
+    A reaction writes rows and sends nothing. When one fails, what it and the others wrote about that event is undone, the
+    cursor stays in front of it, and the error is raised after the commit of what went well: the same event comes again.
+    `before`: stop at the first event that happened at this time or later.
     """
+    failure: Exception | None = None
+    read = 0
     with transaction.atomic(), connection.cursor() as cursor:
         place, _ = DispatchCursor.objects.get_or_create(reader=reader)
         held = DispatchCursor.objects.select_for_update(skip_locked=True).filter(pk=place.pk).first()
         if held is None:
             return 0  # another worker is at it
-        cursor.execute(_NEXT, {"txid": held.txid, "event_id": held.event_id, "most": most})
-        rows = cursor.fetchall()
-        for _, uid, _, action, actor_type, actor_id, target_type, target_id, environment, payload in rows:
-            told = Told(
-                uid=uid,
-                action=action,
-                actor_type=actor_type,
-                actor_id=actor_id,
-                target_type=target_type,
-                target_id=target_id,
-                environment=environment or "",
-                payload=_parsed(payload),
-            )
-            for react in reactions:
-                react(told)
-        if rows:
-            held.event_id, held.txid, held.moved_at = rows[-1][0], rows[-1][2], clock.now()
-            held.save(update_fields=["event_id", "txid", "moved_at"])
-    return len(rows)
+        cursor.execute(_NEXT, (held.next_leaf, most))
+        for index, *columns, payload in cursor.fetchall():
+            told = _told(columns, payload)
+            if before is not None and told.occurred_at >= before:
+                break
+            try:
+                with transaction.atomic():
+                    for react in reactions:
+                        react(told)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again below
+                failure = error
+                break
+            held.next_leaf, read = index + 1, read + 1
+        if read:
+            held.moved_at = clock.now()
+            held.save(update_fields=["next_leaf", "moved_at"])
+    if failure is not None:
+        raise failure
+    return read
 
 
-def read_all(reader: str, reactions: Sequence[Callable[[Told], object]]) -> int:
+def read_all(reader: str, reactions: Sequence[Reaction], *, before: datetime | None = None) -> int:
     """Read on until nothing is left."""
     total = 0
-    while read := read_on(reader, reactions):
+    while read := read_on(reader, reactions, before=before):
         total += read
     return total
 
 
-def _parsed(payload: Any) -> dict[str, Any]:
+def _told(columns: list[Any], payload: Any) -> Told:  # Any: a row of the query above
     value = parse_strict(bytes(payload))
     if not isinstance(value, dict):
         raise TypeError("an event's payload is an object")
-    return dict(value)
+    uid, occurred_at, action, actor_type, actor_id, target_type, target_id, environment, outcome = columns
+    return Told(
+        uid=uid,
+        occurred_at=occurred_at,
+        action=action,
+        actor_type=actor_type,
+        actor_id=actor_id,
+        target_type=target_type,
+        target_id=target_id,
+        environment=environment or "",
+        outcome=outcome,
+        payload=dict(value),
+    )
 
 
-def lag(reader: str) -> int:
-    """How many committed events `reader` has not read yet."""
-    place = DispatchCursor.objects.filter(reader=reader).first()
+@dataclass(frozen=True, kw_only=True)
+class Lag:
+    """How far a reader is behind: sealed events it has not read, events that are not sealed yet, and the age of the oldest."""
+
+    leaves: int
+    unsealed: int
+    age: timedelta
+
+
+def lag_of(reader: str) -> Lag:
+    """Tell how far `reader` is behind the newest event there is."""
+    place = DispatchCursor.objects.filter(reader=reader).values_list("next_leaf", flat=True).first() or 0
+    waiting = backlog()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM audit_event WHERE (txid, id) > (%s::text::xid8, %s)",
-            [place.txid if place else 0, place.event_id if place else 0],
-        )
-        return int(cursor.fetchone()[0])
+        cursor.execute(_LAG, {"next": place})
+        leaves, age = cursor.fetchone()
+    leaves = max(int(leaves), 0)
+    sealed_age = age if leaves and age is not None else timedelta()
+    return Lag(leaves=leaves, unsealed=waiting.waiting, age=max(sealed_age, waiting.age))

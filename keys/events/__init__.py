@@ -18,6 +18,7 @@ from keys.events.catalogue import (
     TemplateCreated,
     TemplateRetired,
 )
+from keys.events.dispatch import ReaderMoved
 from keys.events.factors import (
     FactorResetConfirmed,
     FactorResetDeclined,
@@ -94,13 +95,13 @@ from keys.events.requests import (
     RequestSubmitted,
     RequestWithdrawn,
 )
-
 from keys.events.searches import (
     LogSampled,
     SavedSearchChanged,
     SavedSearchCreated,
     SavedSearchRemoved,
 )
+
 __all__ = [
     "AccessDenied",
     "ApprovalGiven",
@@ -125,8 +126,8 @@ __all__ = [
     "KeyRenewed",
     "KeyRevoked",
     "KeyShortened",
-    "MemberAdded",
     "LogSampled",
+    "MemberAdded",
     "MemberRemoved",
     "MemberRolesChanged",
     "PasskeyCloneSuspected",
@@ -146,6 +147,7 @@ __all__ = [
     "PolicyProposalDecided",
     "PolicyProposed",
     "PolicyVersioned",
+    "ReaderMoved",
     "RecoveryCodeUsed",
     "RecoveryCodesMade",
     "RecoveryLinkOrdered",
@@ -158,11 +160,11 @@ __all__ = [
     "RequestReturned",
     "RequestSubmitted",
     "RequestWithdrawn",
-    "ScopeChanged",
-    "ScopeCreated",
     "SavedSearchChanged",
     "SavedSearchCreated",
     "SavedSearchRemoved",
+    "ScopeChanged",
+    "ScopeCreated",
     "ScopeRetired",
     "ScopeRetirementPlanned",
     "ServiceChanged",

@@ -48,11 +48,10 @@ class Notice(models.Model):
 
 
 class DispatchCursor(models.Model):
-    """How far a reader of the log has come: everything before (txid, event) has been reacted to."""
+    """How far a reader of the sealed log has come: everything before this leaf has been reacted to."""
 
     reader = models.CharField(max_length=40, primary_key=True)
-    txid = models.BigIntegerField(default=0)
-    event_id = models.BigIntegerField(default=0)
+    next_leaf = models.BigIntegerField(default=0)
     moved_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

@@ -23,6 +23,7 @@ from keys.notifications import audience
 from keys.notifications.audience import People
 from keys.states import Role, TeamRole
 
+READER = "notices"
 Finder = Callable[[Told], People]
 
 

@@ -25,6 +25,7 @@ PURPOSES: Mapping[str, Promise] = {
     "beat": _("Rings for the worker."),
     "mail": _("Tells people what concerns them."),
     "log": _("Events that wait to be sealed; every event is recorded with its act."),
+    "dispatch": _("Reads the sealed log and writes notices for those concerned."),
 }
 REMEDIES: Mapping[tuple[str, str], Promise] = {
     ("database", "unreachable"): _("Start PostgreSQL and check DATABASE_URL. Until then nothing can be decided."),
@@ -42,7 +43,12 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
     ("mail", "unreachable"): _("Check EMAIL_URL and the mail server. Notices wait and go out later."),
     ("log", "unreachable"): _("The database does not tell. See above."),
     ("log", "unsealed"): _(
-        "Start the sealer (audit_sealer), or read its log: it may refuse this database, with an alarm."
+        "Start the sealer (audit_sealer), or read its log: it may refuse this database, with an alarm. Until then nothing is "
+        "granted: no approval, no secret, no wider right. Stopping keys, signing in and verification go on."
+    ),
+    ("dispatch", "unreachable"): _("The database does not tell. See above."),
+    ("dispatch", "late"): _(
+        "Sealed events wait to be read. Look at the worker's log: the first of them may be one that it cannot react to."
     ),
 }
 

@@ -1,0 +1,59 @@
+"""Run the sealer for tests that need what they commit to be sealed, and pause it for those that need the opposite."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+from django.db import connections
+
+from audit.checkpoints import backlog
+from audit.sealer import Sealer
+from audit.sealer_folder import SealerFolder, create_key, read_signer
+
+INTERVAL_SECONDS = 0.02
+
+
+class SealingThread:
+    """A real sealer with its own role, folder and key, in a thread instead of a process."""
+
+    def __init__(self, path: Path) -> None:
+        folder = SealerFolder(path)
+        create_key(folder, name="keystead/audit-log/test")
+        self.sealer = Sealer(folder, read_signer(folder.key_file))
+        self.failure: BaseException | None = None
+        self._stop_wanted = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> Self:
+        self._stop_wanted.clear()
+        self._thread = threading.Thread(target=self._run, name="sealer", daemon=True)
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop sealing, as when the process is down; `start` takes it up again."""
+        if self._thread is not None:
+            self._stop_wanted.set()
+            self._thread.join()
+            self._thread = None
+        if self.failure is not None:
+            raise self.failure
+
+    def settle(self, seconds: float = 20) -> None:
+        """Wait until everything that was committed is sealed."""
+        deadline = time.monotonic() + seconds
+        while backlog().waiting:
+            if self.failure is not None or time.monotonic() > deadline:
+                raise AssertionError("the sealer does not keep up") from self.failure
+            time.sleep(INTERVAL_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            while not self._stop_wanted.is_set():
+                if not self.sealer.seal().is_full:
+                    self._stop_wanted.wait(INTERVAL_SECONDS)
+        except BaseException as failure:
+            self.failure = failure
+        finally:
+            connections.close_all()
