@@ -35,11 +35,17 @@ class NoteError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Verifier:
-    """A public key with the name it signs under and the kind of signature it makes."""
+    """A public key with the name it signs under and the kind of signature it makes.
+
+    After a rotation of the log's key each vouches for its own checkpoints only: those of more than `over` leaves, and of
+    at most `upto`.
+    """
 
     name: str
     key: bytes
     kind: int = NOTE
+    over: int = -1
+    upto: int | None = None
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or len(self.key) != 32 or self.kind not in (NOTE, COSIGNATURE):
@@ -61,6 +67,10 @@ class Verifier:
     def id(self) -> bytes:
         """Return the first four bytes of the hash of name, kind and key."""
         return hashlib.sha256(f"{self.name}\n".encode() + bytes([self.kind]) + self.key).digest()[:4]
+
+    def vouches_for(self, size: int) -> bool:
+        """Tell whether this key signs checkpoints of so many leaves."""
+        return self.over < size and (self.upto is None or size <= self.upto)
 
     def text(self) -> str:
         """Write the key for people to pin."""
@@ -144,6 +154,10 @@ class Signature:
     key_id: bytes
     signature: bytes
 
+    def line(self) -> str:
+        """Write the line, without its line break."""
+        return f"\u2014 {self.name} {_text(self.key_id + self.signature)}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
@@ -162,12 +176,24 @@ class Note:
             raise NoteError("a note holds a control character")
         return cls(body=head + "\n", signatures=tuple(_signature(line) for line in tail[:-1].split("\n")))
 
+    def names(self, verifier: Verifier) -> bool:
+        """Tell whether a signature says that it is of this key; nothing is verified."""
+        return any((each.name, each.key_id) == (verifier.name, verifier.id) for each in self.signatures)
+
     def verified_by(self, verifier: Verifier) -> int | None:
         """Raise NoteError unless `verifier` signed; return a witness's time."""
+        return verifier.verify(self._signature_of(verifier).signature, self.body)
+
+    def line_of(self, verifier: Verifier) -> str:
+        """Return the line by which `verifier` signed, verified, without its line break."""
+        self.verified_by(verifier)
+        return self._signature_of(verifier).line()
+
+    def _signature_of(self, verifier: Verifier) -> Signature:
         found = [each for each in self.signatures if (each.name, each.key_id) == (verifier.name, verifier.id)]
         if len(found) != 1:
             raise NoteError(f"not signed by {verifier.name} with the pinned key {verifier.id.hex()}")
-        return verifier.verify(found[0].signature, self.body)
+        return found[0]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,7 +214,7 @@ class Checkpoint:
         lines = body.split("\n")
         if len(lines) < 4 or lines.pop() or not all(lines) or not _NUMBER.fullmatch(lines[1]):
             raise NoteError("not a checkpoint")
-        return cls(origin=lines[0], size=int(lines[1]), root=_hash(lines[2]))
+        return cls(origin=lines[0], size=int(lines[1]), root=hash_of_text(lines[2]))
 
 
 def open_checkpoint(text: str, verifiers: Iterable[Verifier]) -> Checkpoint:
@@ -204,8 +230,10 @@ def open_checkpoint(text: str, verifiers: Iterable[Verifier]) -> Checkpoint:
             note.verified_by(verifier)
         except NoteError as error:
             refused = error
-        else:
+            continue
+        if verifier.vouches_for(checkpoint.size):
             return checkpoint
+        refused = NoteError(f"the key {verifier.id.hex()} does not sign checkpoints of {checkpoint.size} leaves")
     raise refused
 
 
@@ -237,7 +265,7 @@ class Proof:
         number = lines.pop(0).removeprefix("index ") if lines and lines[0].startswith("index ") else ""
         if not _NUMBER.fullmatch(number) or len(lines) > 63:
             raise NoteError("not a proof")
-        return cls(index=int(number), hashes=tuple(map(_hash, lines)), checkpoint=checkpoint, extra=extra)
+        return cls(index=int(number), hashes=tuple(map(hash_of_text, lines)), checkpoint=checkpoint, extra=extra)
 
 
 def _cosigned(at: int, body: str) -> bytes:
@@ -266,7 +294,8 @@ def _base64(text: str) -> bytes:
     return raw
 
 
-def _hash(text: str) -> bytes:
+def hash_of_text(text: str) -> bytes:
+    """Read a SHA-256 hash in base64, in its one spelling."""
     raw = _base64(text)
     if len(raw) != HASH_SIZE:
         raise NoteError("not a SHA-256 hash")

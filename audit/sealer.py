@@ -7,7 +7,7 @@ either nothing done, or a committed checkpoint under our own signature that the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from audit.merkle import NodeId, Tree, fold, full_subtrees, leaf_hash
 from audit.notes import Checkpoint, NoteError, Signer, open_checkpoint
 from audit.protection import PRUNE_STEP
 from audit.sealer_folder import SealerFolder, SealerState
+from audit.statements import sign_with
 from audit.tiles import TileConflict, TileMissing, TileWriter
 
 BATCH = 4_096
@@ -71,12 +72,19 @@ class Round:
 class Sealer:
     """The one writer of leaves, nodes and checkpoints."""
 
-    def __init__(self, folder: SealerFolder, signer: Signer, *, using: str = "sealer") -> None:
+    def __init__(
+        self, folder: SealerFolder, signer: Signer, *, beside: Sequence[Signer] = (), using: str = "sealer"
+    ) -> None:
         self.folder = folder
-        self.signer = signer
+        self.signers = [signer, *beside]
         self.using = using
         self._state: SealerState | None = None
         self._writer: TileWriter | None = None
+
+    @property
+    def signer(self) -> Signer:
+        """Return the key that has signed for longest."""
+        return self.signers[0]
 
     def seal(self, *, adopt: bool = False) -> Round:
         """Run one round. `adopt` takes a database on trust when our own memory is lost; raise Refused when it is not ours."""
@@ -155,7 +163,7 @@ class Sealer:
         cursor.execute("SELECT note FROM audit_checkpoint WHERE size = %s", (size,))
         note = str(cursor.fetchone()[0])
         try:
-            checkpoint = open_checkpoint(note, [self.signer.verifier])
+            checkpoint = open_checkpoint(note, [each.verifier for each in self.signers])
         except NoteError as error:
             raise Refused("rewrite", f"the checkpoint of {size} leaves is not ours: {error}") from error
         tree = Tree(writer.tree.size, list(writer.tree.peaks))
@@ -187,7 +195,8 @@ class Sealer:
             for row in nodes:
                 copy.write_row(row)
         root = writer.tree.root()
-        note = self.signer.sign(Checkpoint(origin=self.signer.name, size=writer.tree.size, root=root).body())
+        body = Checkpoint(origin=self.signer.name, size=writer.tree.size, root=root).body()
+        note = sign_with(self.signers, body)
         cursor.execute(
             "INSERT INTO audit_checkpoint (size, root, note, signed_at) VALUES (%s, %s, %s, clock_timestamp())",
             (writer.tree.size, root, note),

@@ -8,26 +8,25 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 import secrets
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from audit.keywrap.base import KeyWrap, load_wrap
 from audit.merkle import EMPTY_ROOT
 from audit.notes import Note, NoteError, Signer, Verifier
-from audit.tiles import TileFolder, sync_folder, write_whole
+from audit.signing_keys import FolderError, SigningKeys, read_signer, write_key
+from audit.tiles import TileFolder, write_whole
 
 KEY_NAME = "signing.key"
 VERIFIER_NAME = "log.vkey"
 STATE_NAME = "state.json"
 CHECKPOINT_NAME = "checkpoint"
+LINKS = "keys"
 
-
-class FolderError(Exception):
-    """The sealer cannot work with this folder: no key, a key that others can read, a torn state."""
+__all__ = ["AnotherSealer", "FolderError", "SealerFolder", "SealerState", "create_key", "read_signer"]
 
 
 class AnotherSealer(Exception):
@@ -80,6 +79,20 @@ class SealerFolder:
         """Hold the public key, for auditors to pin."""
         return self.path / VERIFIER_NAME
 
+    def write_verifiers(self, verifiers: Sequence[Verifier]) -> None:
+        """Say which keys sign now, the newest last; during a rotation there are two."""
+        write_whole(self.verifier_file, "".join(f"{each.text()}\n" for each in verifiers))
+
+    def links(self) -> list[str]:
+        """Return the proofs that lead from one key to the next."""
+        return [each.read_text() for each in sorted((self.path / "tiles" / LINKS).glob("*.tlog-proof"))]
+
+    def write_link(self, index: int, proof: str) -> None:
+        """Publish such a proof beside the tiles."""
+        place = self.path / "tiles" / LINKS
+        place.mkdir(parents=True, exist_ok=True)
+        write_whole(place / f"{index:012d}.tlog-proof", proof)
+
     def read_state(self) -> SealerState | None:
         """Return what was last published, or None when nothing ever was."""
         try:
@@ -105,31 +118,16 @@ class SealerFolder:
             yield
 
 
-def read_signer(path: Path) -> Signer:
-    """Read the signing key; refuse one that others can read: whoever has it can sign another past."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        text = path.read_text()
-    except OSError as error:
-        raise FolderError(f"no signing key in {path}: audit_sealer --generate-key makes one") from error
-    if mode & 0o077:
-        raise FolderError(f"{path} can be read by others: chmod 400")
-    try:
-        return Signer.parse(text)
-    except NoteError as error:
-        raise FolderError(f"{path} holds no signing key") from error
-
-
-def create_key(folder: SealerFolder, key_file: Path | None = None, *, name: str = "") -> Verifier:
-    """Make a signing key that only its owner may read, and its public half; an existing key is never replaced."""
-    key_file = key_file or folder.key_file
+def create_key(
+    folder: SealerFolder, key_file: Path | None = None, *, name: str = "", wrap: KeyWrap | None = None
+) -> Verifier:
+    """Make the first signing key and its public half; an existing key is never replaced."""
+    keys = SigningKeys.of(folder.path, key_file, wrap)
+    if keys.exist():
+        raise FileExistsError(keys.first)
     signer = Signer.generate(name or f"keystead/audit-log/{secrets.token_hex(4)}")
     folder.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(key_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400), "w") as file:
-        file.write(signer.secret_text() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(key_file.parent)
-    write_whole(folder.verifier_file, signer.verifier.text() + "\n")
+    keys.first.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_key(keys.first, signer, wrap or load_wrap())
+    folder.write_verifiers([signer.verifier])
     return signer.verifier
