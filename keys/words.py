@@ -201,7 +201,20 @@ INPUT: Final[Mapping[str, Promise]] = {
     "unseen_characters": _("There are characters in it that cannot be seen. Type it anew instead of pasting."),
 }  # fmt: skip
 
-SENTENCES: Final[Mapping[str, Promise]] = {**REQUESTS, **KEYS, **CATALOGUE, **PEOPLE, **INPUT}
+SEARCHES: Final[Mapping[str, Promise]] = {
+    "not_a_seed": _("A seed has at most 64 letters, digits, dots, hyphens and underscores."),
+    "not_your_search": _(
+        "Somebody else saved this search, so only they can change it. Save it under a name of your own."
+    ),
+    "nothing_sealed": _("Nothing is sealed yet, and a sample is drawn from what is. Try again in a moment."),
+    "nothing_to_sample": _("No sealed event fits this search, so there is nothing to draw from."),
+    "nothing_to_save": _("This search filters nothing. Choose a filter first."),
+    "only_people_keep_searches": _("Only people save searches."),
+    "population_too_large": _("This search fits more than %(most)s events. Narrow it, for example to a shorter span."),
+    "search_removed": _("This saved search was removed."),
+}
+
+SENTENCES: Final[Mapping[str, Promise]] = {**REQUESTS, **KEYS, **CATALOGUE, **PEOPLE, **RETENTION, **SEARCHES, **INPUT}
 
 
 def sentence_for(code: str, params: Mapping[str, object] | None = None) -> str:

@@ -28,6 +28,7 @@ from keys.models import (
     Person,
     Policy,
     PolicyProposal,
+    SavedSearch,
     Scope,
     Service,
     Team,
@@ -53,6 +54,7 @@ _ROWS: Mapping[str, tuple[type[models.Model], tuple[str, ...]]] = {
     "template": (KeyTemplate, ("service",)),
     "policy": (Policy, ("service", "environment")),
     "policy-proposal": (PolicyProposal, ("service", "environment")),
+    "saved-search": (SavedSearch, ()),
 }
 _OF_MODEL = {model._meta.model_name: kind for kind, (model, _related) in _ROWS.items()}
 # Columns that hold the identifier of another row, by the end of their name.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import BinaryIO
 from uuid import UUID
 
+from django.conf import settings
 from django.db import connection
 
 from audit import clock
@@ -16,7 +18,9 @@ from audit.exporters.manifest import Manifest, export
 from audit.log import record
 from audit.models import AuditEvent
 from audit.queries import Position
-from keys.errors import NotFound
+from audit.scanning import Found, find_page
+from audit.seals import Seal, seals_of
+from keys.errors import Conflict, NotFound
 from keys.models import ManagedKey
 from keys.operations import operation
 from keys.people.standing import standing_of
@@ -31,10 +35,17 @@ LOG = "log"
 
 @dataclass(frozen=True, kw_only=True)
 class LogPage:
-    """Some events, newest first, with their private parts where those still exist; `following` is where to go on."""
+    """Some events, newest first, with their private parts where those still exist, and their seals by event.
+
+    `following` is where older events go on, `preceding` where newer ones do. `looked_until`: patience ended there before
+    the page was full; whoever goes on looks further.
+    """
 
     events: list[AuditEvent]
+    seals: Mapping[int, Seal]
     following: Position | None
+    preceding: Position | None = None
+    looked_until: Position | None = None
 
 
 def decide_reading(actor: Actor) -> datetime:
@@ -44,7 +55,7 @@ def decide_reading(actor: Actor) -> datetime:
     return at
 
 
-def _within_reach(search: LogSearch, actor: Actor) -> LogSearch:
+def within_reach(search: LogSearch, actor: Actor) -> LogSearch:
     """A program reads what happened in its own environment, whatever it searches for."""
     if actor.kind != ActorKind.PROGRAM:
         return search
@@ -60,22 +71,54 @@ def enter_log(*, actor: Actor) -> None:
 
 
 @operation
-def search_log(search: LogSearch, *, actor: Actor, after: Position | None = None, size: int = PAGE_SIZE) -> LogPage:
-    """Return a page of what `search` looks for, and put the search on record: one event, however many rows."""
+def search_log(
+    search: LogSearch, *, actor: Actor, after: Position | None = None, newer: bool = False, size: int = PAGE_SIZE
+) -> LogPage:
+    """Return a page of what `search` looks for, and put the search on record: one event, however many rows.
+
+    The page goes on from `after`: back in time, or with `newer` forward. It is found in bounded time (audit.scanning), so
+    it may be short of `size` and still have a `following`.
+    """
     at = decide_reading(actor)
-    search = _within_reach(search, actor)
-    found = list(search.select().select_related("private").page_after(after)[: size + 1])
-    events = found[:size]
-    searched = search.told() | ({"after": f"{after.occurred_at.isoformat()} {after.id}"} if after else {})
+    search = within_reach(search, actor)
+    found = _find(search, after=after, newer=newer, size=size)
+    events = _in_order(found.places)
+    searched = search.told()
+    if after is not None:
+        searched["newer than" if newer else "after"] = f"{after.occurred_at.isoformat()} {after.id}"
     record(LogRead(target_id=LOG, searched=searched, shown=len(events)), actor=actor, at=at)
-    return LogPage(events=events, following=Position.of(events[-1]) if len(found) > size else None)
+    older, younger = (found.places[-1], found.places[0]) if found.places else (None, None)
+    onward = found.stopped_at or ((younger if newer else older) if found.has_more else None)
+    back = (older if newer else younger) or after
+    return LogPage(
+        events=events,
+        seals=seals_of(event.pk for event in events),
+        following=back if newer else onward,
+        preceding=onward if newer else back if after else None,
+        looked_until=found.stopped_at,
+    )
+
+
+def _find(search: LogSearch, *, after: Position | None, newer: bool, size: int) -> Found:
+    if search.sample is None:
+        return find_page(search.question(), after=after, newer=newer, size=size)
+    # A sample is a few hundred events that are known by their places.
+    rows = search.select().page_before(after) if newer else search.select().page_after(after)
+    places = [Position(occurred_at=at, id=number) for at, number in rows.values_list("occurred_at", "id")[: size + 1]]
+    shown = places[:size]
+    return Found(places=shown[::-1] if newer else shown, has_more=len(places) > size)
+
+
+def _in_order(places: Sequence[Position]) -> list[AuditEvent]:
+    rows = AuditEvent.objects.select_related("private").in_bulk([place.id for place in places])
+    return [rows[place.id] for place in places if place.id in rows]
 
 
 @operation
 def read_event(uid: UUID, *, actor: Actor) -> AuditEvent:
     """Return one event, and put that it was opened on record."""
     at = decide_reading(actor)
-    event = _within_reach(LogSearch(), actor).select().select_related("private").filter(uid=uid).first()
+    event = within_reach(LogSearch(), actor).select().select_related("private").filter(uid=uid).first()
     if event is None:
         raise NotFound
     record(LogRead(target_id=LOG, searched={"event": str(uid)}, shown=1), actor=actor, at=at)
@@ -92,7 +135,10 @@ def export_log(search: LogSearch, *, form: str, into: BinaryIO, actor: Actor) ->
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     at = decide_reading(actor)
     enforce(needs_step_up(actor, "export", at=at))
-    search = _within_reach(search, actor)
+    search = within_reach(search, actor)
+    at_once = settings.KEYSTEAD_EXPORT_AT_ONCE
+    if search.select()[: at_once + 1].count() > at_once:
+        raise Conflict("export_too_large", most=at_once)  # a worker makes it: keys.reports.exports
     manifest = export(search.select(), form=form, into=into, searched=search.told(), actor=actor, at=at)
     record(manifest.event(), actor=actor, at=at)
     return manifest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -9,8 +10,10 @@ from uuid import UUID
 
 from django.db.models import Q
 
-from audit.models import AuditEvent
+from audit.models import AuditEvent, AuditLeaf
 from audit.queries import AuditEventQuerySet
+from audit.scanning import Filter, Question
+from keys.events import LogSampled
 from keys.models import Approval, KeyTransfer, KeyVersion
 
 # What belongs to a thing and has a life of its own in the log.
@@ -36,7 +39,10 @@ class Subject(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class LogSearch:
-    """A filter over the log; what is empty does not filter. `start` counts in, `end` does not."""
+    """A filter over the log; what is empty does not filter. `start` counts in, `end` does not.
+
+    `sample`: only what was drawn, by the identifier of the event that put the draw on record.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
@@ -46,6 +52,22 @@ class LogSearch:
     environment: str = ""
     outcome: str = ""
     request_id: str = ""
+    sample: UUID | None = None
+
+    @classmethod
+    def of(cls, kept: Mapping[str, str]) -> LogSearch:
+        """Read what `kept()` wrote."""
+        return cls(
+            start=_instant(kept.get("since", "")),
+            end=_instant(kept.get("before", "")),
+            actor=Subject.parse(kept.get("who", "")),
+            actions=tuple(kept.get("action", "").split()),
+            target=Subject.parse(kept.get("target", "")),
+            environment=kept.get("environment", ""),
+            outcome=kept.get("outcome", ""),
+            request_id=kept.get("request", ""),
+            sample=_uuid(kept.get("sample", "")),
+        )
 
     def select(self) -> AuditEventQuerySet:
         """The events that are looked for."""
@@ -62,7 +84,37 @@ class LogSearch:
             found = found.with_outcome(self.outcome)
         if self.request_id:
             found = found.of_request(self.request_id)
+        if self.sample is not None:
+            leaves = AuditLeaf.objects.filter(index__in=leaves_drawn(self.sample))
+            found = found.filter(pk__in=list(leaves.values_list("event_id", flat=True)))
         return found
+
+    def question(self) -> Question:
+        """The same for finding a page in bounded time."""
+        filters = [
+            Filter(("target_type", "target_id"), tuple(subjects_of(self.target))) if self.target else None,
+            Filter(("actor_type", "actor_id"), (self.actor,)) if self.actor else None,
+            Filter(("request_id",), ((self.request_id,),)) if self.request_id else None,
+            Filter(("action",), tuple((each,) for each in self.actions)) if self.actions else None,
+            Filter(("outcome",), ((self.outcome,),)) if self.outcome else None,
+            Filter(("environment",), ((self.environment,),)) if self.environment else None,
+        ]
+        return Question(start=self.start, end=self.end, filters=tuple(each for each in filters if each is not None))
+
+    def kept(self) -> dict[str, str]:
+        """The filter as the address of the page writes it, by identifiers: what a saved search and a sample keep."""
+        words = {
+            "since": _moment(self.start),
+            "before": _moment(self.end),
+            "who": self.actor.text() if self.actor else "",
+            "action": " ".join(self.actions),
+            "target": self.target.text() if self.target else "",
+            "environment": self.environment,
+            "outcome": self.outcome,
+            "request": self.request_id,
+            "sample": str(self.sample or ""),
+        }
+        return {name: value for name, value in words.items() if value}
 
     def told(self) -> dict[str, str]:
         """The filter in the words that the record of reading and the manifest of an export keep."""
@@ -78,8 +130,17 @@ class LogSearch:
             "environment": self.environment,
             "outcome": self.outcome,
             "request": self.request_id,
+            "sample": str(self.sample or ""),
         }
         return {name: value for name, value in words.items() if value}
+
+
+def leaves_drawn(sample: UUID) -> list[int]:
+    """The places that a recorded draw names, in the order of the draw; none when there is no such draw."""
+    event = AuditEvent.objects.with_action(LogSampled.action).filter(uid=sample).first()
+    details = event.envelope().get("details") if event else None
+    leaves = details.get("leaves") if isinstance(details, dict) else None
+    return [leaf for leaf in leaves if isinstance(leaf, int)] if isinstance(leaves, list) else []
 
 
 def subjects_of(target: Subject) -> list[Subject]:
@@ -95,6 +156,14 @@ def subjects_of(target: Subject) -> list[Subject]:
         approvals = Approval.objects.filter(request_id=pk).values_list("pk", flat=True)
         found += [Subject("approval", str(part)) for part in approvals]
     return found
+
+
+def _moment(at: datetime | None) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S") if at else ""
+
+
+def _instant(text: str) -> datetime | None:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
 
 
 def _uuid(text: str) -> UUID | None:

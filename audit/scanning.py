@@ -1,0 +1,217 @@
+"""Find one page of a search in bounded time, however large the log: one index leads, the other filters only look.
+
+No index serves every combination of filters, and the planner guesses badly when a filter is rare in the time that is
+asked for. So the narrowest filter leads, by row comparisons that only its own index can serve in order, and a page is
+looked for in steps. When patience ends the page says how far it got, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple, TypeAlias
+
+from django.db import connection
+
+from audit.events import Outcome
+from audit.queries import Position
+
+PATIENCE_SECONDS = 1.0
+STATEMENT_TIMEOUT_MS = 5_000
+FIRST_STEP, LARGEST_STEP, GROWTH = 500, 32_000, 8
+MOST_COUNTED = 10_000
+
+Lane: TypeAlias = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Columns, and the values they may have together: one lane or several."""
+
+    columns: tuple[str, ...]
+    lanes: tuple[Lane, ...]
+
+    @property
+    def leads(self) -> bool:
+        """Tell whether an index ends in (occurred_at, id) after these columns; nearly all outcomes are successes."""
+        return self.columns != ("outcome",) or (str(Outcome.SUCCESS),) not in self.lanes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is looked for: a span and filters that all hold. `start` counts in, `end` does not."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    filters: tuple[Filter, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The places of a page in reading order, whether there is more, and where the search stopped looking, if it did."""
+
+    places: list[Position]
+    has_more: bool = False
+    stopped_at: Position | None = None
+
+
+class _Statement(NamedTuple):
+    sql: str
+    values: list[Any]  # what psycopg takes
+
+
+def find_page(
+    question: Question,
+    *,
+    after: Position | None = None,
+    newer: bool = False,
+    size: int,
+    patience: float = PATIENCE_SECONDS,
+) -> Found:
+    """Find the `size` events that follow `after` (going back in time, or with `newer` forward), newest first."""
+    if len(question.filters) > 1:
+        _limit_time()
+    lead = _narrowest(question)
+    others = [each for each in question.filters if each is not lead]
+    places: list[Position] = []
+    place, until = after, time.monotonic() + patience
+    steps = _steps(size + 1) if others else iter([size + 1])
+    while True:
+        step = next(steps, LARGEST_STEP)
+        found, end = _look(question, lead, others, after=place, newer=newer, step=step, most=size + 1 - len(places))
+        places += found
+        stopped = end is not None and len(places) <= size
+        if not stopped or not others or time.monotonic() > until:
+            break
+        place = end
+    shown = places[:size]
+    return Found(
+        places=shown[::-1] if newer else shown,
+        has_more=len(places) > size,
+        stopped_at=end if stopped and others else None,
+    )
+
+
+def _steps(size: int) -> Iterator[int]:
+    step = max(size, FIRST_STEP)
+    while step < LARGEST_STEP:
+        yield step
+        step *= GROWTH
+
+
+def _narrowest(question: Question) -> Filter | None:
+    """Choose the filter that fits the fewest events of the span, counted as far as that is cheap."""
+    leading = [each for each in question.filters if each.leads]
+    if len(leading) < 2:
+        return leading[0] if leading else None
+    counts = [_candidates(question, each, [], after=None, newer=False, limit=MOST_COUNTED) for each in leading]
+    parts = [f"(SELECT count(*) FROM ({each.sql}) AS counted)" for each in counts]  # noqa: S608 - our names
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(parts)}", [value for each in counts for value in each.values])
+        row = cursor.fetchone()
+    return min(zip(row, leading, strict=True), key=lambda pair: int(pair[0]))[1]
+
+
+def _limit_time() -> None:
+    """Let no statement of this transaction take long: whoever asks too much hears it soon."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(STATEMENT_TIMEOUT_MS)])
+
+
+def _look(
+    question: Question,
+    lead: Filter | None,
+    others: Sequence[Filter],
+    *,
+    after: Position | None,
+    newer: bool,
+    step: int,
+    most: int,
+) -> tuple[list[Position], Position | None]:
+    """Look at `step` candidates: the first `most` that fit, and the last candidate when there may be more."""
+    candidates = _candidates(question, lead, others, after=after, newer=newer, limit=step)
+    order = "occurred_at, id" if newer else "occurred_at DESC, id DESC"
+    fits = [_fits(each) for each in others]
+    where = "WHERE " + " AND ".join(each.sql for each in fits) if fits else ""
+    sql = (
+        f"WITH candidate AS MATERIALIZED ({candidates.sql})"  # noqa: S608 - column names of ours, values are parameters
+        f" (SELECT false, occurred_at, id FROM candidate {where} ORDER BY {order} LIMIT %s)"
+        f" UNION ALL (SELECT true, occurred_at, id FROM candidate ORDER BY {order} OFFSET %s LIMIT 1)"
+    )
+    values = [*candidates.values, *(value for each in fits for value in each.values), most, step - 1]
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        rows = cursor.fetchall()
+    places = [Position(occurred_at=at, id=number) for is_end, at, number in rows if not is_end]
+    end = next((Position(occurred_at=at, id=number) for is_end, at, number in rows if is_end), None)
+    return places, end
+
+
+def _fits(each: Filter) -> _Statement:
+    marks = ", ".join(f"({', '.join(['%s'] * len(each.columns))})" for _ in each.lanes)
+    return _Statement(f"({', '.join(each.columns)}) IN ({marks})", [value for lane in each.lanes for value in lane])
+
+
+def _candidates(
+    question: Question,
+    lead: Filter | None,
+    others: Sequence[Filter],
+    *,
+    after: Position | None,
+    newer: bool,
+    limit: int,
+) -> _Statement:
+    """The first `limit` events in the order of reading that the leading filter lets through.
+
+    `(action, occurred_at) >= (a, start) AND (action, occurred_at) < (a, end)` says no more than `action = a` and the span.
+    But an equality would let the planner walk the index of time and throw away what does not fit, for hours if it must.
+    """
+    columns = lead.columns if lead else ()
+    lane = [f"lane.c{number}" for number in range(len(columns))]
+    asked = ", ".join(dict.fromkeys(column for each in others for column in each.columns))
+    selected = ", ".join(filter(None, ["occurred_at", "id", asked]))
+    conditions, values = _bounds(question, columns, lane, after=after, newer=newer)
+    if columns == ("outcome",):
+        conditions.append(f"outcome <> '{Outcome.SUCCESS}'")  # the index is of these only
+    if columns == ("request_id",):
+        conditions.append("request_id <> ''")
+    direction = "ASC" if newer else "DESC"
+    order = ", ".join(f"{column} {direction}" for column in (*columns, "occurred_at", "id"))
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    one = f"SELECT {selected} FROM audit_event {where} ORDER BY {order} LIMIT %s"  # noqa: S608 - our names
+    if lead is None:
+        return _Statement(one, [*values, limit])
+    lanes = ", ".join(["%s::text[]"] * len(columns))
+    names = ", ".join(f"c{number}" for number in range(len(columns)))
+    whole = (
+        f"SELECT found.* FROM unnest({lanes}) AS lane ({names}) CROSS JOIN LATERAL ({one}) AS found"  # noqa: S608 - our names
+        f" ORDER BY occurred_at {direction}, id {direction} LIMIT %s"
+    )
+    return _Statement(whole, [*(list(each) for each in zip(*lead.lanes, strict=True)), *values, limit, limit])
+
+
+def _bounds(
+    question: Question, columns: Sequence[str], lane: Sequence[str], *, after: Position | None, newer: bool
+) -> tuple[list[str], list[Any]]:
+    """Span and place as comparisons of the columns of one index."""
+    conditions: list[str] = []
+    values: list[Any] = []
+
+    def bound(sign: str, at: datetime | str, number: int | None = None) -> None:
+        left, right = [*columns, "occurred_at"], [*lane, "%s::timestamptz"]
+        values.append(at)
+        if number is not None:
+            left.append("id")
+            right.append("%s")
+            values.append(number)
+        conditions.append(f"({', '.join(left)}) {sign} ({', '.join(right)})")
+
+    if columns or question.start is not None:
+        bound(">=", question.start or "-infinity")
+    if columns or question.end is not None:
+        bound("<", question.end or "infinity")
+    if after is not None:
+        bound(">" if newer else "<", after.occurred_at, after.id)
+    return conditions, values

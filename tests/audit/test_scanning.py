@@ -1,0 +1,159 @@
+"""A page of a search is the page that a full scan would give, whichever filters are combined, and is found in bounded steps."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from audit import clock, log, scanning
+from audit.actor import Actor
+from audit.events import Outcome
+from audit.models import AuditEvent
+from audit.queries import Position
+from audit.scanning import Filter, Question, find_page
+from tests.audit.things import ThingChanged, ThingCreated
+
+pytestmark = pytest.mark.django_db
+ACTORS = [Actor.job("a"), Actor.job("b"), Actor.system("c")]
+TARGET = Filter(("target_type", "target_id"), (("thing", "t-1"), ("thing", "t-2")))
+ACTOR = Filter(("actor_type", "actor_id"), (("job", "a"),))
+ACTION = Filter(("action",), ((ThingChanged.action,),))
+PLACE = Filter(("environment",), (("prod",),))
+DENIED = Filter(("outcome",), (("denied",),))
+SUCCESS = Filter(("outcome",), (("success",),))
+FILTERS = [TARGET, ACTOR, ACTION, PLACE, DENIED, SUCCESS]
+
+
+@pytest.fixture
+def many(db):
+    """Six hundred events, several of them in the same millisecond."""
+    chance, start = random.Random(7), clock.now()
+    with transaction.atomic():
+        for number in range(120):
+            kind = chance.choice([ThingChanged, ThingCreated])
+            events = [
+                kind(
+                    target_id=f"t-{chance.randrange(6)}",
+                    environment=chance.choice(["dev", "prod", ""]),
+                    outcome=chance.choice([Outcome.SUCCESS, Outcome.SUCCESS, Outcome.DENIED]),
+                )
+                for _ in range(5)
+            ]
+            at = start + timedelta(milliseconds=chance.randrange(300))
+            log.record_many(events, actor=ACTORS[number % 3], at=at)
+    return start
+
+
+def naive(question: Question) -> list[Position]:
+    rows = AuditEvent.objects.between(question.start, question.end).newest_first()
+    return [
+        Position.of(row)
+        for row in rows
+        if all(tuple(getattr(row, name) for name in each.columns) in each.lanes for each in question.filters)
+    ]
+
+
+def walk(question: Question, *, size: int, newer: bool = False, after: Position | None = None) -> list[Position]:
+    """Follow the pages to the end, as somebody who goes on looking would."""
+    seen: list[Position] = []
+    while True:
+        page = find_page(question, after=after, newer=newer, size=size)
+        assert len(page.places) <= size
+        seen = page.places + seen if newer else seen + page.places
+        if page.stopped_at is None and not page.has_more:
+            return seen
+        after = page.stopped_at or (page.places[0] if newer else page.places[-1])
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        each
+        for count in range(4)
+        for each in itertools.combinations(FILTERS, count)
+        if not {DENIED, SUCCESS} <= set(each)
+    ],
+    ids=lambda filters: "+".join(each.columns[0] for each in filters) or "nothing",
+)
+def test_every_combination_gives_the_pages_of_a_full_scan_in_both_directions(many, filters):
+    whole = Question(filters=filters)
+    span = Question(start=many + timedelta(milliseconds=40), end=many + timedelta(milliseconds=220), filters=filters)
+    for question in (whole, span):
+        expected = naive(question)
+        assert walk(question, size=17) == expected
+        if expected:
+            assert walk(question, size=17, newer=True, after=expected[-1]) == expected[:-1]
+
+
+def test_when_patience_ends_the_page_says_how_far_it_got_and_the_next_goes_on(many, monkeypatch):
+    monkeypatch.setattr(scanning, "FIRST_STEP", 20)
+    monkeypatch.setattr(scanning, "LARGEST_STEP", 20)
+    question = Question(filters=(PLACE, DENIED))
+    page = find_page(question, size=10, patience=-1)
+    expected = naive(question)
+    assert 0 < len(page.places) < 10
+    assert page.stopped_at is not None
+    assert not page.has_more
+    assert page.places == expected[: len(page.places)]
+    seen, after = list(page.places), page.stopped_at
+    while after is not None:
+        page = find_page(question, after=after, size=10, patience=-1)
+        seen += page.places
+        after = page.stopped_at or (page.places[-1] if page.has_more else None)
+    assert seen == expected
+
+
+def test_a_step_costs_a_constant_number_of_queries(many):
+    for filters, most in ((), 1), ((ACTION,), 1), ((ACTION, PLACE), 3), ((TARGET, ACTOR, ACTION, PLACE, SUCCESS), 3):
+        with CaptureQueriesContext(connection) as queries:
+            find_page(Question(filters=filters), size=50)
+        assert len(queries) <= most, filters
+
+
+def plan(question: Question) -> str:
+    lead = scanning._narrowest(question)
+    others = [each for each in question.filters if each is not lead]
+    statement = scanning._candidates(question, lead, others, after=None, newer=False, limit=50)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")  # a table this small is read whole by any sane planner
+        cursor.execute("EXPLAIN " + statement.sql, statement.values)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        ((), "audit_event_time"),
+        ((TARGET,), "audit_event_target"),
+        ((ACTOR,), "audit_event_actor"),
+        ((ACTION,), "audit_event_action"),
+        ((PLACE,), "audit_event_environment"),
+        ((DENIED,), "audit_event_outcome"),
+        ((SUCCESS,), "audit_event_time"),
+        ((SUCCESS, ACTION), "audit_event_action"),
+        ((Filter(("request_id",), (("r-1",),)),), "audit_event_request"),
+    ],
+)
+def test_each_filter_is_led_by_its_own_index(many, filters, index):
+    told = plan(Question(filters=filters))
+    assert index in told
+    assert "Seq Scan" not in told
+
+
+def test_the_narrowest_filter_leads(many):
+    rare = Filter(("target_type", "target_id"), (("thing", "no-such"),))
+    assert scanning._narrowest(Question(filters=(ACTION, PLACE, rare))) is rare
+    assert scanning._narrowest(Question(filters=(SUCCESS,))) is None
+
+
+def test_no_statement_of_a_search_may_take_long(many):
+    with transaction.atomic():
+        find_page(Question(filters=(ACTION, PLACE)), size=5)
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone() == ("5s",)
