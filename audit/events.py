@@ -339,3 +339,71 @@ class LogDistrusted(Event):
     size: int
     findings: tuple[str, ...]
     first_bad_index: int = -1
+
+
+class WitnessContradicted(Event):
+    """A witness remembers another log than ours: it was set back or rewritten, or somebody else signs with its key."""
+
+    action = "audit.witness-contradicted"
+    target_type = "audit-log"
+    severity = Severity.CRITICAL
+    ocsf_class = "Detection Finding"
+    needs_reason = True
+
+    witness: str
+
+
+class LogKeyAnnounced(Event):
+    """The sealer has a new signing key; the statement names both keys and is signed by both."""
+
+    action = "log.key-announced"
+    target_type = "audit-log"
+    severity = Severity.HIGH
+    ocsf_class = "Application Lifecycle"
+
+    statement: str
+
+
+class LogKeyRetired(Event):
+    """The older signing key signs nothing that comes after this; the statement is signed by both keys."""
+
+    action = "log.key-retired"
+    target_type = "audit-log"
+    severity = Severity.HIGH
+    ocsf_class = "Application Lifecycle"
+
+    statement: str
+
+
+class LogRestored(Event):
+    """An older database took lost events up again from the tiles, or a new log began where an old one was frozen.
+
+    The sealer's signed statement says which. Private parts of the leaves from `from_leaf` and before `upto_leaf` are lost.
+    """
+
+    action = "log.restored"
+    target_type = "audit-log"
+    severity = Severity.CRITICAL
+    ocsf_class = "Application Lifecycle"
+    needs_reason = True
+
+    statement: str
+    from_leaf: int
+    upto_leaf: int
+    lost_private_parts: int = 0
+
+
+class LogFollowed(Event):
+    """The governed rows were brought to what the restored log says; keys verify again."""
+
+    action = "log.followed"
+    target_type = "audit-log"
+    severity = Severity.HIGH
+    ocsf_class = "Application Lifecycle"
+    needs_reason = True
+
+    from_leaf: int
+    upto_leaf: int
+    rows: int = 0
+    ended: int = 0
+    left: tuple[str, ...] = ()

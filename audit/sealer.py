@@ -48,11 +48,11 @@ WHERE leaf.index >= %s AND leaf.index < %s ORDER BY leaf.index
 
 
 class Refused(Exception):
-    """The database is not the one we sealed; nothing was written. `code` says how, for alarms."""
+    """The database is not the one we sealed; nothing was written. `code` says how, for alarms; `lost` which leaves it lacks."""
 
-    def __init__(self, code: str, words: str) -> None:
+    def __init__(self, code: str, words: str, *, lost: tuple[int, int] | None = None) -> None:
         super().__init__(words)
-        self.code = code
+        self.code, self.lost = code, lost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +145,13 @@ class Sealer:
         if leaves is None and size % PRUNE_STEP == 0:
             leaves = size  # all of them archived and pruned
         if size < state.size:
-            raise Refused("rollback", f"the database holds {size} sealed events, {state.size} were published")
+            words = f"the database holds {size} sealed events, {state.size} were published"
+            raise Refused("rollback", words, lost=(size, state.size))
         if leaves != size:
             raise Refused("rewrite", f"the database has {leaves or 0} leaves under a checkpoint of {size}")
         if state.size:
             known = bytes.fromhex(state.root)
-            if root is None or bytes(root) != known or _root_of_nodes(cursor, state.size) != known:
+            if root is None or bytes(root) != known or root_of_nodes(cursor, state.size) != known:
                 raise Refused("rewrite", f"the first {state.size} leaves are not those that were published")
         if size == state.size:
             return state
@@ -167,10 +168,10 @@ class Sealer:
         except NoteError as error:
             raise Refused("rewrite", f"the checkpoint of {size} leaves is not ours: {error}") from error
         tree = Tree(writer.tree.size, list(writer.tree.peaks))
-        tree.extend(leaf_hash(payload) for payload in _payloads(cursor, tree.size, size))
+        tree.extend(leaf_hash(payload) for payload in payloads(cursor, tree.size, size))
         if (checkpoint.size, checkpoint.root) != (size, tree.root()):
             raise Refused("rewrite", f"the events do not have the root of our checkpoint of {size} leaves")
-        for number, payload in enumerate(_payloads(cursor, writer.tree.size, size), start=1):
+        for number, payload in enumerate(payloads(cursor, writer.tree.size, size), start=1):
             writer.append(payload)
             if number % _PAGE == 0:
                 writer.settle()
@@ -186,14 +187,7 @@ class Sealer:
             (((_, index), leaf), *above) = writer.append(bytes(payload))
             leaves.append((index, event_id, leaf))
             nodes += [(level, place, node) for (level, place), node in above]
-        # COPY goes past Django's cursor, so its errors must be made Django's here.
-        wrapped = connections[self.using].wrap_database_errors
-        with wrapped, cursor.copy("COPY audit_leaf (index, event_id, leaf_hash) FROM STDIN") as copy:
-            for row in leaves:
-                copy.write_row(row)
-        with wrapped, cursor.copy("COPY audit_node (level, index, hash) FROM STDIN") as copy:
-            for row in nodes:
-                copy.write_row(row)
+        write_leaves(cursor, leaves, nodes, using=self.using)
         root = writer.tree.root()
         body = Checkpoint(origin=self.signer.name, size=writer.tree.size, root=root).body()
         note = sign_with(self.signers, body)
@@ -215,7 +209,21 @@ class Sealer:
         self._state = self._writer = None
 
 
-def _payloads(cursor: Any, start: int, end: int) -> Iterator[bytes]:
+def write_leaves(
+    cursor: Any, leaves: Sequence[tuple[int, int, bytes]], nodes: Sequence[tuple[int, int, bytes]], *, using: str
+) -> None:
+    """Store leaves (index, event, hash) and nodes (level, index, hash) (Any: Django's cursor is untyped)."""
+    # COPY goes past Django's cursor, so its errors must be made Django's here.
+    wrapped = connections[using].wrap_database_errors
+    with wrapped, cursor.copy("COPY audit_leaf (index, event_id, leaf_hash) FROM STDIN") as copy:
+        for row in leaves:
+            copy.write_row(row)
+    with wrapped, cursor.copy("COPY audit_node (level, index, hash) FROM STDIN") as copy:
+        for row in nodes:
+            copy.write_row(row)
+
+
+def payloads(cursor: Any, start: int, end: int) -> Iterator[bytes]:
     """Yield the payloads of the leaves [start, end) in order, and refuse a gap."""
     for first in range(start, end, _PAGE):
         last = min(first + _PAGE, end)
@@ -227,7 +235,7 @@ def _payloads(cursor: Any, start: int, end: int) -> Iterator[bytes]:
             yield bytes(payload)
 
 
-def _root_of_nodes(cursor: Any, size: int) -> bytes | None:
+def root_of_nodes(cursor: Any, size: int) -> bytes | None:
     """Return the root of the first `size` leaves by the stored nodes, or None when one is missing."""
     wanted: list[NodeId] = full_subtrees(0, size)
     found = fetch_nodes(cursor, wanted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -92,6 +93,15 @@ class SealerFolder:
         place = self.path / "tiles" / LINKS
         place.mkdir(parents=True, exist_ok=True)
         write_whole(place / f"{index:012d}.tlog-proof", proof)
+
+    def freeze(self, origin: str) -> Path:
+        """Move what belongs to a log that ended aside, a file at a time; what was moved before stays there."""
+        place = self.path / "frozen" / re.sub(r"[^A-Za-z0-9._-]", "-", origin)[:100]
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in (KEY_NAME, "keys", VERIFIER_NAME, "tiles", STATE_NAME):
+            if (self.path / name).exists() and not (place / name).exists():
+                (self.path / name).rename(place / name)
+        return place
 
     def read_state(self) -> SealerState | None:
         """Return what was last published, or None when nothing ever was."""

@@ -165,9 +165,24 @@ KEYSTEAD_SEALER_FOLDER = Path(env.str("KEYSTEAD_SEALER_FOLDER", default=str(LAYO
 KEYSTEAD_SEALER_KEY_FILE = Path(
     env.str("KEYSTEAD_SEALER_KEY_FILE", default=str(KEYSTEAD_SEALER_FOLDER / "signing.key"))
 )
+KEYSTEAD_SEALER_KEY_WRAP = env.str("KEYSTEAD_SEALER_KEY_WRAP", default="audit.keywrap.plain.Plain")
+KEYSTEAD_SEALER_KEY_WRAP_OPTIONS = {
+    "kek": env.str("KEYSTEAD_SEALER_KEK", default=""),
+    "command": env.str("KEYSTEAD_SEALER_KEK_COMMAND", default=""),
+}
 KEYSTEAD_ALARM_MAIL = env.list("KEYSTEAD_ALARM_MAIL", default=[])
+# Who is shown the log's head, as a JSON list of back ends (audit/witness/roster.py); the check of production reads it too.
+KEYSTEAD_WITNESSES = env.str("KEYSTEAD_WITNESSES", default="")
 # The public half, which everybody may have: as texts or files.
 KEYSTEAD_LOG_KEYS = env.list("KEYSTEAD_LOG_KEYS", default=[])
+
+# --- Exports from the log: files that workers make and the site hands out, so both need the folder ----------------------
+KEYSTEAD_EXPORT_FOLDER = Path(env.str("KEYSTEAD_EXPORT_FOLDER", default=str(LAYOUT.exports)))
+KEYSTEAD_EXPORT_DAYS = env.int("KEYSTEAD_EXPORT_DAYS", default=7)
+KEYSTEAD_EXPORT_AT_ONCE = env.int("KEYSTEAD_EXPORT_AT_ONCE", default=50_000)
+# Where the sealed log is sent on to: a dotted path and an address that it understands (docs/operations.md).
+KEYSTEAD_LOG_FORWARD = env.str("KEYSTEAD_LOG_FORWARD", default="")
+KEYSTEAD_LOG_FORWARD_URL = env.str("KEYSTEAD_LOG_FORWARD_URL", default="")
 
 # --- Valkey and Celery: the doorbell, never the queue -----------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="") or LAYOUT.redis_url

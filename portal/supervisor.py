@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 from audit.sealer_folder import SealerFolder, create_key
+from audit.signing_keys import SigningKeys
 from portal.embedded import Engines, create_secrets
 from portal.engines import EngineFailed, die_with_parent
 from portal.layout import Layout, NoAccount, layout_at
@@ -92,7 +93,7 @@ class Supervisor:
     def _create_sealer_key(self) -> None:
         """Make the key that signs the audit log, where the operator named none of theirs."""
         folder = SealerFolder(Path(self.environment.get("KEYSTEAD_SEALER_FOLDER") or self.layout.sealer))
-        if not self.environment.get("KEYSTEAD_SEALER_KEY_FILE") and not folder.key_file.exists():
+        if not self.environment.get("KEYSTEAD_SEALER_KEY_FILE") and not SigningKeys.of(folder.path).exist():
             create_key(folder)
 
     def _require_port(self) -> None:

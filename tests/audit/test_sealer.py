@@ -17,11 +17,11 @@ from django.db import DatabaseError, connection, connections, transaction
 
 from audit import clock, log, sealer_folder, tiles
 from audit.events import HeartbeatRecorded
-from audit.management.commands.audit_sealer import Watch
 from audit.models import AuditCheckpoint, AuditEvent, AuditLeaf, AuditPending
 from audit.notes import Checkpoint, Signer, Verifier
 from audit.sealer import BATCH, LOCK, Refused
 from audit.sealer_folder import AnotherSealer, FolderError, SealerFolder, SealerState, create_key, read_signer
+from audit.watch import Watch
 from tests.audit.conftest import Connect
 from tests.audit.sealing import assert_whole, make_sealer, write_events
 from tests.audit.things import CLOCK, ThingChanged
