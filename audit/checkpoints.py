@@ -12,10 +12,11 @@ from django.db import connections, transaction
 
 from audit.merkle import NodeId, consistency_ranges, inclusion_ranges, nodes_of, proof_of
 from audit.models import AuditCheckpoint, AuditCosignature, AuditEvent, AuditLeaf
-from audit.notes import Proof
+from audit.notes import Note, Proof
 from audit.sealer import fetch_nodes
 
 MOST_COUNTED = 10_000
+MOST_COSIGNATURES = 100
 LATE = timedelta(seconds=60)
 """After this an event that is not sealed is late: the sealer stands, refuses, or cannot keep up."""
 POLL_SECONDS = 0.05
@@ -92,12 +93,19 @@ def latest_checkpoint(using: str = "default") -> AuditCheckpoint | None:
 
 
 def proof_of_event(uid: UUID, *, using: str = "default") -> Proof:
-    """Return the proof that this event is in the newest signed tree, with all cosignatures; its entry is the payload."""
+    """Return the proof that this event is in a signed tree, with all cosignatures; its entry is the payload.
+
+    The newest tree that a witness has seen, or else the newest: witnesses are a moment behind.
+    """
     # The place before the head: what is sealed in between is in the newer head.
     event_id = AuditEvent.objects.using(using).filter(uid=uid).values("id")
     index = AuditLeaf.objects.using(using).filter(event_id__in=event_id).values_list("index", flat=True).first()
-    head = latest_checkpoint(using)
-    if index is None or head is None or head.size <= index:
+    if index is None:
+        raise NotSealed("this event is not sealed yet")
+    witnessed = AuditCosignature.objects.using(using).filter(checkpoint__gt=index).order_by("-checkpoint")
+    seen = witnessed.select_related("checkpoint").first()
+    head = seen.checkpoint if seen is not None else latest_checkpoint(using)
+    if head is None or head.size <= index:
         raise NotSealed("this event is not sealed yet")
     ranges = inclusion_ranges(index, head.size)
     hashes = proof_of(ranges, nodes(nodes_of(ranges), using).__getitem__)
@@ -111,9 +119,15 @@ def consistency_proof(old: int, new: int, *, using: str = "default") -> list[byt
 
 
 def cosigned(head: AuditCheckpoint, using: str = "default") -> str:
-    """Return the signed note of a checkpoint with every witness's line under it."""
-    rows = AuditCosignature.objects.using(using).filter(checkpoint=head).order_by("id")
-    return head.note + "".join(f"{line.rstrip()}\n" for line in rows.values_list("signature", flat=True))
+    """Return the signed note of a checkpoint with the newest line of every witness under it."""
+    rows = AuditCosignature.objects.using(using).filter(checkpoint=head).order_by("-signed_at", "-id")
+    lines = [f"{line.rstrip()}\n" for line in rows.values_list("signature", flat=True)[:MOST_COSIGNATURES]]
+    if not lines:
+        return head.note
+    # A witness that was asked again signed again; a note with two signatures of one key is no good note.
+    signatures = Note.parse(head.note + "".join(reversed(lines))).signatures[-len(lines) :]
+    newest = {(each.name, each.key_id): f"{each.line()}\n" for each in signatures}
+    return head.note + "".join(newest.values())
 
 
 def nodes(wanted: Iterable[NodeId], using: str = "default") -> dict[NodeId, bytes]:
