@@ -100,8 +100,15 @@ def erase_private(
     uids: Sequence[UUID], *, person_id: str, actor: Actor, at: datetime, reason: str, using: str = "default"
 ) -> int:
     """Delete the private parts of these events, on record, and return how many there were."""
+    return erase_private_told(uids, person_id=person_id, actor=actor, at=at, reason=reason, using=using)[0]
+
+
+def erase_private_told(
+    uids: Sequence[UUID], *, person_id: str, actor: Actor, at: datetime, reason: str, using: str = "default"
+) -> tuple[int, list[UUID]]:
+    """Do the same, and return also the events that say so: the receipts of the erasure."""
     connection = _in_transaction(using)
-    erased = 0
+    erased, receipts = 0, []
     for start in range(0, len(uids), _ERASED_AT_ONCE):
         named = tuple(str(uid) for uid in uids[start : start + _ERASED_AT_ONCE])
         erasure = record(
@@ -110,7 +117,8 @@ def erase_private(
         with connection.cursor() as cursor:
             cursor.execute("SELECT audit_erase_private(%s)", (erasure,))
             erased += int(cursor.fetchone()[0])
-    return erased
+        receipts.append(erasure)
+    return erased, receipts
 
 
 def _write(connection: BaseDatabaseWrapper, statement: str, values: Sequence[Any]) -> None:

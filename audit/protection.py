@@ -288,7 +288,7 @@ for _name, _value in (
     ("PRUNE_STEP", PRUNE_STEP),
     ("HOLD_LOCK", HOLD_LOCK),
     ("RETENTION_LOCK", RETENTION_LOCK),
-    ("LAST_LEAF", 2**63 - 2),
+    ("LAST_LEAF", 2**53 - 2),
 ):
     FUNCTIONS = FUNCTIONS.replace(_name, str(_value))
 

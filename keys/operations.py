@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
 from django.db import OperationalError, models, transaction
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
 
 from audit import clock
 from audit.actor import Actor
+from audit.checkpoints import backlog
 from audit.events import Event, Outcome, SecretAttempted
 from audit.governed import row_columns
 from audit.log import LogUnwritable, PayloadTooLarge, SecretBlocked, record
@@ -28,24 +29,52 @@ HELD_UP = (LockNotAvailable, DeadlockDetected, SerializationFailure, QueryCancel
 _depth: ContextVar[int] = ContextVar("operation_depth", default=0)
 
 
-def operation(function: Callable[P, R]) -> Callable[P, R]:
+Grants = Literal["never", "sometimes", "always"]
+
+
+@overload
+def operation(function: Callable[P, R], /) -> Callable[P, R]: ...
+
+
+@overload
+def operation(*, grants: Grants) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def operation(
+    function: Callable[P, R] | None = None, /, *, grants: Grants = "never"
+) -> Callable[P, R] | Callable[[Callable[P, R]], Callable[P, R]]:
     """Run `function` in one transaction; the outermost operation's commit is the commit.
 
     A Denied that leaves the outermost operation is recorded as `access.denied` after the rollback, in a transaction of
     its own. A lock not had within the session's `lock_timeout` is Busy (503), and nothing has changed.
-    """
 
+    `grants`: whether it opens anything to anybody. What always does is refused while the log is behind, after the policy
+    has decided, so that denials stay denials; what sometimes does calls refuse_if_log_is_behind() where it does.
+    """
+    if function is None:
+        return functools.partial(_operation, grants=grants)
+    return _operation(function, grants=grants)
+
+
+def _operation(function: Callable[P, R], *, grants: Grants) -> Callable[P, R]:
     @functools.wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         depth = _depth.get()
         token = _depth.set(depth + 1)
         try:
             with transaction.atomic(durable=depth == 0):
-                return function(*args, **kwargs)
+                result = function(*args, **kwargs)
+                if grants == "always":
+                    refuse_if_log_is_behind()
+                return result
         except Denied as denied:
             if depth == 0:
                 refused: Any = kwargs["actor"]
-                record_denial(denied, operation=function.__name__, subject=args[0] if args else None, actor=refused)
+                subject = args[0] if args else None
+                correlation = str(kwargs.get("correlation", ""))
+                record_denial(
+                    denied, operation=function.__name__, subject=subject, actor=refused, correlation=correlation
+                )
             raise
         except SecretBlocked as blocked:
             if depth == 0:
@@ -65,7 +94,17 @@ def operation(function: Callable[P, R]) -> Callable[P, R]:
             _depth.reset(token)
 
     run.is_operation = True  # type: ignore[attr-defined]
+    run.grants = grants  # type: ignore[attr-defined]
     return run
+
+
+def refuse_if_log_is_behind() -> None:
+    """Refuse to open anything while the log is not sealed in time: what is granted could still be unmade unseen.
+
+    Never before stopping: revocation, suspension, retirement, denial and signing in do not ask (docs/decisions/052).
+    """
+    if backlog().is_late:
+        raise Unavailable("audit_behind")
 
 
 def locked(row: M) -> M:
@@ -92,9 +131,12 @@ def update(
     at: datetime,
     columns: Mapping[str, Any],
     expected: Mapping[str, Any] | None = None,
+    forget: Collection[str] = (),
     **facts: Any,
 ) -> M:
     """Change named columns of one row while `expected` still holds (compare and swap), and record old and new.
+
+    The old value of a column in `forget` is told as None: an erasure must not write down what it erases.
 
     Raises Conflict("changed_meanwhile") when another writer was first. Never a full-row save: that brought revoked keys back.
     """
@@ -105,7 +147,8 @@ def update(
     for name, value in columns.items():
         setattr(row, name, value)
     after = row_columns(row, told)
-    change = {name: (before[name], after[name]) for name in after if before[name] != after[name]}
+    told_before = {name: None if name in forget else value for name, value in before.items()}
+    change = {name: (told_before[name], after[name]) for name in after if before[name] != after[name]}
     record(event(target_id=str(row.pk), change=change, **facts), actor=actor, at=at)
     return row
 
@@ -115,7 +158,7 @@ def record_blocked_secret(blocked: SecretBlocked, *, actor: Actor) -> None:
     _record_after_rollback(SecretAttempted(target_id="-", reason=blocked.kind), actor=actor)
 
 
-def record_denial(denied: Denied, *, operation: str, subject: object, actor: Actor) -> None:
+def record_denial(denied: Denied, *, operation: str, subject: object, actor: Actor, correlation: str = "") -> None:
     """Write one `access.denied`."""
     target = subject if isinstance(subject, models.Model) else None
     event = AccessDenied(
@@ -125,6 +168,7 @@ def record_denial(denied: Denied, *, operation: str, subject: object, actor: Act
         reason=denied.code,
         rule=denied.rule,
         outcome=Outcome.DENIED,
+        correlation=correlation,
     )
     _record_after_rollback(event, actor=actor)
 

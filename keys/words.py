@@ -167,7 +167,29 @@ PEOPLE: Final[Mapping[str, Promise]] = {
     "wrong_password": _("This password is not right."),
 }
 
+RETENTION: Final[Mapping[str, Promise]] = {
+    "erasure_held": _("Some of what names this person is held: %(holds)s. Lift the hold first, or wait for its end."),
+    "hold_lifted_already": _("This hold was lifted already."),
+    "hold_needs_another": _("You placed this hold, so another administrator has to lift it."),
+    "hold_range_empty": _("There is nothing in this span that could be held."),
+    "hold_range_pruned": _("This range was archived and left the database; the log begins at leaf %(first)s."),
+    "leaves_or_times": _("Name leaves or times, not both."),
+    "person_erased": _("This person was erased."),
+    "person_still_active": _("This person has a place here. Deactivate them first."),
+    "retention_changed": _("Somebody changed the periods meanwhile. Look at the present ones and decide again."),
+    "retention_same": _("These periods are in force already."),
+    "retention_waiting": _("Shorter periods already wait for a second administrator."),
+    "second_administrator_for_periods": _("You proposed this, so another administrator has to accept it."),
+}
+
 INPUT: Final[Mapping[str, Promise]] = {
+    "audit_behind": _(
+        "Nothing can be granted right now, because the audit log is not being sealed. Nothing was changed. Stopping keys, signing in and "
+        "verification work as always; administrators see on the status page what to do."
+    ),
+    "audit_unsealed": _(
+        "The audit log was not sealed in time, so the secret was not handed over. Your claim is not spent: try again in a moment."
+    ),
     "busy_retry": _("Somebody else is changing the same thing. Nothing was changed by you; try again in a moment."),
     "changed_meanwhile": _("Somebody else changed this at the same moment. Look at it again and decide anew."),
     "contains_secret": _("This text holds something that looks like a secret. Take it out; if it is a real one, report the leak."),

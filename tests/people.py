@@ -15,7 +15,8 @@ from keys.catalogue.policies import add_version, rules_of
 from keys.catalogue.services import create_scope, create_service
 from keys.crypto.secrets import Secret
 from keys.events import MemberAdded, PersonInvited, TeamCreated
-from keys.lifecycle.issuance import claim_secret
+from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.issuance import create_key
 from keys.models import Environment, KeyRequest, KeyVersion, ManagedKey, Membership, Person, Policy, Service, Team
 from keys.operations import insert, operation
 
@@ -32,6 +33,7 @@ PURPOSES = (
     "catalogue",
     "factors",
     "export",
+    "retention",
 )
 
 
@@ -173,16 +175,17 @@ def issued(world: World, **changes: Any) -> tuple[ManagedKey, KeyVersion, Secret
 
 def verifying_credential(world: World, *, environment: str = "prod") -> Secret:
     """The secret with which the orders service asks about its own keys in `environment`."""
-    at = clock.now()
-    return _verifier(world, environment=environment, at=at, actor=SYSTEM)
+    key = _verifying_key(world, environment=environment, actor=SYSTEM)
+    claim = claim_secret(key.versions.get(), actor=acting(world.bob, "claim"))
+    assert claim.secret is not None
+    return claim.secret
 
 
 @operation
-def _verifier(world: World, *, environment: str, at: datetime, actor: Actor) -> Secret:
-    from keys.lifecycle.issuance import create_key
-
+def _verifying_key(world: World, *, environment: str, actor: Actor) -> ManagedKey:
+    at = clock.now()
     place = Environment.objects.get(tag=environment)
-    key = create_key(
+    return create_key(
         claim_until=at + timedelta(hours=1),
         actor=actor,
         at=at,
@@ -200,6 +203,3 @@ def _verifier(world: World, *, environment: str, at: datetime, actor: Actor) -> 
         verifies_service=world.orders,
         verifies_environment=place,
     )
-    claim = claim_secret(key.versions.get(), actor=acting(world.bob, "claim", at=at))
-    assert claim.secret is not None
-    return claim.secret

@@ -25,7 +25,7 @@ class LeafRange(models.Model):
         ]
 
 
-WITHOUT_END = 2**63 - 1
+WITHOUT_END = 2**53 - 1  # the largest number that an event can hold
 """The end of a hold that also keeps what is not written yet."""
 
 

@@ -17,7 +17,7 @@ from keys.events import (
     PersonRolesChanged,
 )
 from keys.models import Approval, Delegation, Person
-from keys.operations import locked, operation, update
+from keys.operations import locked, operation, refuse_if_log_is_behind, update
 from keys.people.facts import lock_administrators, person_facts
 from keys.people.invitations import end_invitations_of, known_roles
 from keys.people.sessions import end_sessions_of, rotate_sessions_of
@@ -27,7 +27,7 @@ from keys.policy.people_rules import may_change_roles, may_deactivate, may_react
 from keys.states import OPEN_REQUEST_STATES, Role
 
 
-@operation
+@operation(grants="sometimes")
 def change_roles(person: Person, *, actor: Actor, roles: Collection[str]) -> Person:
     """Set the organisation roles of somebody else. Their sessions get a new key and lose their step-ups."""
     wanted = known_roles(roles)
@@ -39,6 +39,8 @@ def change_roles(person: Person, *, actor: Actor, roles: Collection[str]) -> Per
     )
     if sorted(person.roles) == wanted:
         return person
+    if set(wanted) - set(person.roles):
+        refuse_if_log_is_behind()
     changed = update(
         person,
         PersonRolesChanged,
@@ -92,7 +94,7 @@ def deactivate_person(person: Person, *, actor: Actor) -> Person:
     return changed
 
 
-@operation
+@operation(grants="always")
 def reactivate_person(person: Person, *, actor: Actor) -> Person:
     """Give a place back. Password and factors are as they were; roles stay as they stand."""
     person = locked(person)
@@ -100,6 +102,8 @@ def reactivate_person(person: Person, *, actor: Actor) -> Person:
     enforce(may_reactivate(actor, standing_of(actor, at=at), person_facts(person), at=at))
     if person.is_active:
         raise Conflict("person_active")
+    if person.erased_at is not None:
+        raise Conflict("person_erased")
     return update(
         person,
         PersonReactivated,

@@ -38,6 +38,7 @@ PURPOSES: Final[dict[str, Promise]] = {
     "catalogue": _("change services and scopes"),
     "factors": _("change your sign-in"),
     "export": _("take data out"),
+    "retention": _("change how long the log is kept"),
 }
 
 

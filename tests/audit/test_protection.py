@@ -237,7 +237,7 @@ def test_what_is_held_loses_no_private_part(event: AuditEvent, connect: Connect)
 
     with connect(APPLICATION) as session:
         # Not sealed yet, so it has no place: only a hold without an end keeps it.
-        hold = _place(session, 0, 2**63 - 1)
+        hold = _place(session, 0, 2**53 - 1)
         with pytest.raises(OperationalError, match="held"):
             erase()
         with session.transaction():

@@ -1,0 +1,1 @@
+"""Keep the log as long as it must be kept, and let go of personal data that must go."""
