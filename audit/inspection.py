@@ -21,11 +21,14 @@ from audit.canonical import CanonicalError, JsonValue, parse_strict
 from audit.checkpoints import backlog
 from audit.envelope import commitment
 from audit.erasures import read_erasures
+from audit.key_links import stored_links
+from audit.log_keys import linked
 from audit.merkle import HASH_SIZE, NodeId, Tree, full_subtrees, leaf_hash
 from audit.models import AuditArchive, AuditCheckpoint, AuditLeaf
-from audit.notes import NoteError, open_checkpoint
+from audit.notes import NoteError, Verifier, open_checkpoint
 from audit.pins import Pins
 from audit.protection import PRUNE_STEP
+from audit.restored import read_restored
 from audit.sealer import fetch_nodes
 from audit.tiles import WIDTH, TileMissing
 
@@ -91,6 +94,7 @@ class Inspection:
     first_leaf: int = 0
     checkpoints: int = 0
     erased: int = 0
+    lost: int = 0
     waiting: int = 0
     findings: list[Found] = field(default_factory=list)
     more: int = 0
@@ -158,6 +162,8 @@ class _Pass:
         self.tile = b""
         self.nodes: dict[NodeId, bytes] = {}
         self.erased = read_erasures(using)
+        self.verifiers = self._followed_keys()
+        self.restored = read_restored(using, verifiers=self.verifiers)
         self.heads = heapq.merge(self._kept_heads(), self._stored_heads(), key=lambda head: head.size)
         self.head = next(self.heads, None)
 
@@ -218,6 +224,8 @@ class _Pass:
         if salt is None or body is None:
             if is_erased:
                 self.found.erased += 1
+            elif self.restored.lost(index):
+                self.found.lost += 1
             else:
                 words = f"event {event_id}: its private part is gone, and no pii.erased names it"
                 self.found.add("private", words, index)
@@ -292,16 +300,38 @@ class _Pass:
         while True:
             page = list(AuditCheckpoint.objects.using(self.using).filter(size__gt=size).order_by("size")[:PAGE])
             for each in page:
-                yield self._judged(each)
+                if (head := self._judged(each)) is not None:
+                    yield head
             if len(page) < PAGE:
                 return
             size = page[-1].size
 
-    def _judged(self, stored: AuditCheckpoint) -> _Head:
+    def _is_of_frozen_log(self, stored: AuditCheckpoint) -> bool:
+        """Tell whether a checkpoint is of the log that ours began with, by a name whose key is not pinned."""
+        origin = stored.note.partition("\n")[0]
+        return origin not in {each.name for each in self.verifiers} and any(
+            each.origin == origin and stored.size <= each.size for each in self.restored.frozen
+        )
+
+    def _followed_keys(self) -> list[Verifier]:
+        """Return the pinned keys and those that the log itself leads to."""
+        links, forged = stored_links(self.using)
+        for index in forged:
+            self.found.add("key", "this names a key of the log, and the log's keys did not sign it", index)
+        try:
+            return linked(self.pins.verifiers, links)
+        except NoteError as error:
+            self.found.add("key", f"{error}")
+            return list(self.pins.verifiers)
+
+    def _judged(self, stored: AuditCheckpoint) -> _Head | None:
+        """Say what a checkpoint vouches for; None when it is of a log that ended, and of another pin."""
         source = f"the checkpoint of {stored.size}"
         try:
-            told = open_checkpoint(stored.note, self.pins.verifiers)
+            told = open_checkpoint(stored.note, self.verifiers)
         except NoteError as error:
+            if self._is_of_frozen_log(stored):
+                return None
             return _Head(size=stored.size, source=source, problem=f"{source} vouches for nothing: {error}")
         if (told.size, told.root) != (stored.size, bytes(stored.root)):
             return _Head(size=stored.size, source=source, problem=f"{source} is not what its signed note says")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from django.conf import settings
 
+from audit.log_keys import linked
 from audit.notes import Checkpoint, NoteError, Verifier, open_checkpoint
-from audit.sealer_folder import CHECKPOINT_NAME, SealerFolder
+from audit.sealer_folder import CHECKPOINT_NAME, SealerFolder, read_links
 from audit.tiles import TileFolder
 
 
@@ -34,7 +35,7 @@ def log_keys(keys: Sequence[str] = ()) -> list[Verifier]:
     A key beside the sealer is better than none, and worse than one that an auditor kept. Raises OSError or NoteError.
     """
     named = keys or settings.KEYSTEAD_LOG_KEYS or [str(_folder().verifier_file)]
-    return [Verifier.parse(_text(each)) for each in named]
+    return [Verifier.parse(line) for each in named for line in _text(each).splitlines()]
 
 
 def read_pins(*, keys: Sequence[str] = (), trust: Sequence[str] = (), tiles: str = "") -> Pins:
@@ -47,6 +48,7 @@ def read_pins(*, keys: Sequence[str] = (), trust: Sequence[str] = (), tiles: str
     head: Checkpoint | None = None
     if tiles or os.access(copy / CHECKPOINT_NAME, os.R_OK):
         try:
+            verifiers = linked(verifiers, read_links(copy))
             head = open_checkpoint((copy / CHECKPOINT_NAME).read_text(), verifiers)
         except NoteError as error:
             raise CopyDistrusted(f"the head of the sealer's copy does not verify: {error}") from error

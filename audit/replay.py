@@ -19,10 +19,16 @@ from audit.canonical import JsonValue, parse_strict
 from audit.envelope import commitment
 from audit.erasures import read_erasures
 from audit.governed import GovernedTable, governed_tables
+from audit.restored import read_restored
 
 TEMPORARY = "pg_temp"
 """The schema of temporary tables: a reader needs no right to create anything lasting."""
 
+_WITH_PRIVATE = """
+SELECT event.id, leaf.index, event.payload, private.salt, private.body FROM audit_event event
+LEFT JOIN audit_leaf leaf ON leaf.event_id = event.id
+LEFT JOIN audit_private private ON private.event_id = event.id
+"""
 _PAGE = 2_000
 _EXAMPLES = 50
 
@@ -68,10 +74,11 @@ class _Told:
     hidden: Mapping[str, list[JsonValue]] | None
 
 
-def read_events(using: str = "default", archived: Iterable[bytes] = ()) -> Replay:
+def read_events(using: str = "default", archived: Iterable[bytes] = (), *, upto_leaf: int | None = None) -> Replay:
     """Fold all events, oldest first, into the rows they describe; `archived` are the payloads of those that were pruned.
 
     The order of an archive is that of the leaves: for one row it is that of the commits too. Private parts are in no archive.
+    With `upto_leaf` only what was sealed before that leaf is folded.
     """
     tables = governed_tables()
     replay = Replay(rows={name: {} for name in tables})
@@ -80,16 +87,18 @@ def read_events(using: str = "default", archived: Iterable[bytes] = ()) -> Repla
         replay.archived += 1
         if table := tables.get(event.target_type):
             _apply(replay, table, event)
-    erased = read_erasures(using)
-    for event, body_state in _events(using):
+    erased, restored = read_erasures(using), read_restored(using)
+    by_leaf = bool(restored.recoveries) or upto_leaf is not None
+    for event, body_state in _events_by_leaf(using, upto_leaf) if by_leaf else _events(using):
         replay.events += 1
         if body_state == "changed":
             replay.findings.append(f"event {event.uid}: its private part is not the one it was recorded with")
-        elif body_state == "missing" and not erased.covers(event.uid, event.index):
+        elif body_state == "missing" and not (erased.covers(event.uid, event.index) or restored.lost(event.index)):
             replay.findings.append(f"event {event.uid}: its private part is gone, and no pii.erased names it")
         table = tables.get(event.target_type)
         if table is not None:
-            _apply(replay, table, event)
+            # Whoever wrote between a restore and the recovery did not know what the lost events had changed.
+            _apply(replay, table, event, is_contested=restored.contested(event.index))
     return replay
 
 
@@ -181,7 +190,7 @@ def _copy(schema: str, table: GovernedTable, quote: Callable[[str], str]) -> str
     return f"{quote(schema)}.{quote(table.table)}"
 
 
-def _apply(replay: Replay, table: GovernedTable, event: _Told) -> None:
+def _apply(replay: Replay, table: GovernedTable, event: _Told, *, is_contested: bool = False) -> None:
     """Fold one event on a governed row into the rows."""
     rows = replay.rows[event.target_type]
     where = (event.target_type, event.target_id)
@@ -202,7 +211,7 @@ def _apply(replay: Replay, table: GovernedTable, event: _Told) -> None:
             replay.findings.append(f"event {event.uid}: {_name(event)} has no column {column}")
             continue
         unknown = replay.unknown.get(where, set())
-        if not birth and column not in unknown and column != table.pk and row[column] != old:
+        if not (birth or is_contested) and column not in unknown and column != table.pk and row[column] != old:
             replay.findings.append(
                 f"event {event.uid}: {_name(event)} {column} was {row[column]!r} before, not {old!r}"
             )
@@ -223,10 +232,7 @@ def _events(using: str) -> Iterator[tuple[_Told, str]]:
     while True:
         with connections[using].cursor() as cursor:
             cursor.execute(
-                "SELECT event.id, leaf.index, event.payload, private.salt, private.body FROM audit_event event"
-                " LEFT JOIN audit_leaf leaf ON leaf.event_id = event.id"
-                " LEFT JOIN audit_private private ON private.event_id = event.id"
-                " WHERE event.id > %s ORDER BY event.id LIMIT %s",
+                f"{_WITH_PRIVATE} WHERE event.id > %s ORDER BY event.id LIMIT %s",
                 (last, _PAGE),
             )
             page = cursor.fetchall()
@@ -235,6 +241,32 @@ def _events(using: str) -> Iterator[tuple[_Told, str]]:
             yield _told(bytes(payload), index, salt, body)
         if len(page) < _PAGE:
             return
+
+
+def _events_by_leaf(using: str, upto_leaf: int | None) -> Iterator[tuple[_Told, str]]:
+    """Yield the events in the order of the log, then those that wait: recovered events have later ids than they had."""
+    with connections[using].cursor() as cursor:
+        cursor.execute("SELECT coalesce(max(index) + 1, 0) FROM audit_leaf")
+        size = int(cursor.fetchone()[0])
+    size = size if upto_leaf is None else min(size, upto_leaf)
+    for first in range(0, size, _PAGE):
+        with connections[using].cursor() as cursor:
+            cursor.execute(
+                f"{_WITH_PRIVATE} WHERE leaf.index >= %s AND leaf.index < %s ORDER BY leaf.index",
+                (first, min(first + _PAGE, size)),
+            )
+            page = cursor.fetchall()
+        for _, index, payload, salt, body in page:
+            yield _told(bytes(payload), index, salt, body)
+    if upto_leaf is not None:
+        return
+    with connections[using].cursor() as cursor:
+        cursor.execute(
+            f"{_WITH_PRIVATE} WHERE leaf.index >= %s OR leaf.index IS NULL ORDER BY leaf.index NULLS LAST, event.id",
+            (size,),
+        )
+        for _, index, payload, salt, body in cursor.fetchall():
+            yield _told(bytes(payload), index, salt, body)
 
 
 def _told(payload: bytes, index: int | None, salt: bytes | None, body: bytes | None) -> tuple[_Told, str]:

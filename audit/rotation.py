@@ -15,10 +15,10 @@ from audit import clock, log
 from audit.actor import Actor
 from audit.canonical import parse_strict
 from audit.events import Event, LogKeyAnnounced, LogKeyRetired
+from audit.key_links import key_proof
 from audit.log_keys import keys_named, linked
-from audit.merkle import inclusion_ranges, nodes_of, proof_of
-from audit.notes import Note, NoteError, Proof, Signer
-from audit.sealer import Refused, Sealer, fetch_nodes
+from audit.notes import NoteError, Proof, Signer
+from audit.sealer import Refused, Sealer
 from audit.signing_keys import SigningKeys
 from audit.statements import KEY_ANNOUNCED, KEY_RETIRED, Statement
 
@@ -33,7 +33,6 @@ _TOLD = """
 SELECT event.payload, leaf.index FROM audit_event event LEFT JOIN audit_leaf leaf ON leaf.event_id = event.id
 WHERE event.action = %s ORDER BY event.id DESC
 """
-_HEADS = "SELECT size, note FROM audit_checkpoint WHERE size > %s ORDER BY size LIMIT 1000"
 
 
 class Rotation:
@@ -111,13 +110,9 @@ class Rotation:
     def _proof(self, index: int, payload: bytes, older: Signer, newer: Signer) -> Proof | None:
         """Prove the event under the first checkpoint that both keys signed, so that either leads to the other."""
         with connections[self.sealer.using].cursor() as cursor:
-            cursor.execute(_HEADS, (index,))
-            size, note = next((row for row in cursor.fetchall() if _both_signed(row[1], older, newer)), (0, ""))
-            if not size:
-                return None
-            ranges = inclusion_ranges(index, size)
-            nodes = fetch_nodes(cursor, nodes_of(ranges))
-        proof = Proof(index=index, hashes=tuple(proof_of(ranges, nodes.__getitem__)), checkpoint=note, extra=payload)
+            proof = key_proof(cursor, index, payload, older.verifier, newer.verifier)
+        if proof is None:
+            return None
         try:
             linked([older.verifier], [*self.sealer.folder.links(), proof.text()])
         except NoteError as error:
@@ -128,12 +123,3 @@ class Rotation:
         using = self.sealer.using
         with transaction.atomic(using=using):
             log.record(event, actor=SEALER, at=clock.now(using), using=using)
-
-
-def _both_signed(note: str, older: Signer, newer: Signer) -> bool:
-    try:
-        for each in (older, newer):
-            Note.parse(note).verified_by(each.verifier)
-    except NoteError:
-        return False
-    return True

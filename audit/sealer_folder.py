@@ -27,7 +27,7 @@ STATE_NAME = "state.json"
 CHECKPOINT_NAME = "checkpoint"
 LINKS = "keys"
 
-__all__ = ["AnotherSealer", "FolderError", "SealerFolder", "SealerState", "create_key", "read_signer"]
+__all__ = ["AnotherSealer", "FolderError", "SealerFolder", "SealerState", "create_key", "read_links", "read_signer"]
 
 
 class AnotherSealer(Exception):
@@ -86,7 +86,7 @@ class SealerFolder:
 
     def links(self) -> list[str]:
         """Return the proofs that lead from one key to the next."""
-        return [each.read_text() for each in sorted((self.path / "tiles" / LINKS).glob("*.tlog-proof"))]
+        return read_links(self.path / "tiles")
 
     def write_link(self, index: int, proof: str) -> None:
         """Publish such a proof beside the tiles."""
@@ -126,6 +126,11 @@ class SealerFolder:
             except BlockingIOError:
                 raise AnotherSealer(f"another sealer works in {self.path}") from None
             yield
+
+
+def read_links(tiles: Path) -> list[str]:
+    """Return the links that lie beside a copy of the tiles."""
+    return [each.read_text() for each in sorted((tiles / LINKS).glob("*.tlog-proof"))]
 
 
 def create_key(
