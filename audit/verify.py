@@ -1203,7 +1203,7 @@ class Zip(Material):
         members = self.zip.infolist()
         for each in members:
             kind = each.external_attr >> 28
-            if each.flag_bits & 1 or each.compress_type not in (0, 8) or kind not in (0, 8) or each.is_dir():
+            if each.flag_bits & 1 or each.compress_type not in (0, 8) or kind not in (0, 8):
                 raise Finding("files", f"{each.filename!r} is no plain file")
         super().__init__([each.orig_filename for each in members])
 
@@ -1315,7 +1315,9 @@ class Bundle:
             raise Finding("manifest", f"{EXPORT_EVENT} is no export")
         if details.get("form") != "bundle" or details.get("sha256") != hashlib.sha256(self.raw).hexdigest():
             raise Finding("manifest", "the log signed another manifest")
-        who = f"{actor.get('type')}:{actor.get('id')}" if isinstance(actor, dict) else ""
+        deputed = event.get("on_behalf_of")  # a worker makes what somebody asked for
+        asked = deputed if isinstance(deputed, dict) else actor
+        who = f"{asked.get('type')}:{asked.get('id')}" if isinstance(asked, dict) else ""
         if (details.get("rows"), who) != (self._told("rows", int), self._told("exported_by", str)):
             raise Finding("manifest", "the log tells of another export")
         if self._told("kind", str) != "keystead-evidence-bundle" or self._told("version", int) != 1:
@@ -1439,7 +1441,7 @@ class Report:
         "target.id", "target.version", "environment", "reason", "change", "details", "policy.rule", "policy.version",
         "correlation", "request.id", "request.method", "request.route", "request.task", "uid",
     )  # fmt: skip
-    names = {"on_behalf_of.id": "on_behalf_of", "auth.mfa": "mfa"}
+    names = {"on_behalf_of.id": "on_behalf_of", "auth.mfa": "mfa", "request.task": "task"}
     formula = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
     def __init__(self, file: Counted) -> None:
@@ -1523,6 +1525,7 @@ TORN = (
     RuntimeError,
     ValueError,
     OverflowError,
+    IndexError,
 )
 
 

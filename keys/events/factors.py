@@ -167,7 +167,7 @@ class TotpSeedUnreadable(Event):
 
 
 class PasskeyEnrolled(Event):
-    """A person enrolled a passkey; its public key here verifies the approvals that it signs later."""
+    """A person enrolled a passkey for the site `rp_id`; its public key here verifies the approvals that it signs later."""
 
     action = "passkey.enrolled"
     target_type = "passkey"
@@ -175,6 +175,7 @@ class PasskeyEnrolled(Event):
     ocsf_class = "Account Change"
     change_fields = PASSKEY
     person: str
+    rp_id: str = ""
 
 
 class PasskeyRemoved(Event):

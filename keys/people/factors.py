@@ -133,7 +133,9 @@ def enrol_passkey(person: Person, *, actor: Actor, name: str, credential: NewCre
         discoverable=credential.discoverable,
         **_age_columns(person.pk, at=at),
     )
-    return insert(passkey, PasskeyEnrolled, actor=actor, at=at, person=str(person.pk))
+    return insert(
+        passkey, PasskeyEnrolled, actor=actor, at=at, person=str(person.pk), rp_id=settings.OTP_WEBAUTHN_RP_ID
+    )
 
 
 @operation

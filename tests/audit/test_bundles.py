@@ -1,0 +1,352 @@
+"""An evidence bundle is accepted as the log signed it, and refused after any change, whoever signs the changed one."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audit import verify
+from audit.canonical import canonical_json
+from audit.exporters.bundle import BundleError, LeafRange
+from audit.notes import Signer
+from tests.audit.bundles import (
+    KEYS,
+    SIGNER,
+    STRANGER,
+    InMemory,
+    MemoryLog,
+    event,
+    make_bundle,
+    many,
+    packed,
+    refreshed,
+    refusal,
+    sign,
+    verdict,
+)
+
+LOG = MemoryLog(many(75))
+RANGE = make_bundle(LOG)
+SOME = make_bundle(LOG, [0, 5, 6, 7, 31, 32, 64, 74], with_private=True)
+STRANGERS = [verify.read_key(STRANGER.verifier.text())]
+
+
+def written(tmp_path: Path, files: dict[str, bytes]) -> Path:
+    path = tmp_path / "evidence.zip"
+    path.write_bytes(packed(files).getvalue())
+    return path
+
+
+def test_a_whole_range_is_complete_and_a_selection_is_present():
+    whole, some = verdict(RANGE, deep=True), verdict(SOME, deep=True)
+    assert (whole["proves"], whole["from_leaf"], whole["upto_leaf"], whole["rows"]) == ("completeness", 0, 75, 75)
+    assert (some["proves"], some["rows"], some["private"]) == ("presence", 8, {"present": 8, "missing": 0, "erased": 0})
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 40), st.data())
+def test_any_choice_of_events_of_any_log_verifies_and_with_one_event_moved_does_not(size, data):
+    log = MemoryLog(many(size))
+    places = sorted(data.draw(st.sets(st.integers(0, size - 1), max_size=size)))
+    files = make_bundle(log, places)
+    assert verdict(files)["rows"] == len(places)
+    if places:
+        lines = files["events.jsonl"].splitlines(keepends=True)
+        lines[data.draw(st.integers(0, len(lines) - 1))] = canonical_json(event("thing.changed", "other")) + b"\n"
+        changed = sign(refreshed({**files, "events.jsonl": b"".join(lines)}), log, size=size)
+        assert refusal(changed) == "root"
+
+
+def test_a_range_may_begin_and_end_anywhere():
+    for start, end in ((0, 75), (0, 64), (1, 2), (17, 43), (64, 75), (74, 75), (20, 20)):
+        places = list(range(start, end))
+        files = make_bundle(LOG, places, scope=LeafRange(from_leaf=start, upto_leaf=end))
+        assert (verdict(files)["from_leaf"], verdict(files)["upto_leaf"]) == (start, end)
+
+
+def test_a_range_with_a_gap_is_not_written():
+    with pytest.raises(BundleError):
+        make_bundle(LOG, [3, 4, 6], scope=LeafRange(from_leaf=3, upto_leaf=7))
+
+
+def test_a_claim_of_completeness_that_the_log_itself_signed_is_measured_against_the_places():
+    def claim(told):
+        told["proves"] = "completeness"
+
+    assert refusal(make_bundle(LOG, [3, 4, 6], forge=claim)) == "incomplete"
+
+    def widen(told):
+        told |= {"from_leaf": 0, "upto_leaf": 75}
+
+    dense = make_bundle(LOG, [3, 4, 5], forge=lambda told: (claim(told), widen(told)))
+    assert refusal(dense) == "manifest"
+
+
+@pytest.mark.parametrize("files", [RANGE, SOME], ids=["range", "selection"])
+def test_each_file_with_a_changed_byte_is_refused(files):
+    assert_refused_when_changed(files, places=150)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("files", [RANGE, SOME], ids=["range", "selection"])
+def test_each_file_changed_in_a_thousand_places_is_refused(files):
+    assert_refused_when_changed(files, places=1_000)
+
+
+def assert_refused_when_changed(files, *, places):
+    verdict(files)
+    dice = random.Random(4)
+    for name, text in files.items():
+        for _ in range(places if text else 0):
+            at = dice.randrange(len(text))
+            changed = text[:at] + bytes([text[at] ^ dice.randrange(1, 256)]) + text[at + 1 :]
+            if dice.random() < 0.2:
+                changed = dice.choice(
+                    [text[:at], text[:at] + text[at + 1 :], text[:at] + b"\n" + text[at:], text + b"\n"]
+                )
+            assert refusal({**files, name: changed}), (name, at)
+
+
+def test_a_changed_byte_of_the_zip_changes_nothing_that_is_accepted(tmp_path):
+    text = packed(SOME).getvalue()
+    dice = random.Random(5)
+    path = tmp_path / "bent.zip"
+    accepted = 0
+    for _ in range(400):
+        at = dice.randrange(len(text))
+        path.write_bytes(text[:at] + bytes([text[at] ^ dice.randrange(1, 256)]) + text[at + 1 :])
+        try:
+            material = verify.open_bundle(path)
+            verify.verify_bundle(material, KEYS)
+        except (verify.Finding, OSError, *verify.TORN):
+            continue
+        # A time or a flag of the archive that no file's content depends on.
+        accepted += 1
+        assert {name: material.open(name).read() for name in material.names} == SOME
+    assert accepted < 100
+
+
+@pytest.mark.parametrize("name", sorted(SOME))
+def test_a_missing_file_is_refused(name):
+    assert refusal({each: text for each, text in SOME.items() if each != name}) in ("files", "unsigned", "manifest")
+
+
+def test_a_further_file_is_refused():
+    assert refusal({**SOME, "notes.txt": b"read me"}) == "files"
+    assert refusal(refreshed({**SOME, "notes.txt": b"read me"})) == "manifest"
+
+
+@pytest.mark.parametrize("change", ["removed", "added", "twice", "swapped"])
+def test_events_that_were_moved_are_refused_even_when_the_log_signs_the_new_manifest(change):
+    lines = RANGE["events.jsonl"].splitlines(keepends=True)
+    other = {
+        "removed": lines[:9] + lines[10:],
+        "added": [*lines[:9], canonical_json(event("thing.changed", "new")) + b"\n", *lines[9:]],
+        "twice": [*lines[:9], lines[8], *lines[9:]],
+        "swapped": [*lines[:9], lines[10], lines[9], *lines[11:]],
+    }[change]
+    bent = {**RANGE, "events.jsonl": b"".join(other)}
+    assert refusal(bent) == "manifest"
+    fitting = refreshed(bent)
+    assert refusal(fitting) == "manifest"  # it says of another manifest that it was signed
+    assert refusal(sign(fitting, LOG, size=75)) in ("root", "proof")
+
+
+def test_a_manifest_that_somebody_else_signed_is_refused_under_the_pinned_key_alone():
+    forged = MemoryLog([*many(10)], STRANGER)
+    files = make_bundle(forged)
+    assert verdict(files, STRANGERS)["rows"] == 10
+    assert refusal(files) == "signature"
+    # The genuine checkpoint with a manifest that was signed by another log of the same name.
+    assert refusal(sign(RANGE, forged, size=10)) == "signature"
+    assert refusal({**RANGE, "log.vkey": STRANGER.verifier.text().encode()}) == "manifest"
+
+
+def test_the_signature_of_another_bundle_does_not_serve():
+    borrowed = {name: text for name, text in SOME.items() if name.startswith("export.")}
+    assert refusal({**RANGE, **borrowed}) == "manifest"
+
+
+def test_another_event_does_not_serve_as_the_signature():
+    log = MemoryLog([*many(5)])
+    files = make_bundle(log)
+    told = json.loads(files["export.json"])
+    for change in ({"action": "audit.log-read"}, {"outcome": "denied"}, {"actor": {"type": "person", "id": "x"}}):
+        grown = MemoryLog([])
+        grown.payloads = [*log.payloads, canonical_json(told | change)]
+        proof = grown.proof(5)
+        bent = {
+            **files,
+            "export.json": grown.payloads[5],
+            "export.tlog-proof": proof.text().encode(),
+            "export.growth": b"".join(verify.encode(each).encode() + b"\n" for each in grown.growth(5, 6)),
+        }
+        assert refusal(bent) == "manifest"
+
+
+def test_a_fork_between_the_two_signed_heads_is_found():
+    other = MemoryLog([*many(75)])
+    assert refusal(sign(RANGE, other, size=75)) == "consistency"
+
+
+def test_checkpoints_that_were_kept_are_compared():
+    def kept(log: MemoryLog, size: int) -> verify.Head:
+        return verify.open_note(log.note(size), KEYS)
+
+    other = MemoryLog(many(75))
+    for size in (0, 1, 40, 75):
+        verdict(RANGE, trusted=[kept(LOG, size)])
+        if size:
+            assert refusal(RANGE, trusted=[kept(other, size)]) in ("root", "consistency")
+    late = make_bundle(LOG, [60, 70], since=[33])
+    verdict(late, trusted=[kept(LOG, 33)])
+    assert refusal(late, trusted=[kept(other, 33)]) == "consistency"
+    with pytest.raises(verify.Unusable):
+        verdict(late, trusted=[kept(LOG, 34)])
+
+
+def test_private_parts_are_compared_with_their_commitments():
+    lines = SOME["private.jsonl"].splitlines(keepends=True)
+
+    def with_parts(*parts: bytes) -> dict[str, bytes]:
+        return sign(refreshed({**SOME, "private.jsonl": b"".join(parts)}), LOG, size=75)
+
+    told = json.loads(lines[2])
+    edited = canonical_json(told | {"private": {"actor": {"name": "Eve"}}}) + b"\n"
+    assert refusal(with_parts(*lines[:2], edited, *lines[3:])) == "private"
+    salted = canonical_json(told | {"salt": "00" * 32}) + b"\n"
+    assert refusal(with_parts(*lines[:2], salted, *lines[3:])) == "private"
+    assert refusal(with_parts(*lines, lines[0])) == "private"
+    erased = verdict(with_parts(*lines[:2], *lines[3:]))["private"]
+    assert erased == {"present": 7, "missing": 1, "erased": 0}
+
+
+def test_a_report_that_says_something_else_is_found_by_rendering_it_again():
+    assert b"'=1+1" in RANGE["report.csv"]
+    lying = sign(refreshed({**RANGE, "report.csv": RANGE["report.csv"].replace(b"t-9,", b"t-8,")}), LOG, size=75)
+    verdict(lying)
+    assert refusal(lying, deep=True) == "report"
+
+
+def test_a_policy_names_the_log_and_the_witnesses_that_must_have_signed(tmp_path, capsys):
+    seeing = Signer.generate("witness.example/w1", kind=4)
+    blind = Signer.generate("witness.example/w2", kind=4)
+    body = LOG.note().split("\n\n")[0] + "\n"
+    note = LOG.note() + seeing.signature_line(body, at=1_760_000_000)
+    seen = sign(refreshed({**RANGE, "checkpoint": note.encode()}), LOG, size=75)
+    path, policy = written(tmp_path, seen), tmp_path / "policy.txt"
+    names = f"log {SIGNER.verifier.text()}\nwitness one {seeing.verifier.text()}\nwitness two {blind.verifier.text()}\n"
+    for quorum, code in (("none", 0), ("one", 0), ("two", 1), ("any", 0), ("all", 1)):
+        group = f"group g {quorum} one two\nquorum g\n" if quorum in ("any", "all") else f"quorum {quorum}\n"
+        policy.write_text(f"# pinned\n{names}{group}")
+        assert verify.main(["bundle", str(path), "--policy", str(policy), "--json"]) == code, quorum
+    policy.write_text(names)
+    assert verify.main(["bundle", str(path), "--policy", str(policy)]) == 2
+    assert verify.main(["bundle", str(path)]) == 2  # nothing is pinned
+
+
+def hostile(tmp_path: Path, *members: tuple[str, bytes], change=lambda info: None) -> Path:
+    path = tmp_path / "hostile.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in members:
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            change(info)
+            archive.writestr(info, text)
+    return path
+
+
+def test_hostile_archives_are_refused(tmp_path):
+    key = ["--key", SIGNER.verifier.text()]
+    good = list(RANGE.items())
+    for name in ("../events.jsonl", "/etc/passwd", "a/b", "..", "C:\\x", "", "a" * 200, ".hidden"):
+        assert verify.main(["bundle", str(hostile(tmp_path, *good, (name, b""))), *key]) == 1, name
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        twice = hostile(tmp_path, *good, good[0])
+    assert verify.main(["bundle", str(twice), *key]) == 1
+
+    def link(info):
+        info.external_attr = 0o120777 << 16
+
+    assert verify.main(["bundle", str(hostile(tmp_path, *good, change=link)), *key]) == 1
+    many_files = hostile(tmp_path, *good, *((f"x{n}", b"") for n in range(100)))
+    assert verify.main(["bundle", str(many_files), *key]) == 1
+    bomb = hostile(tmp_path, *((name, text if name != "events.jsonl" else b"0" * 50_000_000) for name, text in good))
+    assert verify.main(["bundle", str(bomb), *key]) == 1
+    torn = tmp_path / "torn.zip"
+    torn.write_bytes(packed(RANGE).getvalue()[:-40])
+    assert verify.main(["bundle", str(torn), *key]) == 1
+    assert verify.main(["bundle", str(tmp_path / "nothing.zip"), *key]) == 2
+
+
+def test_an_archive_that_says_it_has_millions_of_names_is_refused_before_they_are_read(tmp_path):
+    text = bytearray(packed(RANGE).getvalue())
+    struct.pack_into("<L", text, len(text) - 10, 2**31)
+    path = tmp_path / "wide.zip"
+    path.write_bytes(text)
+    assert verify.main(["bundle", str(path), "--key", SIGNER.verifier.text()]) == 1
+
+
+def test_a_folder_serves_too_and_links_in_it_do_not(tmp_path):
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    for name, text in RANGE.items():
+        (folder / name).write_bytes(text)
+    words = ["bundle", str(folder), "--key", SIGNER.verifier.text()]
+    assert verify.main(words) == 0
+    (folder / "inside").mkdir()
+    assert verify.main(words) == 1
+    (folder / "inside").rmdir()
+    (folder / "README.txt").unlink()
+    (folder / "README.txt").symlink_to(folder / "verify.py")
+    assert verify.main(words) == 1
+
+
+def test_the_command_answers_programs_and_people_without_any_package(tmp_path):
+    path = written(tmp_path, SOME)
+    alone = tmp_path / "verify.py"
+    alone.write_bytes(SOME["verify.py"])
+    key = tmp_path / "log.vkey"
+    key.write_text(SIGNER.verifier.text())
+
+    def ask(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-I", "-S", str(alone), "bundle", str(path), "--key", str(key), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    told = ask("--json", "--deep")
+    assert (told.returncode, told.stderr) == (0, "")
+    answer = json.loads(told.stdout)
+    assert (answer["result"], answer["proves"], answer["rows"]) == ("ok", "presence", 8)
+    assert "that these are all is not proved" in ask().stdout
+
+
+def test_a_large_bundle_is_verified_in_little_memory(tmp_path):
+    log = MemoryLog(many(30_000))
+    files = make_bundle(log, [*range(1_000, 29_000)], scope=LeafRange(from_leaf=1_000, upto_leaf=29_000))
+    path = written(tmp_path, files)
+    script = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1]); import verify\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "assert verify.main(['bundle', sys.argv[2], '--key', sys.argv[3]]) == 0\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    (tmp_path / "verify.py").write_bytes(files["verify.py"])
+    words = [sys.executable, "-I", "-c", script, str(tmp_path), str(path), SIGNER.verifier.text()]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert int(done.stdout.splitlines()[-1]) < 16 * 1024  # KiB, for 28,000 events of 20 MB
+
+
+def test_a_bundle_read_from_memory_is_the_bundle_read_from_a_file(tmp_path):
+    path = written(tmp_path, RANGE)
+    assert verify.verify_bundle(path, KEYS)[1] == verify.verify_bundle(InMemory(RANGE), KEYS)[1]
+    assert io.BytesIO(path.read_bytes()).getvalue() == path.read_bytes()
