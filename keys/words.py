@@ -36,6 +36,8 @@ REQUESTS: Final[Mapping[str, Promise]] = {
         "This needs %(required)s approvals and only %(there_are)s people could give one. Ask an administrator to name approvers."
     ),
     "not_narrower": _("This would allow more than was asked. An approver can only take away."),
+    "not_sealed_yet": _("This is on record and not sealed yet. Sealing takes a moment; then the receipt can be had."),
+    "receipt_of_others": _("A receipt is for whoever asked for the key, would receive it or decided about it."),
     "not_the_requester": _("Only whoever asked for it can do this."),
     "not_your_service": _("A key that verifies keys is only for a service of the same team."),
     "nothing_narrowed": _("Nothing was taken away. Approve it as asked, or choose what to leave out."),
@@ -228,6 +230,7 @@ SEARCHES: Final[Mapping[str, Promise]] = {
     "not_your_search": _(
         "Somebody else saved this search, so only they can change it. Save it under a name of your own."
     ),
+    "not_sealed_yet": _("This event is not sealed yet, so there is no proof of it. Try again in a moment."),
     "nothing_sealed": _("Nothing is sealed yet, and a sample is drawn from what is. Try again in a moment."),
     "nothing_to_sample": _("No sealed event fits this search, so there is nothing to draw from."),
     "nothing_to_save": _("This search filters nothing. Choose a filter first."),

@@ -83,6 +83,11 @@ class Layout:
         return self.data / "sealer"
 
     @property
+    def exports(self) -> Path:
+        """Hold what workers export from the audit log, until it expires."""
+        return self.data / "exports"
+
+    @property
     def lock_file(self) -> Path:
         """Hold the lock of the one supervisor of this folder."""
         return self.data / "supervisor.lock"

@@ -175,10 +175,12 @@ def write_bundle(
     key: str = "",
     lines: Sequence[LinesFile] = (),
     pages: Sequence[PageFile] = (),
+    seen: Callable[[Sequence[bytes]], object] = len,
 ) -> BundleManifest:
     """Write all but the signature to `into` (seekable, readable); the caller records `manifest.event()`, commits, finishes.
 
-    `since` are sizes of checkpoints that the reader kept: the bundle then shows that its log grew out of theirs. Raises
+    `since` are sizes of checkpoints that the reader kept: the bundle then shows that its log grew out of theirs. `seen` is
+    given every payload before `pages` are written. Raises
     NotSealed when the log is not as large as was asked, BundleError when events of a range are not in the database.
     """
     if not connections[using].in_atomic_block:
@@ -201,6 +203,7 @@ def write_bundle(
         with_private=with_private,
         lines=lines,
         pages=pages,
+        seen=seen,
     )
 
 
@@ -243,6 +246,7 @@ def assemble(
     with_private: bool = False,
     lines: Sequence[LinesFile] = (),
     pages: Sequence[PageFile] = (),
+    seen: Callable[[Sequence[bytes]], object] = len,
 ) -> BundleManifest:
     """Write the files of a bundle and its manifest from what was read."""
     scope, origin, size, root = contents.scope, *_told_by(contents.note)
@@ -262,6 +266,7 @@ def assemble(
             for rows in contents.rows:
                 payloads = [row.payload for row in rows]
                 events.write(json_lines.lines(payloads), rows=len(rows))
+                seen(payloads)
                 gaps.write(proof.before([row.place for row in rows]))
                 for each, file in beside.items():
                     file.write(each.lines(payloads))

@@ -15,15 +15,15 @@ _PRESENT = (
     "Every event here is in the log, unchanged. That these are all that the search should have found is not proved: "
     "for that, ask for a whole range."
 )
-_NOT_PROVED = (
+NOT_PROVED = (
     "That an event tells the truth, and that everything that happened was recorded, no log can prove. Whether this bundle is "
     "genuine is not known by looking at it: verify it."
 )
-_HOW = (
+HOW = (
     "Take verify.py and the log's public key from where you kept them, not from this bundle: whoever could forge the "
     "bundle could forge them too. Any Python from 3.11 on, nothing to install:"
 )
-_COMMAND = "python verify.py bundle BUNDLE.zip --key log.vkey"
+COMMAND = "python verify.py bundle BUNDLE.zip --key log.vkey"
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}"
     "table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;"
@@ -65,8 +65,8 @@ def summary(manifest: BundleManifest) -> bytes:
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Evidence from {escape(manifest.origin)}</title><style>{_STYLE}</style></head><body><main>"
-        f"<h1>Evidence from the audit log</h1><table>{rows}</table><h2>What it does not prove</h2><p>{escape(_NOT_PROVED)}</p>"
-        f"<h2>Verify it</h2><p>{escape(_HOW)}</p><p><code>{escape(_COMMAND)}</code></p></main></body></html>\n"
+        f"<h1>Evidence from the audit log</h1><table>{rows}</table><h2>What it does not prove</h2><p>{escape(NOT_PROVED)}</p>"
+        f"<h2>Verify it</h2><p>{escape(HOW)}</p><p><code>{escape(COMMAND)}</code></p></main></body></html>\n"
     ).encode()
 
 
@@ -77,11 +77,11 @@ def readme(manifest: BundleManifest) -> bytes:
 
 {told}
 
-Not proved: {_NOT_PROVED}
+Not proved: {NOT_PROVED}
 
-Verify: {_HOW}
+Verify: {HOW}
 
-    {_COMMAND}
+    {COMMAND}
 
 manifest.json      what is here: the SHA-256, bytes and rows of every file
 events.jsonl       the events, each the exact bytes that were hashed into the log

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from audit.actor import Actor
+from audit.actor import Actor, ActorKind
 from keys.policy.decisions import ALLOW, Decision, Deny
 from keys.policy.facts import ActorFacts, KeyFacts, RequestFacts
 from keys.policy.step_up import needs_step_up
@@ -244,6 +244,15 @@ def may_read_log(who: ActorFacts) -> Decision:
     if who.key_id is not None and "audit:read" in who.scopes:
         return ALLOW
     return Deny("not_an_auditor", "log.role")
+
+
+def may_export_so(actor: Actor, *, whole_range: bool, with_private: bool) -> Decision:
+    """Whoever reads the log takes events out; personal data and every environment at once are for people to ask for."""
+    if actor.kind == ActorKind.PROGRAM and whole_range:
+        return Deny("range_is_for_people", "export.range")
+    if actor.kind == ActorKind.PROGRAM and with_private:
+        return Deny("private_is_for_people", "export.private")
+    return ALLOW
 
 
 def may_destroy(actor: Actor, who: ActorFacts, *, at: datetime) -> Decision:
