@@ -72,6 +72,7 @@ FUNCTION_GRANTS: Grants = {
     "audit_erase_private(uuid)": {APPLICATION: ("EXECUTE",)},
     "audit_expire_private(uuid)": {APPLICATION: ("EXECUTE",)},
     "audit_prune(bigint)": {RETENTION: ("EXECUTE",)},
+    "audit_record(bytea, bytea, bytea)": dict.fromkeys((APPLICATION, SEALER, RETENTION), ("EXECUTE",)),
 }
 
 _PRIVILEGE = re.compile(

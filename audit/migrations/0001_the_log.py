@@ -385,7 +385,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="auditevent",
-            index=models.Index(fields=["txid", "target_type", "target_id"], name="audit_event_transaction"),
+            index=models.Index(fields=["txid", "target_id"], name="audit_event_transaction"),
         ),
         migrations.AddConstraint(
             model_name="auditevent",

@@ -48,7 +48,7 @@ class AuditEvent(models.Model):
             ),
             models.Index(fields=["request_id"], name="audit_event_request", condition=~Q(request_id="")),
             # The completeness guard asks at COMMIT for the events of this transaction.
-            models.Index(fields=["txid", "target_type", "target_id"], name="audit_event_transaction"),
+            models.Index(fields=["txid", "target_id"], name="audit_event_transaction"),
         ]
         constraints: ClassVar = [
             models.CheckConstraint(condition=Q(payload__length__lte=MAX_PAYLOAD), name="audit_event_payload_size"),
