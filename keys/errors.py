@@ -10,6 +10,7 @@ class KeysError(Exception):
     """A refusal the caller can act on. `code` is stable; `status` is the HTTP status a door answers with (RFC 9110)."""
 
     status: ClassVar[int] = 400
+    retry_after: ClassVar[int | None] = None  # seconds; where the same call may succeed later
 
     def __init__(self, code: str, /, **params: object) -> None:
         super().__init__(code)
@@ -67,12 +68,14 @@ class Unavailable(KeysError):
     """Something that an act may not do without is out of order; nothing has changed."""
 
     status = 503
+    retry_after = 10
 
 
 class Busy(KeysError):
     """Another writer holds the row too long; the same call may succeed in a moment."""
 
     status = 503
+    retry_after = 1
 
     def __init__(self) -> None:
         super().__init__("busy_retry")

@@ -192,6 +192,14 @@ INPUT: Final[Mapping[str, Promise]] = {
     "audit_unsealed": _(
         "The audit log was not sealed in time, so the secret was not handed over. Your claim is not spent: try again in a moment."
     ),
+    "log_can_be_followed": _("The lost end of the log is back: bring the rows up to it instead of answering by hand."),
+    "log_interrupted": _(
+        "This database was restored and is behind its log. No key is valid until its rows follow what the log says."
+    ),
+    "log_not_interrupted": _("This database is not behind its log."),
+    "log_not_recovered": _("The lost end of the log is not back yet: audit_sealer --recover takes it up."),
+    "log_origin_is_new": _("A new log has begun, so nobody knows what was lost. A person must answer for the rows."),
+    "row_does_not_follow": _("The row %(row)s could not be brought to what the log says, so nothing was changed."),
     "busy_retry": _("Somebody else is changing the same thing. Nothing was changed by you; try again in a moment."),
     "changed_meanwhile": _("Somebody else changed this at the same moment. Look at it again and decide anew."),
     "contains_secret": _("This text holds something that looks like a secret. Take it out; if it is a real one, report the leak."),

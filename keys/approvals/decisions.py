@@ -49,7 +49,7 @@ class _Ruling:
     at: datetime
 
 
-@operation
+@operation(grants="always")
 def approve_request(
     request: KeyRequest, *, digest: str, actor: Actor, signature: Signature | None = None, comment: str = ""
 ) -> KeyRequest:
@@ -65,7 +65,7 @@ def approve_request(
     return request
 
 
-@operation
+@operation(grants="always")
 def narrow_request(
     request: KeyRequest,
     narrowing: Narrowing,

@@ -28,14 +28,14 @@ from keys.states import OPEN_REQUEST_STATES, RequestState
 from keys.text import paragraph
 
 
-@operation
+@operation(grants="sometimes")
 def submit_request(draft: Draft, *, actor: Actor) -> KeyRequest:
     """Ask for a key. Where the policy asks for no approval, the key exists when this returns."""
     at = clock.now()
     return _submit(prepare(draft, actor=actor), actor=actor, at=at)
 
 
-@operation
+@operation(grants="sometimes")
 def request_renewal(
     key: ManagedKey, *, authorised_days: int, purpose: str, ticket: str = "", actor: Actor
 ) -> KeyRequest:
@@ -125,7 +125,7 @@ def _refuse_if_nobody_can_approve(request: KeyRequest) -> None:
         )
 
 
-@operation
+@operation(grants="sometimes")
 def edit_request(request: KeyRequest, draft: Draft, *, actor: Actor) -> KeyRequest:
     """Replace the content of an open request: a new digest, and every approval so far is void."""
     request = locked(request)

@@ -13,7 +13,7 @@ from audit.canonical import JsonValue
 from keys.errors import Conflict, Invalid
 from keys.events import PolicyProposalDecided, PolicyProposed, PolicyVersioned
 from keys.models import Environment, Membership, Policy, PolicyProposal, Service, Team
-from keys.operations import insert, locked, operation, update
+from keys.operations import insert, locked, operation, refuse_if_log_is_behind, update
 from keys.people.standing import standing_of
 from keys.policy.bounds import Rules, faults, weakened
 from keys.policy.enforcement import enforce
@@ -56,7 +56,7 @@ def rules_of(policy: Policy) -> Rules:
     return Rules(**{**values, "kinds": tuple(policy.kinds)})
 
 
-@operation
+@operation(grants="sometimes")
 def set_policy(
     service: Service, *, environment: Environment, rules: Rules, base_version: int, actor: Actor
 ) -> Policy | PolicyProposal:
@@ -74,6 +74,8 @@ def set_policy(
     weaker = weakened(rules_of(current), rules) if current else []
     if weaker and environment.is_production and current is not None:
         return _propose(service, environment, rules, weaker, current=current, actor=actor, at=at)
+    if weaker:
+        refuse_if_log_is_behind()
     return add_version(service, environment, rules, actor=actor, at=at)
 
 
@@ -146,7 +148,7 @@ def rules_from_json(stored: dict[str, Any]) -> Rules:
     return Rules(**{**stored, "kinds": tuple(stored["kinds"]), "approver_team_id": team})
 
 
-@operation
+@operation(grants="sometimes")
 def decide_proposal(proposal: PolicyProposal, *, accept: bool, actor: Actor) -> Policy | None:
     """Accept weaker production rules as a second administrator, or refuse them (the proposer may take them back)."""
     service = locked(proposal.service)
@@ -174,5 +176,6 @@ def decide_proposal(proposal: PolicyProposal, *, accept: bool, actor: Actor) -> 
     )
     if not accept:
         return None
+    refuse_if_log_is_behind()
     check_rules(rules, service=service, environment=proposal.environment)
     return add_version(service, proposal.environment, rules, actor=actor, at=at)

@@ -28,7 +28,7 @@ from keys.events import (
 )
 from keys.lifecycle.expiry import shorten_key
 from keys.models import Environment, KeyRequest, KeyTemplate, ManagedKey, Scope, Service, Team
-from keys.operations import insert, locked, operation, update
+from keys.operations import insert, locked, operation, refuse_if_log_is_behind, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_administer
@@ -72,7 +72,7 @@ def _living(team: Team) -> Team:
     return team
 
 
-@operation
+@operation(grants="sometimes")
 def change_service(service: Service, *, name: str, description: str, owner_team: Team, actor: Actor) -> Service:
     """Change how a service is called and who answers for it; its slug never changes.
 
@@ -82,6 +82,8 @@ def change_service(service: Service, *, name: str, description: str, owner_team:
     at = _may(actor)
     if owner_team.pk != service.owner_team_id and _is_in_production(service, at=at):
         raise Invalid.field("owner_team", "service_in_use")
+    if owner_team.pk != service.owner_team_id:
+        refuse_if_log_is_behind()  # other people approve
     columns = {
         "name": line(name, "name", most=120),
         "description": paragraph(description, "description", most=500),
@@ -124,12 +126,14 @@ def _word(value: str, words: Any, field: str) -> str:
     return value
 
 
-@operation
+@operation(grants="sometimes")
 def change_scope(scope: Scope, *, description: str, risk: str, actor: Actor) -> Scope:
     """Change a scope's words and risk; its name and access are what keys were approved for."""
     scope = locked(scope)
     at = _may(actor)
     columns = {"description": line(description, "description", most=500), "risk": _word(risk, Risk, "risk")}
+    if columns["risk"] != scope.risk:
+        refuse_if_log_is_behind()  # what is called less risky is asked less about
     return update(scope, ScopeChanged, actor=actor, at=at, columns=columns)
 
 

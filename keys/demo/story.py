@@ -15,9 +15,10 @@ from keys.catalogue.services import create_scope, create_service, plan_scope_ret
 from keys.crypto.secrets import Secret
 from keys.demo.company import SCOPES, SERVICES, TEMPLATES
 from keys.demo.people import SHELL, settle_people, speaking
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.destruction import destroy_version
 from keys.lifecycle.handover import offer_transfer
-from keys.lifecycle.issuance import claim_secret, issue_new_version
+from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.models import Environment, KeyRequest, ManagedKey, Person, PolicyProposal, Scope, Service, Team
 from keys.states import EnvironmentClass, RevocationReason

@@ -15,3 +15,14 @@ class ReaderMoved(Event):
     from_leaf: int
     to_leaf: int
     comment: str = private(default="")
+
+
+class IntentUnfinished(Event):
+    """Something was about to be done, and after five minutes nobody said what came of it: look whether it was done."""
+
+    action = "intent.unfinished"
+    target_type = "event"
+    severity = Severity.HIGH
+    intended: str
+    subject_type: str
+    subject: str

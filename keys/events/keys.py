@@ -84,6 +84,23 @@ class VersionCreated(Event):
     change_fields = VERSION
 
 
+class ClaimIntended(Event):
+    """Somebody who may is about to be handed a secret; it is minted only when this event is sealed."""
+
+    action = "version.claim-intended"
+    target_type = "version"
+    severity = Severity.LOW
+
+
+class ClaimFailed(Event):
+    """An intended claim came to nothing: no secret was minted, and the claim is not spent."""
+
+    action = "version.claim-failed"
+    target_type = "version"
+    severity = Severity.LOW
+    needs_reason = True
+
+
 class VersionIssued(Event):
     """A secret was handed over, once."""
 

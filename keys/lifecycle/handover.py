@@ -48,7 +48,7 @@ def offer_transfer(key: ManagedKey, *, to_team: Team, actor: Actor, comment: str
     return insert(transfer, TransferOffered, actor=actor, at=at, environment=key.environment.tag)
 
 
-@operation
+@operation(grants="always")
 def accept_transfer(transfer: KeyTransfer, *, recipient: Person, actor: Actor) -> KeyTransfer:
     """Take the key over; `recipient`, a member of the receiving team, claims its next secrets."""
     key = locked_key(transfer.managed_key)

@@ -9,7 +9,7 @@ from keys.errors import Conflict
 from keys.events import KeyRenewed
 from keys.lifecycle.transitions import locked_key, locked_versions, reseal
 from keys.models import KeyRequest, ManagedKey
-from keys.operations import update
+from keys.operations import refuse_if_log_is_behind, update
 
 
 def renew_key(
@@ -26,6 +26,7 @@ def renew_key(
 
     `opens`: the approved scopes and networks. Raises Conflict when the key is not any more what the approvers saw.
     """
+    refuse_if_log_is_behind()
     key = locked_key(key)
     versions = locked_versions(key)
     if key.revoked_at is not None:

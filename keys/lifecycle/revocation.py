@@ -57,7 +57,7 @@ def _suspend(versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: 
     return len(stopped)
 
 
-@operation
+@operation(grants="always")
 def reinstate_key(key: ManagedKey, *, actor: Actor) -> None:
     """Let suspended versions verify again; in production only by someone who did not suspend any of them."""
     key = locked_key(key)

@@ -139,6 +139,7 @@ WHO: dict[str, Finder] = {
     "passkey.clone-suspected": lambda told: _holder(told) | audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "second-factor.locked": _holder,
     "recovery.link-ordered": lambda told: audience.people_with(Role.ADMINISTRATOR) | _holder(told),
+    "intent.unfinished": lambda told: audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "invariants.broken": lambda told: audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
 }
 # What people do themselves they need not be told, unless it may have been somebody else in their name.

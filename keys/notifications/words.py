@@ -216,6 +216,14 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         gettext_noop("Rows contradict the rules of Keystead. Run check_invariants and treat it as an incident."),
         gettext_noop("Open Keystead"),
     ),
+    "intent.unfinished": (
+        gettext_noop("It is not known how an act on {subject} ended"),
+        gettext_noop(
+            "A secret was about to be handed over, and after five minutes the log does not say what came of it. Look whether the "
+            "site was stopped or crashed at that time."
+        ),
+        gettext_noop("Look into it"),
+    ),
     "invitation.created": (
         gettext_noop("You are invited to Keystead"),
         gettext_noop("The link works once, for 72 hours."),
@@ -273,5 +281,8 @@ _MODELS: dict[str, type[models.Model]] = {
 
 
 def _row(notice: Notice) -> models.Model | None:
-    model = _MODELS.get(notice.subject_type)
-    return model._base_manager.filter(pk=notice.subject_id).first() if model else None
+    subject_type, subject = notice.subject_type, notice.subject_id
+    if subject_type == "event":  # an event about an event: what that one was about stands in the details
+        subject_type, subject = notice.params.get("subject_type", ""), notice.params.get("subject")
+    model = _MODELS.get(subject_type)
+    return model._base_manager.filter(pk=subject).first() if model else None

@@ -16,7 +16,7 @@ from keys.policy.enforcement import enforce
 from keys.policy.people_rules import may_end_delegation, may_name_delegate
 
 
-@operation
+@operation(grants="always")
 def name_delegate(
     person: Person, *, actor: Actor, delegate: Person, starts_at: datetime, ends_at: datetime
 ) -> Delegation:

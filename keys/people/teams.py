@@ -10,7 +10,7 @@ from keys import text
 from keys.errors import Conflict, Invalid
 from keys.events import MemberAdded, MemberRemoved, MemberRolesChanged, TeamChanged, TeamCreated, TeamRetired
 from keys.models import KeyRequest, ManagedKey, Membership, Person, Service, Team
-from keys.operations import insert, locked, operation, update
+from keys.operations import insert, locked, operation, refuse_if_log_is_behind, update
 from keys.people.sessions import rotate_sessions_of
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
@@ -74,7 +74,7 @@ def _known_team_roles(roles: Collection[str]) -> list[TeamRole]:
         raise Invalid.field("roles", "unknown_role") from unknown
 
 
-@operation
+@operation(grants="always")
 def add_member(team: Team, *, actor: Actor, person: Person, roles: Collection[str]) -> Membership:
     """Let a person join a team with these roles; their sessions get a new key and lose their step-ups."""
     wanted = _known_team_roles(roles)
@@ -100,7 +100,7 @@ def add_member(team: Team, *, actor: Actor, person: Person, roles: Collection[st
     return membership
 
 
-@operation
+@operation(grants="sometimes")
 def change_member_roles(membership: Membership, *, actor: Actor, roles: Collection[str]) -> Membership:
     """Change what a member does; their sessions get a new key and lose their step-ups."""
     wanted = _known_team_roles(roles)
@@ -119,6 +119,8 @@ def change_member_roles(membership: Membership, *, actor: Actor, roles: Collecti
     )
     if not wanted:
         raise Invalid.field("roles", "required")
+    if added:
+        refuse_if_log_is_behind()
     changed = update(
         membership,
         MemberRolesChanged,

@@ -11,7 +11,8 @@ from rest_framework.response import Response
 from audit import clock
 from keys.approvals.submission import request_renewal
 from keys.errors import Gone
-from keys.lifecycle.issuance import ClaimOutcome, claim_secret, issue_new_version
+from keys.lifecycle.claiming import ClaimOutcome, claim_secret
+from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason

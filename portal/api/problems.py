@@ -14,7 +14,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from keys.errors import Busy, Denied, Invalid, KeysError
+from keys.errors import Denied, Invalid, KeysError
 from portal.api.words import words_for
 from portal.middleware import request_id_of
 
@@ -106,8 +106,8 @@ def _of_operation(error: KeysError, http: HttpRequest) -> Response:
     if isinstance(error, BadRequest) and error.field:
         return problem(http, 400, error.code, errors=[{"field": error.field, "code": error.code}])
     answer = problem(http, error.status, error.code, detail=detail)
-    if isinstance(error, Busy):
-        answer["Retry-After"] = "1"
+    if error.retry_after is not None:
+        answer["Retry-After"] = str(error.retry_after)
     return answer
 
 

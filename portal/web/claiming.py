@@ -13,8 +13,9 @@ from django.utils.translation import gettext as _
 from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict, Gone
+from keys.lifecycle.claiming import Claim, ClaimOutcome, claim_secret, intend_claim
 from keys.lifecycle.inventory import line_of
-from keys.lifecycle.issuance import Claim, ClaimOutcome, claim_secret, end_of, issue_new_version
+from keys.lifecycle.issuance import end_of, issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.policy.rules import may_claim
 from portal.accounts.step_up import StepUpProblem, confirm, fields
@@ -31,7 +32,7 @@ _NOT_A_VARIABLE = re.compile(r"[^A-Z0-9]+")
 def claim(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Explain what is about to happen; on POST hand the secret over."""
     key = key_by_number(number, actor=actor)
-    enforce_but_for_step_up(may_claim, key, before=claim_secret, actor=actor)
+    enforce_but_for_step_up(may_claim, key, before=intend_claim, actor=actor)
     version = _version_to_claim(key, http, actor=actor)
     if http.method != "POST":
         return _explained(http, key, version, actor=actor)

@@ -69,6 +69,20 @@ FRIENDLY = {
     ),
 }
 
+# Codes that deserve more than what their status says.
+FRIENDLY_CODES = {
+    code: Friendly(
+        _("Granting is paused"),
+        _("Nothing was changed by you. What stops or ends a key works as always."),
+        "pause",
+    )
+    for code in ("audit_behind", "audit_unsealed")
+} | {
+    "not_sealed_yet": Friendly(
+        _("Not sealed yet"), _("Nothing is missing. Go back and try again in a moment."), "hourglass"
+    ),
+}
+
 
 def error_page(
     http: HttpRequest,
@@ -79,7 +93,7 @@ def error_page(
     retry_after: int | None = None,
 ) -> HttpResponse:
     """Answer with the page of `status`; `reason` are words for this case, `code` the stable name of it."""
-    friendly = FRIENDLY.get(status, FRIENDLY[400])
+    friendly = FRIENDLY_CODES.get(code) or FRIENDLY.get(status, FRIENDLY[400])
     context = {
         "status": status,
         "friendly": friendly,
@@ -99,9 +113,8 @@ def answer_error(http: HttpRequest, error: KeysError) -> HttpResponse:
     """Answer a refusal of an operation. What is hidden from someone looks as if it did not exist."""
     if error.status == 404 or (isinstance(error, Denied) and error.hidden):
         return error_page(http, 404)
-    retry_after = 2 if error.status == 503 else None
     words = words_for(error.code, error.params)
-    return error_page(http, error.status, code=error.code, reason=words, retry_after=retry_after)
+    return error_page(http, error.status, code=error.code, reason=words, retry_after=error.retry_after)
 
 
 class FriendlyErrors:

@@ -16,7 +16,7 @@ from tests.people import World, verifying_credential
 from tests.portal.browser import WIDE, Visit
 from tests.servers import PortalServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("committed_db")]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
 
 
 class Guest:

@@ -12,7 +12,7 @@ from tests.people import World, verifying_credential
 from tests.servers import PortalServer
 
 
-@pytest.mark.usefixtures("committed_db")
+@pytest.mark.usefixtures("sealing")
 def test_the_main_job_over_http(portal_server: PortalServer, world: World) -> None:
     credential = verifying_credential(world).reveal()
     start = AuditEvent.objects.latest("id").pk

@@ -26,7 +26,7 @@ from keys.crypto.key_text import mint
 from keys.demo import story as demo_story
 from keys.demo.company import PASSWORD
 from keys.demo.people import code_now, sign_ins, speaking
-from keys.lifecycle import issuance
+from keys.lifecycle import claiming
 from keys.models import KeyVersion, ManagedKey, Notice, Person
 from keys.notifications.mail import send_waiting
 from keys.people.invitations import invite_person, make_invitation_link
@@ -117,9 +117,9 @@ def keyring_keys() -> Iterator[bytes]:
 @pytest.mark.timeout(180)
 def test_no_store_holds_a_secret(portal_server: PortalServer, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets: dict[str, bytes] = {}
-    real_claim = issuance.claim_secret
+    real_claim = claiming.claim_secret
 
-    def watched(version: KeyVersion, *, actor: Actor) -> issuance.Claim:
+    def watched(version: KeyVersion, *, actor: Actor) -> claiming.Claim:
         claim = real_claim(version, actor=actor)
         if claim.secret is not None:
             secrets[f"key {len(secrets)}"] = claim.secret.reveal().encode()
@@ -180,8 +180,8 @@ def test_no_store_holds_a_secret(portal_server: PortalServer, monkeypatch: pytes
         return text
 
     with monkeypatch.context() as patched:
-        patched.setattr(issuance, "move_version", fails)
-        patched.setattr(issuance, "mint", noted)
+        patched.setattr(claiming, "move_version", fails)
+        patched.setattr(claiming, "mint", noted)
         with pytest.raises(RuntimeError) as failed:
             real_claim(waiting, actor=speaking(waiting.managed_key.recipient or dana))
     secrets["minted and lost"] = minted[0]

@@ -23,7 +23,7 @@ from audit.models import AuditEvent
 from keys.approvals.decisions import approve_request
 from keys.errors import Busy, Denied, Unavailable
 from keys.invariants import breaches
-from keys.lifecycle.issuance import claim_secret
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Approval, KeyRequest, KeyVersion, ManagedKey
 from keys.people.roles import deactivate_person
@@ -31,7 +31,7 @@ from keys.states import RevocationReason
 from tests.people import World, acting, approved, issued, submitted
 
 Superuser = psycopg.Connection[tuple[Any, ...]]
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 
 
 def test_a_lock_that_is_held_too_long_is_busy_and_changes_nothing(world: World) -> None:
@@ -99,7 +99,7 @@ CLAIMER = textwrap.dedent(
     import django
     django.setup()
     from django.db import connection
-    from keys.lifecycle import issuance
+    from keys.lifecycle import claiming
     from keys.models import KeyVersion, Person
     from tests.people import acting
     steps = int(sys.argv[2])
@@ -113,7 +113,7 @@ CLAIMER = textwrap.dedent(
     alice = Person.objects.get(email="alice@example.com")
     actor = acting(alice, "claim")
     with connection.execute_wrapper(counted):
-        claim = issuance.claim_secret(version, actor=actor)
+        claim = claiming.claim_secret(version, actor=actor)
     print(claim.outcome)
     """
 )

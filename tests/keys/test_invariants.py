@@ -12,8 +12,9 @@ from keys.approvals.submission import edit_request, request_renewal, withdraw_re
 from keys.catalogue.policies import current_policy, decide_proposal, rules_of, set_policy
 from keys.catalogue.services import plan_scope_retirement, save_template
 from keys.invariants import INVARIANTS, breaches
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import accept_transfer, offer_transfer
-from keys.lifecycle.issuance import claim_secret, issue_new_version
+from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import Environment, ManagedKey, PolicyProposal, Scope
 from keys.states import RevocationReason, SuspensionReason
@@ -66,7 +67,7 @@ def live_a_whole_life(world: World) -> ManagedKey:
     return key
 
 
-def test_a_whole_life_breaks_no_invariant_and_replays_from_its_events(committed_db: None, world: World) -> None:
+def test_a_whole_life_breaks_no_invariant_and_replays_from_its_events(sealing: object, world: World) -> None:
     key = live_a_whole_life(world)
     assert key.owner_team == world.other
     assert list(breaches()) == []
@@ -106,7 +107,7 @@ SABOTAGE: dict[str, Callable[[ManagedKey], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", SABOTAGE)
-def test_each_check_finds_what_it_is_for(committed_db: None, world: World, superuser: Superuser, name: str) -> None:
+def test_each_check_finds_what_it_is_for(sealing: object, world: World, superuser: Superuser, name: str) -> None:
     key, _, _ = issued(world)
     assert list(breaches()) == []
     superuser.execute("SET session_replication_role = replica")

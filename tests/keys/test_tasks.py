@@ -8,7 +8,7 @@ import pytest
 from audit.models import AuditEvent
 from keys.approvals.decisions import approve_request
 from keys.errors import Denied
-from keys.lifecycle.issuance import claim_secret
+from keys.lifecycle.claiming import claim_secret
 from keys.models import KeyRequest, KeyVersion
 from keys.sealing import mac_of
 from keys.tasks import SCHEDULE, check_integrity, end_what_is_over, forget
@@ -32,7 +32,7 @@ def test_every_wake_names_a_task() -> None:
     assert set(SCHEDULE) <= set(app.tasks)
 
 
-def test_an_expired_version_is_written_down_once(committed_db: None, world: World, superuser: Superuser) -> None:
+def test_an_expired_version_is_written_down_once(sealing: object, world: World, superuser: Superuser) -> None:
     _, version, _ = issued(world)
     assert end_what_is_over() == 0
     age(superuser, "UPDATE keys_keyversion SET expires_at = clock_timestamp() - interval '1 second'")
@@ -43,7 +43,7 @@ def test_an_expired_version_is_written_down_once(committed_db: None, world: Worl
     assert AuditEvent.objects.filter(action="version.deactivated").count() == 1
 
 
-def test_an_unclaimed_version_lapses_by_the_clock(committed_db: None, world: World, superuser: Superuser) -> None:
+def test_an_unclaimed_version_lapses_by_the_clock(sealing: object, world: World, superuser: Superuser) -> None:
     version = approved(world).versions.get()
     age(superuser, "UPDATE keys_keyversion SET claim_until = clock_timestamp() - interval '1 second'")
     with pytest.raises(Exception, match="claim_lapsed"):
@@ -54,7 +54,7 @@ def test_an_unclaimed_version_lapses_by_the_clock(committed_db: None, world: Wor
 
 
 def test_a_lapsed_request_takes_no_approval_even_before_the_job_ran(
-    committed_db: None, world: World, superuser: Superuser
+    sealing: object, world: World, superuser: Superuser
 ) -> None:
     request = submitted(world)
     age(superuser, "UPDATE keys_keyrequest SET lapses_at = clock_timestamp() - interval '1 second'")
@@ -64,7 +64,7 @@ def test_a_lapsed_request_takes_no_approval_even_before_the_job_ran(
     assert KeyRequest.objects.get().state == "lapsed"
 
 
-def test_a_row_changed_by_sql_is_put_on_record_once(committed_db: None, world: World, superuser: Superuser) -> None:
+def test_a_row_changed_by_sql_is_put_on_record_once(sealing: object, world: World, superuser: Superuser) -> None:
     issued(world)
     assert check_integrity() == 0
     superuser.execute("ALTER TABLE keys_keyversion DISABLE TRIGGER USER")
@@ -75,7 +75,7 @@ def test_a_row_changed_by_sql_is_put_on_record_once(committed_db: None, world: W
 
 
 def test_an_earlier_row_put_back_is_found_against_its_last_event(
-    committed_db: None, world: World, superuser: Superuser
+    sealing: object, world: World, superuser: Superuser
 ) -> None:
     from keys.lifecycle.revocation import revoke_key
     from keys.states import RevocationReason
@@ -93,6 +93,6 @@ def test_an_earlier_row_put_back_is_found_against_its_last_event(
     assert check_integrity() == 1
 
 
-def test_forgetting_leaves_the_living_alone(committed_db: None, world: World) -> None:
+def test_forgetting_leaves_the_living_alone(sealing: object, world: World) -> None:
     issued(world)
     assert forget() == 0

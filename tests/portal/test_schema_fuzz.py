@@ -42,7 +42,7 @@ class Site:
 
 
 @pytest.fixture
-def everything(committed_db, monkeypatch):
+def everything(sealing, monkeypatch):
     send = WSGITransport.send
 
     # The check `ignored_auth` hands the in-process client settings of sockets, which it does not take.

@@ -16,8 +16,9 @@ from keys.catalogue.policies import current_policy, rules_of, set_policy
 from keys.catalogue.services import change_service, plan_scope_retirement, plan_service_retirement
 from keys.errors import Conflict, Denied, Invalid
 from keys.invariants import breaches
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import accept_transfer, offer_transfer
-from keys.lifecycle.issuance import claim_secret, issue_new_version
+from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, suspend_key
 from keys.models import Environment, KeyRequest, ManagedKey, Membership, Scope
 from keys.people.teams import add_member
@@ -25,7 +26,7 @@ from keys.states import SuspensionReason
 from keys.tasks import check_integrity, end_what_is_over
 from tests.people import SYSTEM, World, acting, approved, draft, issued, submitted
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 
 
 def agree(request: KeyRequest, *people: object) -> KeyRequest:

@@ -6,7 +6,7 @@ from audit.models import AuditEvent
 from keys.approvals.decisions import Narrowing, approve_request, deny_request, narrow_request, return_request
 from keys.approvals.submission import edit_request, nudge_request, submit_request, withdraw_request
 from keys.errors import Conflict, Denied, Invalid
-from keys.lifecycle.issuance import ClaimOutcome, claim_secret
+from keys.lifecycle.claiming import ClaimOutcome, claim_secret
 from keys.models import Approval, KeyRequest, ManagedKey
 from tests.people import World, acting, approved, draft, issued, submitted
 

@@ -17,7 +17,7 @@ def test_the_demo_refuses_outside_a_demo(committed_db: None) -> None:
         call_command("load_demo")
 
 
-def test_the_demo_has_keys_in_every_state_and_a_clean_log(committed_db: None, settings: Any) -> None:
+def test_the_demo_has_keys_in_every_state_and_a_clean_log(sealing: object, settings: Any) -> None:
     settings.DEMO = True
     out = io.StringIO()
     call_command("load_demo", stdout=out)

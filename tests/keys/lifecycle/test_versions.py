@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from keys.errors import Conflict, Denied, Invalid
+from keys.lifecycle.claiming import OVERLAP_PERIOD, claim_secret
 from keys.lifecycle.handover import accept_transfer, decline_transfer, offer_transfer, withdraw_transfer
-from keys.lifecycle.issuance import OVERLAP_PERIOD, claim_secret, issue_new_version
+from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason
@@ -15,7 +16,7 @@ from keys.verification.verification import verify_key
 from keys.verification.verifier import Binding, Question
 from tests.people import World, acting, issued
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 
 
 def states(key: ManagedKey) -> list[str]:

@@ -6,7 +6,7 @@ from audit.events import catalogue
 from keys.approvals.decisions import approve_request, deny_request
 from keys.approvals.submission import nudge_request
 from keys.dispatch.cursor import lag_of, read_all
-from keys.lifecycle.issuance import claim_secret
+from keys.lifecycle.claiming import claim_secret
 from keys.models import DispatchCursor, Notice
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, WHO, notice_everyone

@@ -41,7 +41,7 @@ class _Proved:
 
 def _scenario(name: str, arguments: list[str]) -> Callable[[], Any]:
     from keys.approvals.decisions import approve_request
-    from keys.lifecycle.issuance import claim_secret
+    from keys.lifecycle.claiming import claim_secret
     from keys.lifecycle.revocation import reinstate_key, revoke_key
     from keys.models import KeyRequest, KeyVersion, ManagedKey, Person
     from keys.people.proofs import prove_totp

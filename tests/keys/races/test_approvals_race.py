@@ -16,7 +16,7 @@ from keys.approvals.decisions import approve_request
 from keys.approvals.quorum import progress_of, rules_for
 from keys.approvals.submission import edit_request, withdraw_request
 from keys.errors import KeysError
-from keys.lifecycle.issuance import ClaimOutcome, claim_secret
+from keys.lifecycle.claiming import ClaimOutcome, claim_secret
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import Approval, KeyRequest, ManagedKey, Membership
 from keys.people.teams import change_member_roles
@@ -53,7 +53,7 @@ def at_once(*calls: Callable[[], Any], workers: int = 50) -> Counter[str]:
     return outcomes
 
 
-def test_a_thousand_approvals_by_two_people_are_two_rows_and_one_key(committed_db: None, world: World) -> None:
+def test_a_thousand_approvals_by_two_people_are_two_rows_and_one_key(sealing: object, world: World) -> None:
     request = submitted(world)
     bob, carol = acting(world.bob, "approve"), acting(world.carol, "approve")
     calls = [
@@ -69,7 +69,7 @@ def test_a_thousand_approvals_by_two_people_are_two_rows_and_one_key(committed_d
 
 
 @pytest.mark.parametrize("interference", ["edit", "withdraw", "loss-of-role"])
-def test_a_key_exists_only_if_the_quorum_held_at_commit(committed_db: None, world: World, interference: str) -> None:
+def test_a_key_exists_only_if_the_quorum_held_at_commit(sealing: object, world: World, interference: str) -> None:
     for _ in range(8):
         request = submitted(world)
 
@@ -106,7 +106,7 @@ def test_a_key_exists_only_if_the_quorum_held_at_commit(committed_db: None, worl
                 change_member_roles(membership, roles=["developer", "approver", "lead"], actor=SYSTEM)
 
 
-def test_fifty_claims_give_one_secret(committed_db: None, world: World) -> None:
+def test_fifty_claims_give_one_secret(sealing: object, world: World) -> None:
     version = approved(world).versions.get()
     alice = acting(world.alice, "claim")
     outcomes = at_once(*[lambda: claim_secret(version, actor=alice) for _ in range(50)])
@@ -116,7 +116,7 @@ def test_fifty_claims_give_one_secret(committed_db: None, world: World) -> None:
     assert AuditEvent.objects.filter(action="version.issued").count() == 1
 
 
-def test_fifty_claims_from_two_sessions_end_with_a_suspended_version(committed_db: None, world: World) -> None:
+def test_fifty_claims_from_two_sessions_end_with_a_suspended_version(sealing: object, world: World) -> None:
     version = approved(world).versions.get()
     here, there = acting(world.alice, "claim"), acting(world.alice, "claim", session="elsewhere")
     outcomes = at_once(*[lambda who=who: claim_secret(version, actor=who) for who in (here, there) for _ in range(25)])
@@ -125,7 +125,7 @@ def test_fifty_claims_from_two_sessions_end_with_a_suspended_version(committed_d
     assert version.state == "suspended"
 
 
-def test_a_revocation_is_never_undone_by_whatever_runs_beside_it(committed_db: None, world: World) -> None:
+def test_a_revocation_is_never_undone_by_whatever_runs_beside_it(sealing: object, world: World) -> None:
     for _ in range(5):
         key, version, _ = issued(world)
         admin, responder = acting(world.admin, "*"), acting(world.responder, "*")
@@ -148,7 +148,7 @@ def test_a_revocation_is_never_undone_by_whatever_runs_beside_it(committed_db: N
         assert outcomes.total() == 19
 
 
-def test_fifty_revocations_are_one(committed_db: None, world: World) -> None:
+def test_fifty_revocations_are_one(sealing: object, world: World) -> None:
     key, _, _ = issued(world)
     admin = acting(world.admin, "*")
     calls = [lambda: revoke_key(key, actor=admin, reason=RevocationReason.SUPERSEDED) for _ in range(50)]

@@ -5,13 +5,13 @@ import pytest
 from audit import clock
 from audit.models import AuditEvent
 from keys.crypto import otp
-from keys.lifecycle.issuance import ClaimOutcome
+from keys.lifecycle.claiming import ClaimOutcome
 from keys.models import Approval, ManagedKey, TotpDevice
 from tests.accounts import joined
 from tests.keys.races.processes import race
 from tests.people import World, approved, issued, submitted
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 
 
 def test_approvals_from_four_processes_are_two_rows_and_one_key(world: World) -> None:

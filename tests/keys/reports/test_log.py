@@ -160,7 +160,7 @@ class _Watching(io.BytesIO):
         return super().write(data)
 
 
-def test_an_export_is_one_snapshot_and_its_own_event_is_not_in_it(committed_db, world):
+def test_an_export_is_one_snapshot_and_its_own_event_is_not_in_it(sealing, world):
     issued(world)
     into = _Watching()
     manifest = export_log(LogSearch(), form="jsonl", into=into, actor=acting(world.auditor, "export"))
@@ -173,7 +173,7 @@ def test_an_export_is_one_snapshot_and_its_own_event_is_not_in_it(committed_db, 
         assert cursor.fetchone()[0] == "read committed"
 
 
-def test_an_export_needs_presence_and_the_right_to_read(committed_db, world):
+def test_an_export_needs_presence_and_the_right_to_read(sealing, world):
     for actor in (acting(world.auditor), acting(world.alice, "export"), acting(world.auditor, "revoke")):
         into = io.BytesIO()
         with pytest.raises(Denied):

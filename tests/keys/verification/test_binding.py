@@ -12,7 +12,7 @@ Superuser = psycopg.Connection[tuple[object, ...]]
 
 @pytest.mark.parametrize("column", ["verifies_service_id", "verifies_environment_id"])
 def test_a_credential_turned_to_another_service_by_sql_is_refused(
-    committed_db: None, world: World, superuser: Superuser, column: str
+    sealing: object, world: World, superuser: Superuser, column: str
 ) -> None:
     text = verifying_credential(world).reveal()
     credential = authenticate_credential(text, address=None)

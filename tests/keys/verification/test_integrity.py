@@ -15,7 +15,7 @@ from keys.verification.reasons import Reason
 from tests.keys.verification.test_verifier import ask, change_behind_the_back
 from tests.people import acting, issued
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 SWEEP = Actor.job("sweep-integrity")
 
 

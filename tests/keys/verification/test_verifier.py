@@ -18,7 +18,7 @@ from keys.verification.verification import verify_key
 from keys.verification.verifier import Binding, Client, Question, not_in_force, outside_networks
 from tests.people import acting, issued, verifying_credential
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 
 
 @pytest.fixture

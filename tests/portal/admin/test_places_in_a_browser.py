@@ -17,7 +17,7 @@ from tests.people import World, acting, issued, submitted
 from tests.portal.api.sessions import session_cookie
 from tests.portal.browser import NARROW, WIDE, Visit
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("committed_db")]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
 PICTURES = os.environ.get("KEYSTEAD_PICTURES")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -11,6 +12,7 @@ from rest_framework.test import APIClient
 
 from audit import clock
 from audit.actor import Actor, ActorKind, Auth, RequestFacts
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import offer_transfer
 from keys.lifecycle.issuance import create_key
 from keys.lifecycle.revocation import suspend_key
@@ -19,6 +21,7 @@ from keys.operations import operation
 from keys.states import SuspensionReason
 from keys.verification.credentials import Credential
 from tests.people import SYSTEM, World, acting, approved, issued, make_world, submitted
+from tests.sealers import answering_for_the_sealer
 
 ALL_SCOPES = ("keys:read", "keys:revoke", "requests:read", "requests:write", "audit:read", "keys:verify")
 
@@ -84,16 +87,17 @@ def program_actor(key: ManagedKey, *scopes: str) -> tuple[Actor, Credential]:
     return actor, credential
 
 
-@operation
-def make_program(team: Any, recipient: Person, *, scopes: tuple[str, ...] = ALL_SCOPES, actor: Actor = SYSTEM) -> Any:
+def make_program(team: Any, recipient: Person, *, scopes: tuple[str, ...] = ALL_SCOPES) -> Any:
     """A claimed key of Keystead's own service: the key and its secret."""
-    from datetime import timedelta
+    key = _program_key(team, recipient, scopes=scopes, actor=SYSTEM)
+    claim = claim_secret(key.versions.get(), actor=acting(recipient, "claim"))
+    return key, claim.secret
 
-    from keys.lifecycle.issuance import claim_secret
 
+@operation
+def _program_key(team: Any, recipient: Person, *, scopes: tuple[str, ...], actor: Actor) -> Any:
     at = clock.now()
-    place = Environment.objects.get(tag="prod")
-    key = create_key(
+    return create_key(
         claim_until=at + timedelta(hours=1),
         actor=actor,
         at=at,
@@ -102,15 +106,13 @@ def make_program(team: Any, recipient: Person, *, scopes: tuple[str, ...] = ALL_
         recipient=recipient,
         consumer="pipeline",
         service=Service.objects.get(slug="keystead"),
-        environment=place,
+        environment=Environment.objects.get(tag="prod"),
         origin="bootstrap",
         kind="bearer",
         scopes=list(scopes),
         cryptoperiod_days=30,
         authorised_until=at + timedelta(days=30),
     )
-    claim = claim_secret(key.versions.get(), actor=acting(recipient, "claim", at=at))
-    return key, claim.secret
 
 
 def set_stage() -> Stage:
@@ -137,6 +139,6 @@ def rolled_back():
     """A transaction that operations take for none, as in Django's own TestCase."""
     block = transaction.atomic()
     block._from_testcase = True
-    with block:
+    with answering_for_the_sealer(), block:
         yield
         transaction.set_rollback(True)

@@ -17,7 +17,7 @@ from tests.portal.api.sessions import CSRF, session_cookie
 from tests.portal.api.stage import make_program
 from tests.portal.api.test_bad_input import DRAFT
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 
 
 def browser(cookie, *, csrf=True):

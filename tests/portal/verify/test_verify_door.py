@@ -10,7 +10,7 @@ from keys.crypto.key_text import mint
 from portal.verify.app import application
 from tests.people import issued, verifying_credential
 
-pytestmark = pytest.mark.usefixtures("committed_db")
+pytestmark = pytest.mark.usefixtures("sealing")
 HOST = {"HTTP_HOST": "localhost"}
 
 

@@ -22,7 +22,7 @@ def _unpacked(answer, form):
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-def test_an_export_holds_exactly_the_rows_of_its_filter_and_its_manifest_fits(committed_db, world, form):
+def test_an_export_holds_exactly_the_rows_of_its_filter_and_its_manifest_fits(sealing, world, form):
     key, _version, _secret = issued(world)
     rename_person(world.alice, actor=acting(world.alice), name="=HYPERLINK(1)")
     client = signed_in(world.auditor, "export")
@@ -53,7 +53,7 @@ def test_an_export_holds_exactly_the_rows_of_its_filter_and_its_manifest_fits(co
     }
 
 
-def test_no_cell_of_an_export_is_a_formula_and_no_name_leaves_the_house(committed_db, world):
+def test_no_cell_of_an_export_is_a_formula_and_no_name_leaves_the_house(sealing, world):
     submitted(world, name="=cmd|' /C calc'!A1")
     client = signed_in(world.auditor, "export")
     file, manifest = _unpacked(client.post("/audit/export/", {"form": "csv"}), "csv")

@@ -20,7 +20,7 @@ from tests.portal.browser import NARROW, WIDE, Visit
 from tests.portal.web.signing_in import signed_in
 from tests.servers import PortalServer
 
-pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("committed_db")]
+pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
 
 
 def furnished(world: World) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ ACTS = {
     "suspend": ("suspend_key", {"reason": "investigation"}),
     "reinstate": ("reinstate_key", {}),
     "revoke": ("revoke_key", {"reason": "superseded"}),
-    "claim": ("claim_secret", {"version": "1"}),
+    "claim": ("intend_claim", {"version": "1"}),
     "replace": ("issue_new_version", {}),
     "hand-over": ("offer_transfer", {"to_team": "wallets", "comment": ""}),
 }
