@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.apps import apps
 from django.db import connection
 
 from audit.canonical import JsonValue
 from audit.models import AuditPrivate
 from keys.models import ApprovalStatement, Notice, PasswordReset, Person
+from keys.people.failed_sign_ins import forget_failures
 
 # A shorter name is looked for as a whole value only: "An" is in every other word.
 _LEAST_WITHIN_TEXT = 6
-# The library that counts wrong passwords keeps the address that was typed and where it came from.
-_COUNTERS = ("accessattempt", "accesslog", "accessfailurelog")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +103,4 @@ def forget_ungoverned(person: Person, naming: Naming) -> None:
     Notice.objects.filter(person=person).delete()
     PasswordReset.objects.filter(person=person).delete()
     ApprovalStatement.objects.filter(person=person).delete()
-    for name in _COUNTERS:
-        apps.get_model("axes", name)._default_manager.filter(username__in=naming.emails).delete()
+    forget_failures(naming.emails)

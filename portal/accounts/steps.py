@@ -15,14 +15,13 @@ from audit import clock
 from audit.actor import Actor
 from audit.log import record
 from keys import text
-from keys.crypto.session_hash import session_hash
 from keys.errors import Conflict, Denied, Invalid
 from keys.models import Person
 from keys.operations import locked, operation
 from keys.people import session_table
+from keys.people.failed_sign_ins import counted_as
 from keys.people.passwords import LONGEST_PASSWORD, canonical_password
 from keys.people.proofs import Proof, Refusal, prove_passkey, prove_recovery_code, prove_totp
-from keys.sealing import keyring
 from portal import client_address
 from portal.accounts.doors import row_of, store_of, tell
 from portal.actors import NOBODY, session_name, user_agent_of, visitor
@@ -90,7 +89,7 @@ def counted_name(_http: HttpRequest, credentials: Mapping[str, str] | None) -> s
     address = given.get("username") or given.get(Person.USERNAME_FIELD)
     if not address:
         raise ValueError("failures are counted for an address")
-    return session_hash(address, purpose="failed-sign-ins", keyring=keyring())
+    return counted_as(address)
 
 
 def begin(http: HttpRequest, person: Person, stage: str) -> None:
