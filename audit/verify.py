@@ -2,7 +2,7 @@
 """Verify an audit log of Keystead without Keystead: one file, Python's standard library, no network.
 
     python verify.py bundle EVIDENCE.zip --key log.vkey [--trust old.note] [--policy policy.txt]
-    python verify.py proof event.tlog-proof --entry event.json --key log.vkey
+    python verify.py proof event.tlog-proof --key log.vkey [--entry event.json]
     python verify.py consistency old.note new.note --key log.vkey (--proof hashes.txt | --tiles FOLDER)
     python verify.py tiles FOLDER --key log.vkey [--trust old.note] [--deep]
 
@@ -432,6 +432,14 @@ def verify_proof(text: str, entry: bytes, keys: Sequence[Key], witnesses: Sequen
     if included_root(leaf_hash(entry), index, head.size, hashes) != head.root:
         raise Finding("inclusion", f"this entry is not leaf {index} of the log", index)
     return head, index
+
+
+def carried_entry(text: str) -> bytes:
+    """Return the entry that a receipt carries as its extra line; nothing signs that line, but its hash has to be the leaf."""
+    line = text.split("\n", 2)[1] if text.count("\n") > 1 else ""
+    if not line.startswith("extra "):
+        raise Unusable("the proof does not carry its entry: give it as --entry")
+    return decode(line.removeprefix("extra "))
 
 
 # --- Tiles -------------------------------------------------------------------------------------------------------------------
@@ -1102,29 +1110,44 @@ class Policy(NamedTuple):
         return sum(self._met(each, head) for each in members) >= needed
 
 
+def _pinned(text: str, kind: int, others: Sequence[Key]) -> Key:
+    """Read a key of a policy, which is not there yet: one witness under two names would be two."""
+    key = read_key(text)
+    if key.kind != kind or any(
+        each.raw == key.raw or (kind == COSIGNATURE and each.name == key.name) for each in others
+    ):
+        raise Unusable(f"the policy's key of {key.name} is of another kind, or there twice")
+    return key
+
+
 def read_policy(text: str) -> Policy:
     """Read a policy file; Unusable for any line that is not understood."""
     logs: list[Key] = []
     witnesses: dict[str, Key] = {}
     groups: dict[str, tuple[int, tuple[str, ...]]] = {}
     quorum: list[str] = []
-    for line in text.splitlines():
-        words = line.split()
+    grouped: set[str] = set()
+    for line in text.split("\n"):
+        words = [word for word in re.split(r"[ \t]+", line) if word]
         known = {"none", *witnesses, *groups}
         match words:
-            case [] | ["#", *_]:
+            case []:
                 pass
             case [first, *_] if first.startswith("#"):
                 pass
             case ["log", key] | ["log", key, _]:
-                logs.append(read_key(key))
+                logs.append(_pinned(key, NOTE, logs))
             case ["witness", name, key] | ["witness", name, key, _] if name not in known:
-                witnesses[name] = read_key(key)
+                witnesses[name] = _pinned(key, COSIGNATURE, [*witnesses.values()])
             case ["group", name, count, *members] if name not in known and members and {*members} <= known - {"none"}:
-                needed = {"any": 1, "all": len(members)}.get(count) or int(count if count.isdecimal() else 0)
-                if not 1 <= needed <= len(members) or len({*members}) != len(members):
-                    raise Unusable(f"the policy's group {name} has no such number of members")
+                needed = {"any": 1, "all": len(members)}.get(count) or int(count if NUMBER.fullmatch(count) else 0)
+                # Whoever stood in two groups would count twice.
+                if not 1 <= needed <= len(members) or len({*members}) != len(members) or grouped & {*members}:
+                    raise Unusable(
+                        f"the policy's group {name} has no such number of members, or one that stands elsewhere too"
+                    )
                 groups[name] = needed, tuple(members)
+                grouped |= {*members}
             case ["quorum", name] if name in known and not quorum:
                 quorum.append(name)
             case _:
@@ -1301,8 +1324,10 @@ class Bundle:
     def _signed(self, keys: Sequence[Key]) -> Head:
         """Return the head of the log that has this manifest's digest in an event of its own."""
         raw, proof = self.material.read(EXPORT_EVENT), self.material.text(EXPORT_PROOF)
-        note = proof.partition("\n\n")[2].rpartition("\n\n")[2]
-        if "\nextra " in proof or note.count("\n") != 1 or not note.endswith("\n"):
+        note = proof.partition("\n\n")[2]
+        own = f"\u2014 {note.partition(chr(10))[0]} "
+        lines = note.rpartition("\n\n")[2].split("\n")
+        if "\nextra " in proof or lines.pop() or not all(line.startswith(own) for line in lines):
             raise Finding("form", f"{EXPORT_PROOF} holds what nothing covers")
         head, index = verify_proof(proof, raw, keys, ())
         event = read_object(raw, EXPORT_EVENT)
@@ -1618,7 +1643,8 @@ Keys = Sequence[Key]
 
 def answer_proof(asked: argparse.Namespace, keys: Keys, witnesses: Keys, trusted: Sequence[Head]) -> Answer:
     """Answer whether an event is in the log."""
-    text, entry = Path(asked.file).read_text("utf-8"), Path(asked.entry).read_bytes()
+    text = Path(asked.file).read_text("utf-8")
+    entry = Path(asked.entry).read_bytes() if asked.entry else carried_entry(text)
     head, index = verify_proof(text, entry, keys, witnesses)
     if any(each.size == head.size and each.root != head.root for each in trusted):
         raise Finding("fork", f"two different logs of {head.size} leaves were signed")
@@ -1683,7 +1709,7 @@ def parser() -> argparse.ArgumentParser:
     four.add_argument("--strict", action="store_true", help="what is not provable from this bundle is a finding")
     one = which.add_parser("proof", parents=[shared], help="an event is in the log")
     one.add_argument("file")
-    one.add_argument("--entry", required=True, help="the exact bytes of the event")
+    one.add_argument("--entry", help="the exact bytes of the event; a receipt carries them itself")
     two = which.add_parser("consistency", parents=[shared], help="the log only grew")
     two.add_argument("old")
     two.add_argument("new")

@@ -223,9 +223,10 @@ def finish_bundle(manifest: BundleManifest, uid: UUID, *, into: BinaryIO, using:
 def add_signature(into: BinaryIO, *, payload: bytes, proof: Proof, growth: Sequence[bytes]) -> None:
     """Add what signs the manifest to a bundle that has all the rest."""
     note = Note.parse(proof.checkpoint)
-    # Only the log's own signature: nobody who verifies the bundle has to know a witness to notice a changed byte.
-    own = proof.checkpoint.split("\n\n")[1].splitlines(keepends=True)[0]
-    alone = Proof(index=proof.index, hashes=proof.hashes, checkpoint=f"{note.body}\n{own}")
+    # Only the log's own keys: nobody who verifies the bundle has to know a witness to notice a changed byte.
+    own = [each.line() for each in note.signatures if each.name == note.body.split("\n")[0]]
+    signed = "".join(f"{line}\n" for line in own)
+    alone = Proof(index=proof.index, hashes=proof.hashes, checkpoint=f"{note.body}\n{signed}")
     add_members(
         into,
         {

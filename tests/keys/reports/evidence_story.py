@@ -1,0 +1,102 @@
+"""A few keys and how they came about, with passkeys of every kind: what an evidence bundle is made of."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from django.conf import settings
+
+from audit import clock
+from audit.actor import Actor
+from audit.models import AuditEvent
+from keys.approvals.content import content_of
+from keys.approvals.decisions import Narrowing, approve_request, deny_request, narrow_request, narrowed
+from keys.approvals.signing import Signature, challenge, prepare_statement, read_signature
+from keys.approvals.submission import edit_request, request_renewal
+from keys.events import PasskeyEnrolled
+from keys.lifecycle.claiming import claim_secret
+from keys.models import KeyRequest, ManagedKey, Passkey, Person
+from keys.operations import insert, operation
+from keys.people.webauthn import read_registration
+from tests.authenticator import SoftAuthenticator
+from tests.people import World, acting, approved, draft, submitted
+
+
+def b64(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def passkey_of(person: Person, algorithm: str) -> SoftAuthenticator:
+    """Enrol a passkey, as right after an invitation."""
+    device = SoftAuthenticator(algorithm=algorithm)
+    credential = read_registration(device.create({"challenge": b64(b"c" * 32)}), b"c" * 32)
+    enrol(person, credential=credential, actor=acting(person, "factors"))
+    return device
+
+
+@operation
+def enrol(person: Person, *, credential: Any, actor: Actor) -> Passkey:
+    at = clock.now()
+    row = Passkey(
+        user=person, name="key", confirmed=True, credential_id=credential.credential_id, public_key=credential.public_key,
+        sign_count=0, created_at=at, transports=[], backup_eligible=False, backup_state=False, approves_from=at,
+        credential_id_sha256=Passkey.get_credential_id_sha256(credential.credential_id),
+    )  # fmt: skip
+    person_id = str(person.pk)
+    return insert(row, PasskeyEnrolled, actor=actor, at=at, person=person_id, rp_id=settings.OTP_WEBAUTHN_RP_ID)
+
+
+def signed(
+    request: KeyRequest, person: Person, device: SoftAuthenticator, *, decision: str = "approve", digest: str = ""
+) -> Signature:
+    actor = acting(person)
+    statement = prepare_statement(request, decision=decision, digest=digest or request.digest, actor=actor)
+    answer = device.get({"challenge": b64(challenge(statement))})
+    return read_signature(statement.nonce, json.loads(answer), actor=actor)
+
+
+def agree(request: KeyRequest, person: Person, device: SoftAuthenticator) -> KeyRequest:
+    request.refresh_from_db()
+    signature = signed(request, person, device)
+    return approve_request(request, digest=request.digest, actor=acting(person), signature=signature)
+
+
+def tell(world: World) -> ManagedKey:
+    """Live through it; return the key with the longest story."""
+    bob, carol, ben = (
+        passkey_of(person, algorithm)
+        for person, algorithm in ((world.bob, "ES256"), (world.carol, "EdDSA"), (world.ben, "RS256"))
+    )
+    first = submitted(world, networks=("192.0.2.0/24",))
+    agree(first, world.bob, bob)
+    first.refresh_from_db()
+    first = edit_request(first, draft(world, name="Nightly report, settled"), actor=acting(world.alice))
+    agree(first, world.bob, bob)
+    agree(first, world.carol, carol)
+    key = ManagedKey.objects.get(request=first)
+    claim_secret(key.versions.get(), actor=acting(world.alice, "claim"))
+
+    second = submitted(world, scopes=("orders:read", "orders:write"), name="Two scopes")
+    less = Narrowing(scopes=("orders:read",))
+    after = narrowed(content_of(second.content), less).digest
+    signature = signed(second, world.ben, ben, decision="narrow", digest=after)
+    narrow_request(second, less, digest=second.digest, actor=acting(world.ben), signature=signature)
+    agree(second, world.carol, carol)
+
+    approved(world, name="By code")
+    third = submitted(world, name="Not this")
+    no = signed(third, world.bob, bob, decision="deny")
+    deny_request(third, digest=third.digest, comment="Not this way.", actor=acting(world.bob), signature=no)
+    submitted(world, environment="dev", name="In development")
+
+    renewal = request_renewal(key, authorised_days=365, purpose="It goes on.", actor=acting(world.alice))
+    agree(renewal, world.bob, bob)
+    agree(renewal, world.carol, carol)
+    return key
+
+
+def payloads() -> list[dict[str, Any]]:
+    """The whole log so far, as it would be sealed."""
+    return [json.loads(bytes(each)) for each in AuditEvent.objects.order_by("id").values_list("payload", flat=True)]

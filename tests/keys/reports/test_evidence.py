@@ -1,0 +1,457 @@
+"""From an evidence bundle alone it shows who approved what with which passkey, and that just that was issued."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit import verify
+from audit.canonical import canonical_json
+from audit.exporters.bundle import LeafRange
+from audit.models import AuditEvent, AuditLeaf
+from keys.errors import Denied
+from keys.reports.evidence import export_bundle, seal_bundle, selection_of
+from keys.reports.searches import LogSearch, Subject
+from tests.audit.bundles import MemoryLog, make_bundle, refusal, verdict
+from tests.authenticator import SoftAuthenticator
+from tests.keys.reports.evidence_story import b64, payloads, tell
+from tests.people import World, acting
+from tests.sealers import SealingThread
+
+Payload = dict[str, Any]
+_told: dict[str, Any] = {}
+
+
+@pytest.fixture
+def story(request: pytest.FixtureRequest) -> list[Payload]:
+    """Every event of the story; lived through once, for tests that only read or forge what was recorded."""
+    if not _told:
+        key = tell(request.getfixturevalue("world"))
+        chosen = selection_of(LogSearch(target=Subject("key", str(key.pk)))).events.values_list("uid", flat=True)
+        _told["events"], _told["key"] = payloads(), {str(each) for each in chosen}
+    return copy.deepcopy(_told["events"])
+
+
+def of(events: list[Payload], action: str, place: int = 0) -> Payload:
+    return [each for each in events if each["action"] == action][place]
+
+
+def found(events: list[Payload], change: Callable[[list[Payload]], None]) -> str:
+    """What is found when a compromised site recorded something else, and the log sealed it."""
+    change(events)
+    with pytest.raises(verify.Finding) as finding:
+        verdict(make_bundle(MemoryLog(events)))
+    return f"{finding.value.code}: {finding.value}"
+
+
+def test_a_whole_log_proves_every_approval_and_every_key(story):
+    told = verdict(make_bundle(MemoryLog(story)), origins=["http://localhost:8000"], deep=True)
+    assert told["approvals"] == {"verified": 8, "weaker": 2, "unprovable": 0}
+    assert told["keys"] == {
+        "verified": 3, "weaker": 1, "automatic": 1, "unprovable": 0, "without-request": 0,
+    }  # fmt: skip
+    reasons = {each["why"] for each in told["listed"]}
+    assert {f"signed with a passkey ({name})" for name in ("ES256", "EdDSA", "RS256")} <= reasons
+
+
+def test_a_bundle_about_one_key_brings_all_that_proves_it(story):
+    places = [n for n, each in enumerate(story) if each["uid"] in _told["key"]]
+    told = verdict(make_bundle(MemoryLog(story), places))
+    assert told["approvals"] == {"verified": 5, "weaker": 0, "unprovable": 0}
+    assert (told["keys"]["verified"], told["keys"]["unprovable"]) == (2, 0)  # the key, and its renewal
+    assert len(places) < len(story) / 2
+
+
+def test_what_lies_outside_a_bundle_is_told_as_not_provable_and_is_no_finding(story):
+    def told_without(*actions: str) -> dict[str, Any]:
+        places = [n for n, each in enumerate(story) if each["uid"] in _told["key"] and each["action"] not in actions]
+        return verdict(make_bundle(MemoryLog(story), places))
+
+    no_enrolments = told_without("passkey.enrolled")
+    assert no_enrolments["approvals"] == {"verified": 0, "weaker": 0, "unprovable": 5}
+    assert no_enrolments["keys"]["unprovable"] == 2
+    assert told_without("request.submitted")["approvals"]["unprovable"] == 5
+    for action in ("policy.versioned", "service.created", "team.created", "environment.created", "request.approved"):
+        told = told_without(action)
+        assert (told["keys"]["verified"], action) in ((0, action), (1, action)), told["keys"]
+        assert told["keys"]["unprovable"] >= 1
+    assert told_without("approval.given")["keys"]["unprovable"] == 2
+
+
+def test_a_range_that_begins_later_says_what_it_cannot_prove(story, tmp_path):
+    start = next(n for n, each in enumerate(story) if each["action"] == "request.submitted")
+    scope = LeafRange(from_leaf=start)
+    files = make_bundle(MemoryLog(story), list(range(start, len(story))), scope=scope)
+    told = verdict(files)
+    assert told["proves"] == "completeness"
+    assert (told["approvals"]["verified"], told["approvals"]["unprovable"]) == (0, 8)
+    (tmp_path / "b").mkdir()
+    for name, text in files.items():
+        (tmp_path / "b" / name).write_bytes(text)
+    words = ["bundle", str(tmp_path / "b"), "--key", files["log.vkey"].decode()]
+    assert verify.main(words) == 0
+    assert verify.main([*words, "--strict"]) == 1
+
+
+def _sign(
+    events: list[Payload], given: Payload, statement: dict[str, Any], device: SoftAuthenticator | None = None
+) -> None:
+    """Put a statement into a decision that the test's own passkey signed; enrol that under the approver's credential."""
+    device = device or SoftAuthenticator()
+    assertion = given["change"]["assertion"][1]
+    text = canonical_json(statement)
+    answer = json.loads(device.get({"challenge": b64(hashlib.sha256(text).digest())}))
+    given["change"]["statement"][1] = text.decode()
+    given["change"]["assertion"][1] = assertion | {"response": answer["response"]}
+    enrolled = next(each for each in events if _credential(each) == assertion["id"])
+    enrolled["change"]["public_key"][1] = "\\x" + device.public_key().hex()
+
+
+def _credential(event: Payload) -> str:
+    if event["action"] != "passkey.enrolled":
+        return ""
+    return b64(bytes.fromhex(event["change"]["credential_id"][1].removeprefix("\\x")))
+
+
+def _statement(given: Payload) -> dict[str, Any]:
+    return dict(json.loads(given["change"]["statement"][1]))
+
+
+FIRST = 0  # Bob's first decision: the request was edited afterwards, so nothing else hangs on it
+
+
+def test_a_site_that_enrols_a_key_of_its_own_for_a_person_is_not_found(story):
+    """Expected: the enrolment event stands for the person. It is in the log, where the person and auditors can see it."""
+    device = SoftAuthenticator()
+    credential = of(story, "approval.given", FIRST)["change"]["assertion"][1]["id"]
+    for each in story:
+        if each["action"] == "approval.given" and each["change"].get("assertion", [0, {}])[1].get("id") == credential:
+            _sign(story, each, _statement(each), device)
+    assert verdict(make_bundle(MemoryLog(story)))["approvals"]["verified"] == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("decision", "deny"),
+        ("request", "00000000-0000-4000-8000-000000000000"),
+        ("content_digest", {"alg": "sha-256", "hex": "0" * 64}),
+        ("approver", "00000000-0000-4000-8000-000000000000"),
+        ("expires_at", "2020-01-01T00:00:00.000000Z"),
+        ("nonce", "short"),
+        ("version", "keystead-approval-2"),
+        ("more", "words"),
+    ],
+)
+def test_a_signed_statement_about_something_else_is_refused(story, name, value):
+    given = of(story, "approval.given", FIRST)
+    words = found(story, lambda events: _sign(events, given, _statement(given) | {name: value}))
+    about = "had expired" if name == "expires_at" else "the statement that was signed is about something else"
+    assert words.startswith(f"approval: event {story.index(given)}: ")
+    assert about in words
+
+
+def _reuse(events: list[Payload]) -> None:
+    first, second = of(events, "approval.given", 0), of(events, "approval.given", 1)
+    device = SoftAuthenticator()
+    _sign(events, first, _statement(first), device)
+    _sign(events, second, _statement(second) | {"nonce": _statement(first)["nonce"]}, device)
+
+
+def _swap_key(events: list[Payload]) -> None:
+    of(events, "passkey.enrolled")["change"]["public_key"][1] = "\\x" + SoftAuthenticator().public_key().hex()
+
+
+def _enrol_twice(events: list[Payload]) -> None:
+    enrolled = of(events, "passkey.enrolled")
+    place = events.index(enrolled)
+    again = copy.deepcopy(enrolled) | {"target": {"type": "passkey", "id": "0" * 8, "version": ""}}
+    again["change"]["public_key"][1] = "\\x" + SoftAuthenticator().public_key().hex()
+    events.insert(place + 1, again)
+
+
+def _remove_key(events: list[Payload]) -> None:
+    enrolled = of(events, "passkey.enrolled")
+    removal = copy.deepcopy(enrolled) | {
+        "action": "passkey.removed",
+        "change": {"removed_at": [None, enrolled["time"]]},
+    }
+    events.insert(events.index(enrolled) + 1, removal)
+
+
+def _give_key_to_another(events: list[Payload]) -> None:
+    bob, carol = of(events, "passkey.enrolled", 0), of(events, "passkey.enrolled", 1)
+    for where in (bob["change"]["user_id"], carol["change"]["user_id"]):
+        assert where
+    bob["change"]["user_id"], carol["change"]["user_id"] = carol["change"]["user_id"], bob["change"]["user_id"]
+    bob["details"], carol["details"] = carol["details"], bob["details"]
+
+
+def _too_new(events: list[Payload]) -> None:
+    of(events, "passkey.enrolled")["change"]["approves_from"][1] = "2100-01-01T00:00:00.000000Z"
+
+
+def _other_site(events: list[Payload]) -> None:
+    of(events, "passkey.enrolled")["details"]["rp_id"] = "keystead.example"
+
+
+def _no_enrolment(events: list[Payload]) -> None:
+    events.remove(of(events, "passkey.enrolled"))
+
+
+def _other_author(events: list[Payload]) -> None:
+    of(events, "approval.given")["actor"]["id"] = "somebody"
+
+
+def _signature_bent(events: list[Payload]) -> None:
+    response = of(events, "approval.given")["change"]["assertion"][1]["response"]
+    data = response["authenticatorData"]
+    response["authenticatorData"] = data[:-2] + ("AA" if data[-2:] != "AA" else "BA")
+
+
+def _not_verified(events: list[Payload]) -> None:
+    given = of(events, "approval.given")
+    device = SoftAuthenticator()
+    device.flags = 0x01
+    _sign(events, given, _statement(given), device)
+
+
+def _elsewhere(events: list[Payload]) -> None:
+    given = of(events, "approval.given")
+    _sign(events, given, _statement(given), SoftAuthenticator(origin="https://localhost.evil.example"))
+
+
+def _own_request(events: list[Payload]) -> None:
+    given, asked = of(events, "approval.given"), of(events, "request.submitted")
+    asked["change"]["requester_id"][1] = given["change"]["person_id"][1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_reuse, "the statement was used before"),
+        (_swap_key, "the passkey did not sign it"),
+        (_enrol_twice, "this passkey was enrolled before"),
+        (_remove_key, "had been removed"),
+        (_give_key_to_another, "the passkey that signed is of another person"),
+        (_too_new, "too new to approve with"),
+        (_other_site, "it was signed at 'http://localhost:8000'"),
+        (_no_enrolment, "nobody enrolled the passkey that signed"),
+        (_other_author, "somebody else than its person"),
+        (_signature_bent, "the passkey did not sign it"),
+        (_not_verified, "did not verify its user"),
+        (_elsewhere, "it was signed at 'https://localhost.evil.example'"),
+        (_own_request, "the approver is the request's requester"),
+    ],
+)
+def test_what_a_compromised_site_cannot_make_up_is_found(story, change, words):
+    assert words in found(story, change)
+
+
+def _column(name: str, value: Any) -> Callable[[list[Payload]], None]:
+    def change(events: list[Payload]) -> None:
+        of(events, "key.created")["change"][name] = [None, value]
+
+    return change
+
+
+def _other_service(events: list[Payload]) -> None:
+    """The approvers saw one service's name; the request and the key carry another's id."""
+    other = next(
+        each for each in events if each["action"] == "service.created" and each["change"]["slug"][1] == "keystead"
+    )
+    for each in events:
+        if "service_id" in each["change"] and each["action"] in ("request.submitted", "key.created"):
+            each["change"]["service_id"][1] = other["target"]["id"]
+
+
+def _second_key(events: list[Payload]) -> None:
+    created = of(events, "key.created")
+    again = copy.deepcopy(created)
+    again["target"]["id"] = "00000000-0000-4000-8000-000000000000"
+    events.insert(events.index(created) + 1, again)
+
+
+def _not_approved(events: list[Payload]) -> None:
+    events.remove(of(events, "request.approved"))
+
+
+def _lower_policy(events: list[Payload]) -> None:
+    of(events, "request.approved")["approvals"].pop()
+
+
+def _made_up_approval(events: list[Payload]) -> None:
+    of(events, "request.approved")["approvals"].append("00000000-0000-4000-8000-000000000000")
+
+
+def _voided(events: list[Payload]) -> None:
+    events.remove(of(events, "approval.voided"))
+
+
+def _content(events: list[Payload]) -> None:
+    of(events, "request.submitted")["change"]["content"][1]["scopes"].append("orders:cancel")
+
+
+def _longer_renewal(events: list[Payload]) -> None:
+    of(events, "key.renewed")["change"]["authorised_until"][1] = "2100-01-01T00:00:00.000000Z"
+
+
+def _renewed_other(events: list[Payload]) -> None:
+    other = of(events, "key.created", 1)
+    of(events, "key.renewed")["target"]["id"] = other["target"]["id"]
+
+
+def _wider_later(events: list[Payload]) -> None:
+    created = of(events, "key.created")
+    wider = copy.deepcopy(created) | {
+        "action": "key.shortened",
+        "change": {"scopes": [["orders:read"], ["orders:write"]]},
+    }
+    events.insert(events.index(created) + 1, wider)
+
+
+def _longer_version(events: list[Payload]) -> None:
+    of(events, "version.issued")["change"]["expires_at"][1] = "2100-01-01T00:00:00.000000Z"
+
+
+def _other_claimant(events: list[Payload]) -> None:
+    of(events, "version.issued")["change"]["claimed_by_id"][1] = "00000000-0000-4000-8000-000000000000"
+
+
+NOT_APPROVED = "what was issued is not what was approved: "
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_column("scopes", ["orders:read", "orders:cancel"]), f"{NOT_APPROVED}scopes"),
+        (_column("networks", ["0.0.0.0/0"]), f"{NOT_APPROVED}networks"),
+        (_column("authorised_until", "2100-01-01T00:00:00.000000Z"), f"{NOT_APPROVED}authorised_until"),
+        (_column("cryptoperiod_days", 365), f"{NOT_APPROVED}cryptoperiod_days"),
+        (_column("consumer", "another"), f"{NOT_APPROVED}consumer"),
+        (_column("recipient_id", "00000000-0000-4000-8000-000000000000"), f"{NOT_APPROVED}recipient"),
+        (_column("owner_team_id", "00000000-0000-4000-8000-000000000000"), f"{NOT_APPROVED}owner_team_id"),
+        (_column("environment_id", "00000000-0000-4000-8000-000000000000"), f"{NOT_APPROVED}environment_id"),
+        (_column("service_id", "00000000-0000-4000-8000-000000000000"), f"{NOT_APPROVED}service_id"),
+        (_column("self_fetch", True), f"{NOT_APPROVED}self_fetch"),
+        (_column("request_id", None), "the key names no request"),
+        (_other_service, "orders was approved, and keystead was issued"),
+        (_second_key, "a second key came of one request"),
+        (_not_approved, "the request was not approved"),
+        (_lower_policy, "1 approvals count, and the policy asks for 2"),
+        (_made_up_approval, "it counts a decision that is not there or was voided"),
+        (_voided, "this person or seat decided before"),
+        (_content, "the content of the request is not what its digest says"),
+        (_longer_renewal, f"{NOT_APPROVED}authorised_until"),
+        (_renewed_other, f"{NOT_APPROVED}renews"),
+        (_wider_later, "gives a key what only a request may: scopes"),
+        (_longer_version, "ends at another time than its key's approval says"),
+        (_other_claimant, "was claimed by another person than the recipient"),
+    ],
+)
+def test_issuing_something_else_than_was_approved_is_found(story, change, words):
+    assert words in found(story, change)
+
+
+def test_another_origin_than_the_pinned_one_is_refused(story):
+    assert refusal(make_bundle(MemoryLog(story)), origins=["https://keystead.example"]) == "approval"
+
+
+def test_only_who_may_read_the_log_and_stepped_up_takes_a_bundle(committed_db: None, world: World) -> None:
+    for person, purposes, hidden in (
+        (world.mallory, ("export",), True),
+        (world.alice, ("export",), True),
+        (world.auditor, (), False),
+    ):
+        denied = AuditEvent.objects.with_action("access.denied").count()
+        with pytest.raises(Denied) as refused:
+            export_bundle(LeafRange(), into=BytesIO(), actor=acting(person, *purposes))
+        assert refused.value.hidden is hidden
+        assert AuditEvent.objects.with_action("access.denied").count() == denied + 1
+
+
+def test_a_bundle_of_the_real_log_is_finished_by_its_own_seal(
+    sealing: SealingThread, world: World, tmp_path: Path
+) -> None:
+    key = tell(world)
+    sealing.settle()
+    pinned = sealing.sealer.signer.verifier.text()
+    path = tmp_path / "key.zip"
+    with path.open("xb+") as file:
+        manifest, uid = export_bundle(
+            LogSearch(target=Subject("key", str(key.pk))),
+            into=file,
+            actor=acting(world.auditor, "export"),
+            with_private=True,
+            key=pinned,
+        )
+        assert verify.main(["bundle", str(path), "--key", pinned]) == 1  # not signed yet
+        assert seal_bundle(manifest, uid, into=file, seconds=10)
+        assert seal_bundle(manifest, uid, into=file, seconds=10)  # twice does no harm
+    exported = AuditEvent.objects.get(uid=uid).envelope()
+    assert exported["details"]["with_private"] is True
+    told = verify.verify_bundle(path, [verify.read_key(pinned)])[1]
+    assert told["approvals"] == {"verified": 5, "weaker": 0, "unprovable": 0}
+    assert told["keys"]["verified"] == 2
+    assert told["private"]["missing"] == 0
+    alone = tmp_path / "verify.py"
+    with zipfile.ZipFile(path) as archive:
+        alone.write_bytes(archive.read("verify.py"))
+    words = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(alone),
+        "bundle",
+        str(path),
+        "--key",
+        pinned,
+        "--json",
+        "--deep",
+        "--strict",
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert json.loads(done.stdout)["approvals"]["verified"] == 5
+
+
+def test_an_operator_writes_bundles_at_the_shell(
+    sealing: SealingThread, world: World, tmp_path: Path, settings: Any
+) -> None:
+    settings.KEYSTEAD_LOG_KEYS = [sealing.sealer.signer.verifier.text()]
+    key = tell(world)
+    sealing.settle()
+    kept = tmp_path / "kept.note"
+    kept.write_text(sealing.sealer.folder.read_state().note)
+    size = AuditLeaf.objects.count()
+    pinned = ["--key", settings.KEYSTEAD_LOG_KEYS[0]]
+    for name, words, proves in (
+        ("all", ["--leaves", "0-"], "completeness"),
+        ("range", ["--leaves", f"7-{size - 2}"], "completeness"),
+        ("key", ["--key", str(key)], "presence"),
+        ("request", ["--request", str(key.request), "--since", str(kept)], "presence"),
+        ("search", ["--search", "--action", "approval.given", "--with-private"], "presence"),
+    ):
+        path, said = tmp_path / f"{name}.zip", StringIO()
+        call_command("export_audit_bundle", *words, "--into", str(path), stdout=said)
+        assert proves in said.getvalue()
+        assert verify.main(["bundle", str(path), *pinned, "--deep"]) == 0, name
+    trust = ["bundle", str(tmp_path / "request.zip"), *pinned, "--trust", str(kept)]
+    assert verify.main(trust) == 0
+    with pytest.raises(CommandError, match="there already"):
+        call_command("export_audit_bundle", "--leaves", "0-", "--into", str(tmp_path / "all.zip"))
+    for words in (["--leaves", "0-999999"], ["--key", "KEY-999999"], ["--leaves", "x"]):
+        with pytest.raises(CommandError):
+            call_command("export_audit_bundle", *words, "--into", str(tmp_path / "none.zip"))
+        assert not (tmp_path / "none.zip").exists()
