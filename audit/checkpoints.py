@@ -38,26 +38,28 @@ class NotSealed(LookupError):
 
 @dataclass(frozen=True, kw_only=True)
 class Backlog:
-    """What waits to be sealed, counted up to MOST_COUNTED, and how long the oldest has waited."""
+    """What waits to be sealed, counted up to MOST_COUNTED, how long the oldest has waited, and whether the log is whole."""
 
     waiting: int
     age: timedelta
+    is_interrupted: bool = False
 
     @property
     def is_late(self) -> bool:
-        """Tell whether something has waited for too long, or too much waits."""
-        return self.age > LATE or self.waiting >= MOST_COUNTED
+        """Tell whether something has waited for too long, or too much waits, or the database is behind its log."""
+        return self.age > LATE or self.waiting >= MOST_COUNTED or self.is_interrupted
 
 
 def backlog(using: str = "default") -> Backlog:
     """Count the queue, as far as that is cheap."""
     with connections[using].cursor() as cursor:
         cursor.execute(
-            f"SELECT (SELECT count(*) FROM (SELECT FROM audit_pending LIMIT %s) AS waiting), ({_OLDEST})",  # noqa: S608
+            f"SELECT (SELECT count(*) FROM (SELECT FROM audit_pending LIMIT %s) AS waiting), ({_OLDEST}),"  # noqa: S608
+            " EXISTS (SELECT FROM audit_interruption WHERE ended_at IS NULL)",
             (MOST_COUNTED,),
         )
-        waiting, age = cursor.fetchone()
-    return Backlog(waiting=waiting, age=age or timedelta())
+        waiting, age, is_interrupted = cursor.fetchone()
+    return Backlog(waiting=waiting, age=age or timedelta(), is_interrupted=is_interrupted)
 
 
 def are_sealed(uids: Collection[UUID], *, using: str = "default") -> bool:

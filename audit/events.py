@@ -407,3 +407,4 @@ class LogFollowed(Event):
     rows: int = 0
     ended: int = 0
     left: tuple[str, ...] = ()
+    comment: str = private(default="")

@@ -85,7 +85,7 @@ class Watch:
             return
         self._next_lag = time.monotonic() + LAG_SECONDS
         late = backlog(self.sealer.using)
-        if late.is_late:
+        if late.is_late and not late.is_interrupted:
             self._alarm(Refused("late", f"{late.waiting} events wait, one for {late.age.total_seconds():.0f} s"))
 
     def _beat(self, done: Round) -> None:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from audit.checkpoints import LATE, MOST_COUNTED, backlog
+from audit.interruptions import is_interrupted
 from keys.dispatch.cursor import lag_of
 from keys.notifications.reactions import READER
 from portal import pulses
@@ -145,7 +146,17 @@ def dispatch_part() -> Part:
     return Part(name="dispatch", label=label, ok=not late, reason="late" if late else "", detail=detail)
 
 
-READINESS: Final[tuple[Callable[[], Part], ...]] = (database_part, migrations_part)
+def restore_part() -> Part:
+    """Tell whether this database was restored and does not follow its log yet: then nobody may be let in."""
+    label = _("Restored database")
+    try:
+        behind = is_interrupted()
+    except DatabaseError:
+        return Part(name="restore", label=label, ok=False, reason="unreachable")
+    return Part(name="restore", label=label, ok=not behind, reason="behind" if behind else "")
+
+
+READINESS: Final[tuple[Callable[[], Part], ...]] = (database_part, migrations_part, restore_part)
 # Later rooms add their part here.
 PARTS: list[Callable[[], Part]] = [
     *READINESS,

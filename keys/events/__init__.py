@@ -87,6 +87,7 @@ from keys.events.requests import (
     ApprovalGiven,
     ApprovalVoided,
     InvariantsBroken,
+    ReceiptTaken,
     RequestApproved,
     RequestDenied,
     RequestEdited,
@@ -97,6 +98,7 @@ from keys.events.requests import (
     RequestSubmitted,
     RequestWithdrawn,
 )
+from keys.events.restoring import FOLLOWED, RowFollowed
 from keys.events.retention import (
     ApprovalTextErased,
     FactorResetErased,
@@ -119,6 +121,7 @@ from keys.events.searches import (
 )
 
 __all__ = [
+    "FOLLOWED",
     "AccessDenied",
     "ApprovalGiven",
     "ApprovalTextErased",
@@ -173,6 +176,7 @@ __all__ = [
     "PolicyProposed",
     "PolicyVersioned",
     "ReaderMoved",
+    "ReceiptTaken",
     "RecoveryCodeUsed",
     "RecoveryCodesMade",
     "RecoveryLinkOrdered",
@@ -189,6 +193,7 @@ __all__ = [
     "RetentionProposed",
     "RetentionRefused",
     "RetentionSet",
+    "RowFollowed",
     "SavedSearchChanged",
     "SavedSearchCreated",
     "SavedSearchRemoved",

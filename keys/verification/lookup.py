@@ -10,13 +10,17 @@ from uuid import UUID
 from django.db import connections
 
 from keys.crypto.row_mac import VersionFields
+from keys.errors import Unavailable
 from keys.sealing import verifies_of
 
 VERIFIER: Final = "verifier"
 
 # One statement, so one snapshot: the state, the clock and the row MAC all tell of the same instant.
+# The first column says whether these rows may be older than the log, which a row that is not there could not say.
 _BY_KID: Final = """
-SELECT clock_timestamp(), v.id, v.kid, v.sequence, v.state, v.digest, v.digest_algorithm, v.row_mac,
+SELECT EXISTS (SELECT FROM audit_interruption WHERE ended_at IS NULL), found.*
+FROM (SELECT) AS always LEFT JOIN LATERAL (
+SELECT clock_timestamp(), v.id AS version_id, v.kid, v.sequence, v.state, v.digest, v.digest_algorithm, v.row_mac,
        v.activated_at, v.expires_at, v.retire_at, v.ended_reason,
        k.id, k.number, k.name, k.consumer, k.kind, k.scopes, k.networks, k.authorised_until, k.revoked_at,
        k.owner_team_id, t.slug, k.service_id, s.slug, k.environment_id, e.tag,
@@ -27,6 +31,7 @@ JOIN keys_service s ON s.id = k.service_id
 JOIN keys_environment e ON e.id = k.environment_id
 JOIN keys_team t ON t.id = k.owner_team_id
 WHERE v.kid = %s
+) AS found ON true
 """
 
 
@@ -60,11 +65,13 @@ class Found:
 
 
 def find(kid: str) -> Found | None:
-    """Read the version that `kid` names, or None."""
+    """Read the version that `kid` names, or None; raise Unavailable while a restored database is behind its log."""
     with connections[VERIFIER].cursor() as cursor:
         cursor.execute(_BY_KID, [kid])
-        row = cursor.fetchone()
-    if row is None:
+        is_behind, *row = cursor.fetchone()
+    if is_behind:
+        raise Unavailable("log_interrupted")  # revocations since the backup may be missing
+    if row[1] is None:
         return None
     (at, version_id, found_kid, sequence, state, digest, digest_algorithm, row_mac) = row[:8]
     (activated_at, expires_at, retire_at, ended_reason) = row[8:12]

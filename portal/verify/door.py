@@ -12,6 +12,7 @@ from typing import Any, Final
 import structlog
 from django.db import DatabaseError
 
+from keys.errors import Unavailable
 from keys.verification.credentials import VERIFY_SCOPE, Credential, authenticate_credential
 from keys.verification.lookup import Found
 from keys.verification.verification import verify_key
@@ -25,6 +26,7 @@ _TITLES: Final = {
     "insufficient_scope": "This credential may not verify keys",
     "invalid_input": "The body is not what this endpoint reads",
     "invalid_token": "A credential of the service keystead is needed",
+    "log_interrupted": "The database was restored and is behind its log; no key is valid until it follows it",
     "malformed_json": "The body is not strict JSON: UTF-8, no repeated names, no NUL, whole numbers, ten levels at most",
     "method_not_allowed": "Only POST is answered",
     "unavailable": "The database cannot be asked right now; no key is valid until it can",
@@ -63,6 +65,8 @@ def answer(knock: Knock) -> Reply:
         return _verdict(knock, _caller(knock))
     except Refused as refused:
         return _problem(refused, knock)
+    except Unavailable as refused:
+        return _problem(Refused(refused.status, refused.code), knock)
     except DatabaseError as error:
         _log.error("verification unavailable", exc_info=error)
         return _problem(Refused(503, "unavailable"), knock)

@@ -20,6 +20,7 @@ from portal.web.doors import page
 PURPOSES: Mapping[str, Promise] = {
     "database": _("Holds everything. Its clock decides."),
     "migrations": _("The tables that this version needs."),
+    "restore": _("Whether the rows are as new as the log. A restored backup is behind it."),
     "valkey": _("Wakes the workers. Nothing is decided or kept in it."),
     "worker": _("Sends mail, writes down what the clock has ended, retires by plan."),
     "beat": _("Rings for the worker."),
@@ -32,6 +33,11 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
     ("database", "clock_skew"): _("Set the clock of this machine by NTP. Decisions go by the clock of the database."),
     ("migrations", "pending"): _("Run prepare_database as the owner of the database, then restart."),
     ("migrations", "unreadable"): _("The database does not tell. See above."),
+    ("restore", "unreachable"): _("The database does not tell. See above."),
+    ("restore", "behind"): _(
+        "A backup was restored. No key verifies until audit_sealer --recover and follow_audit_log have run: "
+        "docs/operations.md, after restoring a backup."
+    ),
     ("valkey", "unreachable"): _(
         "Start Valkey and check REDIS_URL. Requests, approvals and verification go on; mail waits."
     ),
