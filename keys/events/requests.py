@@ -127,3 +127,12 @@ class ApprovalVoided(Event):
     action = "approval.voided"
     target_type = "approval"
     change_fields = APPROVAL
+
+
+class ReceiptTaken(Event):
+    """Somebody took a receipt that proves a decision; they hold a head of the log from now on."""
+
+    action = "request.receipt-taken"
+    target_type = "request"
+    event: str
+    size: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -22,18 +23,30 @@ from keys.people.standing import standing_of
 from keys.policy.bounds import Rules
 from keys.policy.decisions import Decision
 from keys.policy.rules import is_open, may_change_request, may_decide, seats_for
+from keys.reports.receipts import decisive_events, may_have_receipts
 from keys.states import EnvironmentClass, RequestState
 from portal.web.components import Change, Quorum, Seat, TimelineItem, difference
-from portal.web.life import told
+from portal.web.life import TOLD, told
 from portal.web.reasons import why_not
 from portal.web.wording import METHODS, days_in_words, risk_words
 
+DECIDED = (RequestState.APPROVED, RequestState.DENIED)
 LABELS: Mapping[str, Promise] = {
     "scopes": gettext_lazy("Scopes"),
     "networks": gettext_lazy("Networks"),
     "cryptoperiod_days": gettext_lazy("Each secret lives for"),
     "authorised_days": gettext_lazy("Authorised for"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptLine:
+    """One decision that a receipt can be had for."""
+
+    uid: UUID
+    words: str
+    at: datetime
+    is_sealed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +67,7 @@ class Dossier:
     held_changes: Sequence[Change]
     template_changes: Sequence[Change]
     timeline: Sequence[TimelineItem]
+    receipts: Sequence[ReceiptLine]  # what may be taken as proof; nothing for those who only look on
     key: ManagedKey | None
     denial: str  # why it was denied, in the approver's words
     is_mine: bool
@@ -111,6 +125,7 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
         held_changes=_changes(held, power_of(content), only=("scopes", "networks", "cryptoperiod_days")),
         template_changes=_changes(template, power_of(content), only=("scopes",)) if template else [],
         timeline=told(events_of_request(request), actor=actor),
+        receipts=_receipts(request, actor=actor),
         key=ManagedKey.objects.visible_to(actor).filter(request=request).first() or request.renews,
         denial=next((each.comment for each in approvals if each.decision == "deny"), ""),
         is_mine=str(request.requester_id) == actor.id,
@@ -120,6 +135,20 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
         can_be_nudged_at=request.nudged_at,
         at=at,
     )
+
+
+def _receipts(request: KeyRequest, *, actor: Actor) -> list[ReceiptLine]:
+    if request.state not in DECIDED or not may_have_receipts(request, actor=actor):
+        return []
+    return [
+        ReceiptLine(
+            uid=each.event.uid,
+            words=str(TOLD[each.event.action][0]),
+            at=each.event.occurred_at,
+            is_sealed=each.is_sealed,
+        )
+        for each in decisive_events(request)
+    ]
 
 
 def _why_not(decision: Decision) -> str:

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from portal.web import asking, claiming, deciding, handing_over, inbox, keys, requests, services, stopping, teams
+from portal.web import (
+    asking,
+    claiming,
+    deciding,
+    handing_over,
+    inbox,
+    keys,
+    receipts,
+    requests,
+    services,
+    stopping,
+    teams,
+)
 
 urlpatterns = [
     path("", keys.my_keys, name="keys"),
@@ -22,6 +34,8 @@ urlpatterns = [
     path("requests/new/", asking.ask, name="ask"),
     path("requests/<int:number>/", requests.request_detail, name="request"),
     path("requests/<int:number>/content.json", requests.request_content, name="request_content"),
+    path("requests/<int:number>/receipts/<uuid:uid>.tlog-proof", receipts.receipt, name="receipt"),
+    path("requests/<int:number>/receipts/<uuid:uid>.json", receipts.receipt_entry, name="receipt_entry"),
     path("requests/<int:number>/edit/", asking.edit, name="edit"),
     path("requests/<int:number>/withdraw/", requests.withdraw, name="withdraw"),
     path("requests/<int:number>/nudge/", requests.nudge, name="nudge"),

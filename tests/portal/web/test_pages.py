@@ -72,6 +72,7 @@ def test_a_page_opens_for_everybody_who_is_signed_in(world: World, as_: Browser,
 def test_without_a_second_factor_every_page_leads_to_the_door(client: Client) -> None:
     for pattern in urlpatterns:
         path = "/" + re.sub(r"<int:\w+>", "1001", re.sub(r"<slug:\w+>", "orders", str(pattern.pattern)))
+        path = re.sub(r"<uuid:\w+>", "019a0000-0000-7000-8000-000000000000", path)
         answer = client.get(path)
         assert answer.status_code in (302, 405), path
         if answer.status_code == 302:
