@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,12 +13,16 @@ from audit.actor import Actor
 from audit.events import LogRead
 from audit.log import record
 from audit.models import AuditEvent
+from audit.scanning import Filter, Question, find_page
+from audit.seals import Seal, seals_of
 from keys.approvals.evidence import SignatureState, signature_state
 from keys.models import Approval, KeyRequest, KeyTransfer, KeyVersion, ManagedKey, Sighting, UsageCount
 from keys.operations import operation
 from keys.reports.labels import Names, names_in
 from keys.reports.log import LOG, decide_reading
 from keys.reports.searches import Subject, subjects_of
+
+MOST_EVENTS = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,10 @@ class Use:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyLife:
-    """Everything about one key on one page. `requests` holds the first wish and the renewals, oldest first."""
+    """Everything about one key on one page. `requests` holds the first wish and the renewals, oldest first.
+
+    `events` are the newest MOST_EVENTS, oldest first; `has_older` when there are more.
+    """
 
     key: ManagedKey
     requests: list[KeyRequest]
@@ -51,6 +59,8 @@ class KeyLife:
     transfers: list[KeyTransfer]
     uses: list[Use]
     events: list[AuditEvent]
+    has_older: bool
+    seals: Mapping[int, Seal]
     names: Names
 
 
@@ -64,7 +74,7 @@ def read_key_life(key: ManagedKey, *, actor: Actor) -> KeyLife:
         .order_by("created_at", "id")
     )
     approvals = Approval.objects.filter(request__in=requests).select_related("person", "seat", "request")
-    events = _events(key, requests)
+    events, has_older = _events(key, requests)
     life = KeyLife(
         key=key,
         requests=requests,
@@ -75,20 +85,23 @@ def read_key_life(key: ManagedKey, *, actor: Actor) -> KeyLife:
         transfers=list(key.transfers.select_related("from_team", "to_team", "offered_by", "decided_by")),
         uses=_uses(key),
         events=events,
+        has_older=has_older,
+        seals=seals_of(event.pk for event in events),
         names=names_in(events),
     )
     record(LogRead(target_id=LOG, searched={"life": f"key:{key.pk}"}, shown=len(events)), actor=actor, at=at)
     return life
 
 
-def _events(key: ManagedKey, requests: list[KeyRequest]) -> list[AuditEvent]:
-    wanted = Q()
-    for target in (Subject("key", str(key.pk)), *(Subject("request", str(each.pk)) for each in requests)):
-        for subject in subjects_of(target):
-            wanted |= Q(target_type=subject.kind, target_id=subject.id)
-            # A refused attempt names the thing that was asked for by its identifier alone.
-            wanted |= Q(target_type="access", target_id=subject.id)
-    return list(AuditEvent.objects.filter(wanted).select_related("private").oldest_first())
+def _events(key: ManagedKey, requests: list[KeyRequest]) -> tuple[list[AuditEvent], bool]:
+    wanted = [Subject("key", str(key.pk)), *(Subject("request", str(each.pk)) for each in requests)]
+    subjects = [subject for each in wanted for subject in subjects_of(each)]
+    # A refused attempt names the thing that was asked for by its identifier alone.
+    lanes = [lane for subject in subjects for lane in (subject, Subject("access", subject.id))]
+    question = Question(filters=(Filter(("target_type", "target_id"), tuple(lanes)),))
+    found = find_page(question, size=MOST_EVENTS)
+    rows = AuditEvent.objects.select_related("private").in_bulk([place.id for place in found.places])
+    return [rows[place.id] for place in reversed(found.places)], found.has_more
 
 
 def _uses(key: ManagedKey) -> list[Use]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import zipfile
 from contextlib import ExitStack
-from typing import BinaryIO, cast
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 from django import forms
@@ -17,6 +18,8 @@ from django.utils.translation import gettext_lazy
 from audit.actor import Actor
 from audit.exporters import csv_table, json_lines
 from audit.queries import BadPosition, Position
+from audit.seals import seals_of
+from keys.errors import Busy
 from keys.models import KeyVersion, ManagedKey
 from keys.reports.finding import known_people
 from keys.reports.labels import names_in
@@ -30,6 +33,7 @@ from portal.web.filters import number_in
 from portal.web.finding import key_by_number
 from portal.web.life_pages import life_facts
 from portal.web.log_form import LogForm
+from portal.web.saved_searches import saved_for
 
 
 class FormForm(forms.Form):
@@ -50,36 +54,58 @@ class FormForm(forms.Form):
 def audit(http: HttpRequest, actor: Actor) -> HttpResponse:
     """Search the log; the newest events first."""
     form = LogForm(http.GET, actor=actor)
+    context: dict[str, Any] = {"form": form, "people": known_people(actor)}
     if not form.is_valid():
         enter_log(actor=actor)
-        context = {"form": form, "offers": form.choices_offered(), "people": known_people(actor)}
-        return render(http, "web/audit/log.html", context, status=422)
-    after = _position(http.GET.get("after", ""))
-    found = search_log(form.search(), actor=actor, after=after)
-    context = {
-        "form": form,
-        "people": known_people(actor),
-        "rows": event_rows(found.events, names_in(found.events)),
+        return render(http, "web/audit/log.html", context | {"offers": form.choices_offered()}, status=422)
+    place = _place(http)
+    newer = bool(http.GET.get("newer"))
+    try:
+        found = search_log(form.search(), actor=actor, after=place, newer=newer)
+    except Busy:
+        # The search went into its time limit. Whoever asks hears what to do, not that something is broken.
+        return render(http, "web/audit/log.html", context | {"too_slow": True}, status=503)
+    saved = saved_for(actor)
+    context |= {
+        "rows": event_rows(found.events, names_in(found.events), found.seals),
         "following": form.query(after=found.following.text()) if found.following else "",
-        "newest": form.query() if after else "",
-        "export_address": reverse("audit_export") + form.query(),
-        "is_filtered": bool(form.canonical()),
+        "preceding": form.query(after=found.preceding.text(), newer="1") if found.preceding else "",
+        "newest": form.query() if place else "",
+        "looked_until": found.looked_until.occurred_at if found.looked_until else None,
+        "kept": form.canonical(),
+        "query": form.query(),
+        "saved": saved,
+        "day": _day(http.GET.get("day", "")),
     }
     return render(http, "web/audit/log.html", context)
 
 
-def _position(text: str) -> Position | None:
+def _place(http: HttpRequest) -> Position | None:
+    """Where to go on: from a place of an earlier page, or with the last event of a day."""
     try:
-        return Position.parse(text) if text else None
+        if text := http.GET.get("after", ""):
+            return Position.parse(text)
     except BadPosition:
         return None  # links grow old, and an old link is no attack
+    day = _day(http.GET.get("day", ""))
+    if day is None or day >= date.max:
+        return None
+    return Position(occurred_at=datetime.combine(day + timedelta(days=1), time.min, UTC), id=0)
+
+
+def _day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text[:10]) if text else None
+    except ValueError:
+        return None
 
 
 @page
 def event(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
     """Show everything about one event."""
     found = read_event(uid, actor=actor)
-    return render(http, "web/audit/event.html", event_facts(found, names_in([found])))
+    seal = seals_of([found.pk]).get(found.pk)
+    return render(http, "web/audit/event.html", event_facts(found, names_in([found]), seal))
 
 
 @page

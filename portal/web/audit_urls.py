@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.web import audit, log_health, policies
+from portal.web import audit, log_health, policies, proofs, samples, saved_searches
 
 urlpatterns = [
     path("audit/", audit.audit, name="audit"),
@@ -11,6 +11,19 @@ urlpatterns = [
     path("audit/health/", log_health.log_health, name="log_health"),
     path("audit/health/inspections/", log_health.inspection_progress, name="inspection_progress"),
     path("audit/health/inspect/", log_health.inspect_now, name="inspect_now"),
+    path("audit/events/<uuid:uid>/proof/", proofs.event_proof, name="audit_event_proof"),
+    path("audit/events/<uuid:uid>/entry/", proofs.event_entry, name="audit_event_entry"),
+    path("audit/searches/", saved_searches.saved_searches, name="saved_searches"),
+    path("audit/searches/new/", saved_searches.save, name="save_search"),
+    path("audit/searches/<uuid:uid>/", saved_searches.change, name="saved_search"),
+    path("audit/searches/<uuid:uid>/remove/", saved_searches.remove, name="remove_search"),
+    path("audit/samples/new/", samples.new_sample, name="new_sample"),
+    path("audit/samples/<uuid:uid>/", samples.sample, name="audit_sample"),
+    path("audit/samples/<uuid:uid>/redraw/", samples.redraw, name="redraw_sample"),
+    path("audit/verify/", proofs.verify, name="audit_verify"),
+    path("audit/verify/verify.py", proofs.verifier, name="audit_verifier"),
+    path("audit/verify/log.vkey", proofs.log_key, name="audit_log_key"),
+    path("audit/verify/checkpoint.note", proofs.checkpoint, name="audit_checkpoint"),
     path("audit/lives/", audit.find_life, name="find_life"),
     path("audit/lives/<int:number>/", audit.key_life, name="key_life"),
     path("policies/proposals/", policies.proposals, name="policy_proposals"),

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -13,6 +14,8 @@ from django.utils.translation import gettext as _
 from audit.canonical import JsonValue
 from audit.events import Severity, catalogued
 from audit.models import AuditEvent
+from audit.seals import Seal
+from keys.events import LogSampled
 from keys.reports.labels import Names, actor_name, private_facts, reference, subject_of, words_for_action
 from keys.reports.searches import Subject
 from portal.web.components import Term
@@ -40,6 +43,8 @@ class EventRow:
     severity: str
     severity_tone: str
     reason: str
+    uid: UUID
+    seal: Seal | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +59,12 @@ class ChangedField:
     is_private: bool
 
 
-def event_rows(events: Iterable[AuditEvent], names: Names) -> list[EventRow]:
-    """Shape a page of events."""
-    return [_row(event, names) for event in events]
+def event_rows(events: Iterable[AuditEvent], names: Names, seals: Mapping[int, Seal]) -> list[EventRow]:
+    """Shape a page of events; what has no seal still waits for the sealer."""
+    return [_row(event, names, seals.get(event.pk)) for event in events]
 
 
-def _row(event: AuditEvent, names: Names) -> EventRow:
+def _row(event: AuditEvent, names: Names, seal: Seal | None) -> EventRow:
     kind = catalogued(event.action)
     severity = kind.severity if kind else Severity.INFORMATIONAL
     return EventRow(
@@ -77,16 +82,21 @@ def _row(event: AuditEvent, names: Names) -> EventRow:
         severity=str(severity),
         severity_tone=SEVERITY_TONES.get(severity, ""),
         reason=str(event.envelope().get("reason") or ""),
+        uid=event.uid,
+        seal=seal,
     )
 
 
-def event_facts(event: AuditEvent, names: Names) -> dict[str, Any]:
+def event_facts(event: AuditEvent, names: Names, seal: Seal | None) -> dict[str, Any]:
     """Shape everything about one event (Any: what the template draws)."""
     envelope = event.envelope()
     hidden = private_facts(event)
     return {
         "event": event,
-        "row": _row(event, names),
+        "row": _row(event, names, seal),
+        "seal": seal,
+        "seal_terms": _seal_terms(seal),
+        "is_sample": event.action == LogSampled.action,
         "terms": _terms(event, envelope),
         "changes": [
             *_changes(_object(envelope.get("change")), names, is_private=False),
@@ -131,6 +141,16 @@ def _terms(event: AuditEvent, envelope: Facts) -> list[Term]:
         Term(name=_("Commitment to the private part"), value=private.get("commitment"), mono=True),
     ]
     return [term for term in found if term.value is not None]
+
+
+def _seal_terms(seal: Seal | None) -> list[Term]:
+    if seal is None:
+        return []
+    return [
+        Term(name=_("Leaf"), value=seal.leaf, mono=True),
+        Term(name=_("Leaf hash (SHA-256)"), value=seal.leaf_hash.hex(), mono=True),
+        Term(name=_("First checkpoint above it"), value=_("%(size)s leaves") % {"size": seal.checkpoint}),
+    ]
 
 
 def _changes(change: Facts, names: Names, *, is_private: bool) -> list[ChangedField]:

@@ -18,7 +18,7 @@ from keys.reports.finding import Meant, find_actors, find_targets
 from keys.reports.labels import actions
 from keys.reports.searches import LogSearch, Subject
 
-NAMES = ("since", "before", "who", "action", "target", "environment", "outcome", "request")
+NAMES = ("since", "before", "who", "action", "target", "environment", "outcome", "request", "sample")
 _FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
@@ -44,6 +44,7 @@ class LogForm(forms.Form):
     environment = forms.ChoiceField(label=gettext_lazy("Environment"), required=False)
     outcome = forms.ChoiceField(label=gettext_lazy("Outcome"), required=False)
     request = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
+    sample = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, data: Mapping[str, Any], *, actor: Actor) -> None:
         super().__init__(data)
@@ -102,6 +103,7 @@ class LogForm(forms.Form):
             environment=given["environment"],
             outcome=given["outcome"],
             request_id=given["request"],
+            sample=given["sample"],
         )
 
     def canonical(self) -> dict[str, str]:

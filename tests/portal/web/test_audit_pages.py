@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from audit import clock
 from audit.log import erase_private
 from audit.models import AuditEvent
+from audit.scanning import find_page
 from keys.lifecycle.revocation import revoke_key
 from keys.people.roles import rename_person
+from keys.reports.log import search_log
+from keys.reports.searches import LogSearch
 from keys.states import RevocationReason
 from tests.people import acting, issued, submitted
 from tests.portal.doorway import details, events, last_event, signed_in
@@ -36,6 +41,12 @@ def _pages(key, event):
         reverse("audit_export"),
         reverse("find_life") + f"?key={key}",
         reverse("key_life", args=[key.number]),
+        reverse("saved_searches"),
+        reverse("save_search") + "?environment=prod",
+        reverse("new_sample") + "?environment=prod",
+        reverse("audit_verify"),
+        reverse("audit_verifier"),
+        reverse("audit_event_entry", args=[event.uid]),
     ]
 
 
@@ -44,7 +55,7 @@ def test_readers_open_every_page(world, who):
     key, _version, _secret = issued(world)
     client = signed_in(getattr(world, who))
     statuses = [client.get(address).status_code for address in _pages(key, last_event("key.created"))]
-    assert statuses == [200, 422, 200, 200, 302, 200]
+    assert statuses == [200, 422, 200, 200, 302, *[200] * 7]
 
 
 @pytest.mark.parametrize("who", OTHERS)
@@ -96,11 +107,11 @@ def test_rows_speak_of_people_and_things_by_name(world):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("who=alice@example.com", {"request.submitted", "version.issued"}),
+        ("who=alice@example.com", {"request.submitted", "version.claim-intended", "version.issued"}),
         ("who=Bob", {"approval.given"}),
         ("action=key.created", {"key.created"}),
         ("target=REQ-{request}", {"request.submitted", "approval.given", "request.approved"}),
-        ("target={kid}", {"version.created", "version.issued"}),
+        ("target={kid}", {"version.created", "version.claim-intended", "version.issued"}),
         ("target=alice@example.com", {"person.invited"}),
         ("target=orders:cancel", {"scope.created"}),
         ("who=system:tests&action=team.created", {"team.created"}),
@@ -169,6 +180,93 @@ def test_pages_follow_each_other_without_gap_or_repetition(world):
     assert told[0].endswith(f"{expected[0]}/")
     wanted = [reverse("audit_event", args=[uid]) for uid in expected]
     assert [address for address in seen if address in set(wanted)] == wanted
+
+
+def test_one_reads_on_to_older_and_back_to_newer_and_jumps_to_a_day(world):
+    for number in range(120):
+        rename_person(world.alice, actor=acting(world.alice), name=f"Alice {number}")
+    client = signed_in(world.auditor)
+
+    def opened(query):
+        page = client.get(f"/audit/{query}")
+        assert page.status_code == 200
+        return page.context, [row.address for row in page.context["rows"]]
+
+    first, newest = opened("?action=person.changed")
+    assert (len(newest), first["preceding"], first["newest"]) == (50, "", "")
+    second, older = opened(first["following"])
+    third, oldest = opened(second["following"])
+    assert (len(older), len(oldest), third["following"]) == (50, 20, "")
+    back, again = opened(third["preceding"])
+    assert again == older
+    home, top = opened(back["preceding"])
+    assert top == newest
+    assert home["preceding"] == ""
+    today = f"{clock.now():%Y-%m-%d}"
+    assert opened(f"?action=person.changed&day={today}")[1] == newest
+    nothing, rows = opened("?action=person.changed&day=2001-01-01")
+    assert (rows, nothing["following"]) == ([], "")
+    assert opened(nothing["preceding"])[1][-20:] == oldest
+    for day in ("9999-12-31", "soon", "2026-02-30", "0001-01-01"):
+        opened(f"?day={day}")
+
+
+def test_a_page_of_the_log_takes_the_same_number_of_queries_however_long(world):
+    client = signed_in(world.auditor)
+    rename_person(world.alice, actor=acting(world.alice), name="Alice A")
+
+    def queries(query):
+        with CaptureQueriesContext(connection) as found:
+            page = client.get(f"/audit/{query}")
+        assert page.status_code == 200
+        return len(found), len(page.context["rows"])
+
+    few, shown = queries("?action=person.changed")
+    assert shown == 1
+    for number in range(60):
+        rename_person(world.alice, actor=acting(world.alice), name=f"Alice {number}")
+    many, shown = queries("?action=person.changed")
+    assert shown == 50
+    assert many == few
+    issued(world)
+    submitted(world)
+    everything, shown = queries("")
+    assert shown == 50
+    assert everything <= few + 12, "one look-up for each kind of thing, and no more"
+
+
+def test_a_search_that_takes_too_long_says_what_to_do(world, monkeypatch):
+    def slow(*_args, **_kwargs):
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 20")
+            cursor.execute("SELECT pg_sleep(5)")
+
+    monkeypatch.setattr("keys.reports.log.find_page", slow)
+    page = signed_in(world.auditor).get("/audit/?environment=prod")
+    assert page.status_code == 503
+    assert "This search takes too long" in page.content.decode()
+    assert not events(action="audit.log-read")
+
+
+def test_where_patience_ended_the_page_says_how_far_it_looked(world, monkeypatch):
+    """Neither filter is rare, and together they fit nothing: the worst there is for a search."""
+    for number in range(20):
+        rename_person(world.alice, actor=acting(world.alice), name=f"Alice {number}")
+        search_log(LogSearch(), actor=acting(world.auditor), size=1)
+    monkeypatch.setattr("audit.scanning.LARGEST_STEP", 5)
+    monkeypatch.setattr("keys.reports.log.find_page", functools.partial(find_page, patience=-1))
+    client = signed_in(world.auditor)
+    page = client.get("/audit/?who=auditor@example.com&action=person.changed")
+    pages = 1
+    while page.context["following"]:
+        text = page.content.decode()
+        assert "Nothing found yet" in text
+        assert "looked as far as" in text
+        assert "Go on looking" in text
+        page = client.get("/audit/" + page.context["following"])
+        pages += 1
+    assert "No event fits" in page.content.decode()
+    assert pages >= 4
 
 
 def test_the_page_of_an_event_shows_old_and_new_and_the_private_part_until_it_is_erased(world):
