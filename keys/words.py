@@ -238,7 +238,6 @@ SEARCHES: Final[Mapping[str, Promise]] = {
     "not_your_search": _(
         "Somebody else saved this search, so only they can change it. Save it under a name of your own."
     ),
-    "not_sealed_yet": _("This event is not sealed yet, so there is no proof of it. Try again in a moment."),
     "nothing_sealed": _("Nothing is sealed yet, and a sample is drawn from what is. Try again in a moment."),
     "nothing_to_sample": _("No sealed event fits this search, so there is nothing to draw from."),
     "nothing_to_save": _("This search filters nothing. Choose a filter first."),
