@@ -12,7 +12,8 @@ RUN python -m venv /venv \
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin keystead \
  && useradd --system --uid 10002 --user-group --no-create-home --shell /usr/sbin/nologin sealer \
- && install --directory --owner=10002 --group=10002 --mode=0700 /sealer
+ && install --directory --owner=10002 --group=10002 --mode=0700 /sealer \
+ && install --directory --owner=10001 --mode=0700 /exports
 COPY --from=wheels /venv /venv
 WORKDIR /app
 COPY manage.py ./

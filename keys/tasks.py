@@ -9,10 +9,12 @@ from celery import shared_task
 
 from audit import clock
 from audit.actor import Actor
+from audit.forwarding.sealed import forward_sealed
 from keys.approvals.signing import forget_statements
 from keys.approvals.submission import lapse_request
 from keys.catalogue.services import finish_retirement
 from keys.dispatch.cursor import read_all
+from keys.dispatch.intents import report_unfinished
 from keys.errors import KeysError
 from keys.invariants import report_breaches
 from keys.lifecycle.expiry import end_version
@@ -21,6 +23,7 @@ from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, notice_everyone
 from keys.people.passwords import forget_resets
 from keys.people.session_table import forget_dead_sessions
+from keys.reports.export_jobs import forget_exports, make_waiting
 from keys.reports.inspections import ask_nightly, inspect_waiting
 from keys.verification.integrity import sweep_integrity
 
@@ -32,10 +35,13 @@ HOURS = 3600
 SCHEDULE = {
     "keys.react": 2.0,
     "keys.end_what_is_over": 20.0,
+    "keys.report_unfinished_intents": 30.0,
     "keys.check_integrity": 30.0,
     "keys.forget": 3600.0,  # beat forgets at a restart when it last woke whom, so nothing waits for a whole day
     "keys.check_invariants": 3600.0,
     "keys.inspect_log": 5.0,
+    "keys.make_exports": 2.0,
+    "keys.forward_log": 2.0,
 }
 
 
@@ -79,11 +85,31 @@ def check_integrity() -> int:
     return sweep_integrity(actor=Actor.job("check_integrity"))
 
 
+@shared_task(name="keys.report_unfinished_intents", ignore_result=True)
+def report_unfinished_intents() -> int:
+    """Put on record, and so tell administrators, what was begun five minutes ago and has no outcome; returns how many."""
+    return report_unfinished(actor=Actor.job("report_unfinished_intents"))
+
+
 @shared_task(name="keys.forget", ignore_result=True)
 def forget() -> int:
     """Delete what served its moment: dead sessions, spent statements, old password links. None of it is governed."""
     before = clock.now() - timedelta(days=1)
-    return forget_dead_sessions() + forget_statements(before=before) + forget_resets(before=before)
+    forgotten = forget_dead_sessions() + forget_statements(before=before) + forget_resets(before=before)
+    return forgotten + forget_exports(actor=Actor.job("forget"))
+
+
+@shared_task(name="keys.forward_log", ignore_result=True)
+def forward_log() -> int:
+    """Send the sealed log on to the receiver of the settings, if there is one."""
+    return forward_sealed()
+
+
+# As inspect_log: the row is the queue.
+@shared_task(name="keys.make_exports", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60)
+def make_exports() -> int:
+    """Make the files from the log that somebody asked for, one after the other."""
+    return make_waiting(actor=Actor.job("make_exports"))
 
 
 @shared_task(name="keys.check_invariants", ignore_result=True)
@@ -94,7 +120,7 @@ def check_invariants() -> int:
 
 # The row is the queue and its lease says whether somebody is at it: the message is gone as soon as it is taken, because
 # one that is handed out again after the visibility timeout would only find the lease held.
-@shared_task(name="keys.inspect_log", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=None)
+@shared_task(name="keys.inspect_log", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60)
 def inspect_log() -> int:
     """Inspect the whole log once a day and when somebody asked; returns how many inspections ended."""
     ask_nightly()

@@ -14,6 +14,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.utils import OperationalError
 
+from audit.forwarding.base import configured
+from audit.witness.roster import RosterError, any_elsewhere, read_roster
 from portal import pulses
 
 SHORTEST_SECRET: Final = 40
@@ -149,6 +151,44 @@ def check_valkey(**_facts: object) -> list[CheckMessage]:
     return [Error(f"Valkey evicts ({policy}): set maxmemory-policy noeviction.", id="keystead.E015")]
 
 
+def check_exports(**_facts: object) -> list[CheckMessage]:
+    """Refuse a folder of exports that others can read: the files hold the whole log."""
+    found: list[CheckMessage] = []
+    path: Path = settings.KEYSTEAD_EXPORT_FOLDER
+    if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+        found.append(Error("KEYSTEAD_EXPORT_FOLDER can be read by others: chmod 700.", id="keystead.E016"))
+    if not 1 <= settings.KEYSTEAD_EXPORT_DAYS <= 365 or settings.KEYSTEAD_EXPORT_AT_ONCE < 1:
+        message = "KEYSTEAD_EXPORT_DAYS lies between 1 and 365, and KEYSTEAD_EXPORT_AT_ONCE is at least 1."
+        found.append(Error(message, id="keystead.E017"))
+    return found
+
+
+def check_forwarding(**_facts: object) -> list[CheckMessage]:
+    """Refuse a receiver of the log that cannot be one; doubt one that is reached in the clear."""
+    try:
+        plug = configured()
+    except (ImportError, ValueError) as error:
+        return [Error(f"KEYSTEAD_LOG_FORWARD cannot be used: {error}", id="keystead.E018")]
+    if plug is not None and plug.url.startswith(("tcp:", "udp:")):
+        message = "KEYSTEAD_LOG_FORWARD_URL sends the log in the clear: use tls."
+        return [Doubt(message, id="keystead.W003")]
+    return []
+
+
+def check_witnesses(**_facts: object) -> list[CheckMessage]:
+    """Doubt a log that nobody elsewhere watches: whoever has this host could set it back unseen."""
+    try:
+        entries = read_roster(settings.KEYSTEAD_WITNESSES)
+    except RosterError as problem:
+        return [Error(f"The witnesses of the audit log cannot be asked: {problem}.", id="keystead.E019")]
+    if any_elsewhere(entries):
+        return []
+    hint = (
+        "Run manage.py audit_witness on another host and name it in KEYSTEAD_WITNESSES: docs/audit-log.md, witnesses."
+    )
+    return [Doubt("No witness of the audit log is outside this host.", hint=hint, id="keystead.W004")]
+
+
 CHECKS: Final[Sequence[Callable[..., list[CheckMessage]]]] = (
     check_environment,
     check_secret_key,
@@ -158,6 +198,9 @@ CHECKS: Final[Sequence[Callable[..., list[CheckMessage]]]] = (
     check_engines,
     check_database_role,
     check_valkey,
+    check_witnesses,
+    check_exports,
+    check_forwarding,
 )
 
 
