@@ -71,7 +71,7 @@ def new_sample(http: HttpRequest, actor: Actor) -> HttpResponse:
         "search": search,
         "told": search.search().told() if search.is_valid() else {},
         "back": reverse("audit") + search.query(),
-        "most": MOST_POPULATION,
+        "most": f"{MOST_POPULATION:,}",
     }
     refused = not search.is_valid() or bool(form.errors)
     return render(http, "web/audit/new_sample.html", context, status=422 if refused else 200)
