@@ -683,6 +683,7 @@ class Request:
 
     facts: dict[str, Any]
     whole: bool
+    inside: bool = False  # of a range that claims to be complete: nothing of it can be missing
     decisions: dict[str, Decision] = field(default_factory=dict)
     approved: str = ""  # the verdict, once it is approved
     why: str = ""
@@ -698,6 +699,7 @@ class Ledger:
     def __init__(self, *, origins: Sequence[str] = (), complete: bool = False) -> None:
         self.origins, self.complete = origins, complete
         self.first = self.after = self.rows = self.index = 0
+        self.inside = True
         self.approvals: Counter[str] = Counter()
         self.keys: Counter[str] = Counter()
         self.listed: list[dict[str, Any]] = []
@@ -714,13 +716,15 @@ class Ledger:
         self.made: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, str] = {}
 
-    def read(self, index: int, raw: bytes) -> None:
-        """Read one event."""
+    def read(self, index: int, raw: bytes, *, inside: bool = True) -> None:
+        """Read one event; one that is not inside the bundle's range is known, and neither counted nor listed."""
         if not raw.startswith(b'{"action":"'):
             raise Finding("form", f"event {index} is no event of Keystead", index)
-        if not self.rows:
+        if inside and not self.rows:
             self.first = index
-        self.rows, self.index, self.after = self.rows + 1, index, index + 1
+        self.index, self.inside = index, inside
+        if inside:
+            self.rows, self.after = self.rows + 1, index + 1
         name = raw[11 : raw.find(b'"', 11)]
         if name not in self.readers:
             action = name.decode("ascii", "replace")
@@ -737,6 +741,11 @@ class Ledger:
                 "form", f"event {index} ({name.decode('ascii', 'replace')}) has not the form of such an event", index
             ) from error
 
+    @property
+    def begins(self) -> bool:
+        """Tell whether the log is here from its first event on: what was not met then never was."""
+        return self.complete and self.first == 0 and self.rows > 0
+
     def answer(self) -> dict[str, Any]:
         """Return what was found of approvals and keys."""
         return {
@@ -749,7 +758,7 @@ class Ledger:
         return Finding(code, f"event {self.index}: {words}", self.index)
 
     def _list(self, kind: str, event: dict[str, Any], verdict: str, why: str) -> None:
-        if len(self.listed) < MOST_LISTED:
+        if self.inside and len(self.listed) < MOST_LISTED:
             told = {"index": self.index, "kind": kind, "id": event["target"]["id"], "verdict": verdict, "why": why}
             self.listed.append(told)
 
@@ -790,15 +799,15 @@ class Ledger:
         if action == "request.submitted":
             if target in self.requests or _id(target) in self.spent:
                 raise self._wrong("request", "this request was there before")
-            self.requests[target] = Request({}, whole=True)
+            self.requests[target] = Request({}, whole=True, inside=self.complete and self.inside)
         request = self.requests.get(target)
         if request is None:
-            if self.complete and self.first == 0:
+            if self.begins:
                 raise self._wrong("request", "nobody submitted this request")
             request = self.requests[target] = Request({}, whole=False)
         for name, (old, now) in event["change"].items():
             if request.whole and request.facts.get(name) != old:
-                if self.complete:
+                if request.inside:
                     raise self._wrong("request", f"{name} was not what the event says it was before")
                 request.whole = False
             request.facts[name] = now
@@ -816,7 +825,7 @@ class Ledger:
         """Weigh the approvals that a request was approved with."""
         named = [request.decisions.get(each) for each in event["approvals"]]
         given = [each for each in named if each is not None]
-        if request.whole and len(given) < len(named) and self.complete:
+        if request.inside and len(given) < len(named):
             raise self._wrong("quorum", "it counts a decision that is not there or was voided")
         if any(each.digest != request.facts.get("digest") for each in given if request.whole):
             raise self._wrong("quorum", "it counts a decision about another content")
@@ -855,7 +864,7 @@ class Ledger:
         elif new.get("assertion") is not None or new.get("statement"):
             raise self._wrong("approval", "a decision without a passkey has a signature")
         request = self.requests.get(new["request_id"])
-        if request is None and self.complete and self.first == 0:
+        if request is None and self.begins:
             raise self._wrong("approval", "it is about a request that is not open")
         if request is None or not request.whole:
             verdict, why = UNPROVABLE, f"the request is not in this bundle; {why}"
@@ -865,7 +874,7 @@ class Ledger:
         request.decisions[event["target"]["id"]] = Decision(
             person, new["seat_id"], decision, digest, bool(new.get("on_service_side")), verdict
         )
-        self.approvals[verdict] += 1
+        self.approvals[verdict] += self.inside
         self._list("approval", event, verdict, why)
 
     def _fits(self, request: Request, new: dict[str, Any]) -> None:
@@ -904,7 +913,7 @@ class Ledger:
         credential = _url64(new["assertion"]["id"])
         passkey = self.passkeys.get(credential)
         if passkey is None:
-            if self.complete and self.first == 0:
+            if self.begins:
                 raise self._wrong("approval", "nobody enrolled the passkey that signed")
             return UNPROVABLE, "the enrolment of the passkey is not in this bundle"
         if passkey.person != new["person_id"]:
@@ -1029,9 +1038,9 @@ class Ledger:
             raise self._wrong("issued", "a second key came of one request, or of one that was refused")
         request = self.requests.pop(request_id, None)
         self.spent.add(_id(request_id))
-        if request is not None and request.whole and not request.approved and self.complete:
+        if request is not None and request.inside and not request.approved:
             raise self._wrong("issued", "the request was not approved")
-        if request is None and self.complete and self.first == 0:
+        if request is None and self.begins:
             raise self._wrong("issued", "there is no such request")
         if request is None or not request.whole or not request.approved:
             self._key(event, UNPROVABLE, "the request is not in this bundle, or not all of it")
@@ -1053,7 +1062,7 @@ class Ledger:
             self._key(event, request.approved, request.why)
 
     def _key(self, event: dict[str, Any], verdict: str, why: str) -> None:
-        self.keys[verdict] += 1
+        self.keys[verdict] += self.inside
         self._list("key", event, verdict, why)
 
 
@@ -1159,7 +1168,7 @@ def read_policy(text: str) -> Policy:
 
 # --- Evidence bundles: the files -----------------------------------------------------------------------------------------------
 MANIFEST, EVENTS, PROOF, TABLE, PRIVATE = "manifest.json", "events.jsonl", "proof.txt", "report.csv", "private.jsonl"
-CHECKPOINT, GROWTH = "checkpoint", "growth.txt"
+CHECKPOINT, GROWTH, SUPPORT = "checkpoint", "growth.txt", "support.jsonl"
 EXPORT_EVENT, EXPORT_PROOF, EXPORT_GROWTH = "export.json", "export.tlog-proof", "export.growth"
 SIGNATURE = {MANIFEST, EXPORT_EVENT, EXPORT_PROOF, EXPORT_GROWTH}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -1306,7 +1315,7 @@ class Bundle:
             raise Finding("files", f"in the bundle or in its manifest only: {', '.join(differing)}")
         if not {EVENTS, PROOF, CHECKPOINT} <= {*self.files}:
             raise Finding("files", "the bundle has no events, no proof or no checkpoint")
-        for name in (CHECKPOINT, *sorted({*self.files} - {EVENTS, PROOF, PRIVATE, TABLE, CHECKPOINT})):
+        for name in (CHECKPOINT, *sorted({*self.files} - {EVENTS, PROOF, PRIVATE, TABLE, CHECKPOINT, SUPPORT})):
             self._check_whole(name)
         self.head = open_note(material.text(CHECKPOINT), keys, witnesses)
         said = (self._told("origin", str), self._told("size", int), self._told("root", str))
@@ -1370,13 +1379,11 @@ class Bundle:
 
     def check(self, ledger: Ledger, trusted: Sequence[Head], *, deep: bool = False) -> set[int]:
         """Compute the root from events and gaps, and let the ledger read along; return the trusted sizes that were met."""
-        events, gaps = Counted(self.material, self.files[EVENTS]), Counted(self.material, self.files[PROOF])
         beside = self._beside(deep=deep)
-        tree = Growing(_gaps(gaps), trusted)
-        for raw in events.lines():
-            tree.fill()
-            ledger.read(tree.size, raw)
-            for each in beside:
+        tree = Growing(_gaps(Counted(self.material, self.files[PROOF])), trusted)
+        for raw, inside in self._events(tree):
+            ledger.read(tree.size, raw, inside=inside)
+            for each in beside if inside else ():
                 each.compare(tree.size, raw)
             tree.append(leaf_hash(raw))
         tree.fill()
@@ -1388,6 +1395,25 @@ class Bundle:
                 self.told_private = {"present": each.present, "missing": each.missing, "erased": ledger.erased}
         self._check_claims(ledger, beside)
         return tree.met
+
+    def _events(self, tree: Growing) -> Iterator[tuple[bytes, bool]]:
+        """Yield the events in the order of the log, those that only support a range too, and whether each is inside."""
+        events = Counted(self.material, self.files[EVENTS]).lines()
+        if SUPPORT not in self.files:
+            for raw in events:
+                tree.fill()
+                yield raw, True
+            return
+        support = Counted(self.material, self.files[SUPPORT]).lines()
+        start = self._told("from_leaf", int)
+        for raw in support:
+            tree.fill()
+            if tree.size >= start:
+                raise Finding("root", f"{SUPPORT} holds what is not before the range", tree.size)
+            yield raw, False
+        for raw in events:
+            tree.fill()
+            yield raw, True
 
     def _beside(self, *, deep: bool) -> list[Report | PrivateParts]:
         """Return what is compared with each event; a report that nobody wants to have rendered again is hashed."""

@@ -43,6 +43,7 @@ MANIFEST, EVENTS, PROOF, TABLE, PRIVATE = "manifest.json", "events.jsonl", "proo
 CHECKPOINT, GROWTH, SUMMARY, README = "checkpoint", "growth.txt", "summary.html", "README.txt"
 KEY, VERIFIER = "log.vkey", "verify.py"
 EXPORT_EVENT, EXPORT_PROOF, EXPORT_GROWTH = "export.json", "export.tlog-proof", "export.growth"
+SUPPORT = "support.jsonl"
 PAGE = 500
 IN_MEMORY = 256 * 1024
 _PLACES = (
@@ -58,10 +59,14 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class LeafRange:
-    """Every event from one place in the log on and before another; None: up to the newest checkpoint. Proves completeness."""
+    """Every event from one place in the log on and before another; None: up to the newest checkpoint. Proves completeness.
+
+    Of `support` those events that lie before the range go beside it: what its approvals are proved with.
+    """
 
     from_leaf: int = 0
     upto_leaf: int | None = None
+    support: AuditEventQuerySet | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +155,7 @@ class Contents:
     nodes: Callable[[set[tuple[int, int]]], Mapping[tuple[int, int], bytes]]
     growth: Sequence[tuple[int, Sequence[bytes]]] = ()
     key: str = ""
+    support: Iterator[Sequence[Row]] | None = None
 
 
 @dataclass
@@ -189,6 +195,7 @@ def write_bundle(
     contents = Contents(
         scope=scope,
         rows=_rows(scope, head.size, with_private=with_private, using=using),
+        support=_support(scope, using=using),
         note=cosigned(head, using),
         nodes=lambda wanted: nodes(wanted, using),
         growth=[(size, consistency_proof(size, head.size, using=using)) for size in sorted(set(since))],
@@ -262,7 +269,12 @@ def assemble(
         private = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))
         for each, file in beside.items():
             file.write(each.head)
-        told, kept = _Told(), 0
+        support = stack.enter_context(tempfile.SpooledTemporaryFile(max_size=IN_MEMORY))
+        told, kept, supporting = _Told(), 0, 0
+        for rows in contents.support or ():
+            gaps.write(proof.before([row.place for row in rows]))
+            support.write(json_lines.lines([row.payload for row in rows]))
+            supporting += len(rows)
         with bundle.lines(EVENTS) as events:
             for rows in contents.rows:
                 payloads = [row.payload for row in rows]
@@ -280,6 +292,8 @@ def assemble(
         gaps.write(proof.after(size))
         _check_range(scope, told, size)
         bundle.copy(PROOF, gaps, rows=proof.lines)
+        if supporting:
+            bundle.copy(SUPPORT, support, rows=supporting)
         for each, file in beside.items():
             bundle.copy(each.name, file, rows=told.rows)
         if with_private:
@@ -354,15 +368,27 @@ def _rows(scope: Scope, size: int, *, with_private: bool, using: str) -> Iterato
     columns, joins = _PRIVATE if with_private else _NONE
     statement = _PLACES.format(private=columns, joins=joins)
     if isinstance(scope, LeafRange):
-        yield from _range_rows(statement, scope.from_leaf, scope.upto_leaf or size, using=using)
-        return
+        return _range_rows(
+            statement, scope.from_leaf, size if scope.upto_leaf is None else scope.upto_leaf, using=using
+        )
+    return _chosen_rows(statement, scope.events, size, using=using)
+
+
+def _support(scope: Scope, *, using: str) -> Iterator[list[Row]] | None:
+    if not isinstance(scope, LeafRange) or scope.support is None:
+        return None
+    private, joins = _NONE
+    return _chosen_rows(_PLACES.format(private=private, joins=joins), scope.support, scope.from_leaf, using=using)
+
+
+def _chosen_rows(statement: str, events: AuditEventQuerySet, before: int, *, using: str) -> Iterator[list[Row]]:
     try:
-        chosen, params = scope.events.order_by().values_list("id").query.get_compiler(using).as_sql()
+        chosen, params = events.order_by().values_list("id").query.get_compiler(using).as_sql()
     except EmptyResultSet:
         return
     # One query read to its end: a keyset over two orders (the search's and the log's) would search anew for each page.
     with connections[using].chunked_cursor() as cursor:
-        cursor.execute(f"{statement} WHERE e.id IN ({chosen}) AND l.index < %s ORDER BY l.index", (*params, size))
+        cursor.execute(f"{statement} WHERE e.id IN ({chosen}) AND l.index < %s ORDER BY l.index", (*params, before))
         while rows := cursor.fetchmany(PAGE):
             yield [_row(*each) for each in rows]
 

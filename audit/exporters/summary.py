@@ -85,6 +85,7 @@ Verify: {HOW}
 
 manifest.json      what is here: the SHA-256, bytes and rows of every file
 events.jsonl       the events, each the exact bytes that were hashed into the log
+support.jsonl      of a range: earlier events that its approvals are proved with, such as enrolments
 proof.txt          the subtrees between them; events and subtrees give the root
 checkpoint         the root, signed by the log, with what witnesses signed under it
 export.json        the log's own event of this export, with the SHA-256 of manifest.json

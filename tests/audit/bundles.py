@@ -102,6 +102,7 @@ class MemoryLog:
 def make_bundle(
     log: MemoryLog, places: Sequence[int] | None = None, *, with_private: bool = False, since: Sequence[int] = (),
     scope: Scope | None = None, forge: Callable[[dict[str, Any]], None] | None = None, later: int = 3,
+    support: Sequence[int] = (),
 ) -> dict[str, bytes]:  # fmt: skip
     """The files of a bundle of these places (or all): a range when they are dense and no scope says otherwise.
 
@@ -119,6 +120,7 @@ def make_bundle(
         note=log.note(size),
         nodes=lambda wanted: {node: log.node(node) for node in wanted},
         growth=[(each, log.growth(each, size)) for each in since],
+        support=iter([[Row(each, log.uids[each], log.payloads[each])] for each in support]),
         key=log.signer.verifier.text(),
     )
     into = io.BytesIO()

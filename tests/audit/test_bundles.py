@@ -38,6 +38,7 @@ from tests.audit.bundles import (
 LOG = MemoryLog(many(75))
 RANGE = make_bundle(LOG)
 SOME = make_bundle(LOG, [0, 5, 6, 7, 31, 32, 64, 74], with_private=True)
+SUPPORTED = make_bundle(LOG, list(range(40, 60)), scope=LeafRange(from_leaf=40, upto_leaf=60), support=[2, 3, 17, 39])
 STRANGERS = [verify.read_key(STRANGER.verifier.text())]
 
 
@@ -92,13 +93,27 @@ def test_a_claim_of_completeness_that_the_log_itself_signed_is_measured_against_
     assert refusal(dense) == "manifest"
 
 
-@pytest.mark.parametrize("files", [RANGE, SOME], ids=["range", "selection"])
+def test_events_before_a_range_support_it_and_are_proved_and_are_no_part_of_it():
+    told = verdict(SUPPORTED)
+    assert (told["from_leaf"], told["upto_leaf"], told["rows"]) == (40, 60, 20)
+    lines = SUPPORTED["support.jsonl"].splitlines(keepends=True)
+    for bent in (lines[:-1], [*lines, lines[-1]], [lines[1], lines[0], *lines[2:]]):
+        files = sign(refreshed({**SUPPORTED, "support.jsonl": b"".join(bent)}), LOG, size=75)
+        assert refusal(files) in ("root", "proof", "manifest")
+    later = make_bundle(LOG, list(range(10, 20)), scope=LeafRange(from_leaf=10, upto_leaf=20), support=[3])
+    inside = later["support.jsonl"] + later["events.jsonl"].splitlines(keepends=True)[0]
+    rest = later["events.jsonl"].partition(b"\n")[2]
+    moved = sign(refreshed({**later, "support.jsonl": inside, "events.jsonl": rest}), LOG, size=75)
+    assert refusal(moved) == "root"
+
+
+@pytest.mark.parametrize("files", [RANGE, SOME, SUPPORTED], ids=["range", "selection", "supported"])
 def test_each_file_with_a_changed_byte_is_refused(files):
     assert_refused_when_changed(files, places=150)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("files", [RANGE, SOME], ids=["range", "selection"])
+@pytest.mark.parametrize("files", [RANGE, SOME, SUPPORTED], ids=["range", "selection", "supported"])
 def test_each_file_changed_in_a_thousand_places_is_refused(files):
     assert_refused_when_changed(files, places=1_000)
 

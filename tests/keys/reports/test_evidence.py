@@ -436,7 +436,9 @@ def test_an_operator_writes_bundles_at_the_shell(
     kept.write_text(sealing.sealer.folder.read_state().note)
     size = AuditLeaf.objects.count()
     pinned = ["--key", settings.KEYSTEAD_LOG_KEYS[0]]
+    renewed = AuditLeaf.objects.get(event_id=AuditEvent.objects.get(action="key.renewed").pk).index
     for name, words, proves in (
+        ("one", ["--leaves", f"{renewed}-{renewed + 1}"], "completeness"),
         ("all", ["--leaves", "0-"], "completeness"),
         ("range", ["--leaves", f"7-{size - 2}"], "completeness"),
         ("key", ["--key", str(key)], "presence"),
@@ -447,6 +449,8 @@ def test_an_operator_writes_bundles_at_the_shell(
         call_command("export_audit_bundle", *words, "--into", str(path), stdout=said)
         assert proves in said.getvalue()
         assert verify.main(["bundle", str(path), *pinned, "--deep"]) == 0, name
+    key_alone = verify.verify_bundle(tmp_path / "one.zip", [verify.read_key(pinned[1])])[1]
+    assert (key_alone["rows"], key_alone["keys"]["verified"]) == (1, 1)
     trust = ["bundle", str(tmp_path / "request.zip"), *pinned, "--trust", str(kept)]
     assert verify.main(trust) == 0
     with pytest.raises(CommandError, match="there already"):
