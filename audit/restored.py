@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from django.db import connections
 
 from audit.canonical import JsonValue, parse_strict
-from audit.events import LogRestored
+from audit.events import LogFollowed, LogRestored
 from audit.notes import NoteError, Verifier
 from audit.statements import ORIGIN_BEGUN, RECOVERED, Statement, open_statement
 
 _RESTORED = """
 SELECT event.payload, leaf.index FROM audit_event event LEFT JOIN audit_leaf leaf ON leaf.event_id = event.id
-WHERE event.action = %s ORDER BY leaf.index NULLS LAST, event.id
+WHERE event.action = ANY (%s) ORDER BY leaf.index NULLS LAST, event.id
 """
+_WAITS = 1 << 63  # what waits comes after every leaf
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recovery:
-    """A range of leaves that was taken up again from the tiles, without its private parts; `leaf` is where that is told."""
+    """A range of leaves that was taken up again from the tiles, without its private parts; rows follow them at `followed`."""
 
     from_leaf: int
     upto_leaf: int
-    leaf: int | None
+    followed: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,26 +49,33 @@ class Restored:
         return index is not None and any(each.from_leaf <= index < each.upto_leaf for each in self.recoveries)
 
     def contested(self, index: int | None) -> bool:
-        """Tell whether a leaf was written after the restore and before the recovery, by somebody who did not know the lost ones."""
+        """Tell whether a leaf was written after the restore on rows that did not follow the lost events yet."""
+        place = _WAITS if index is None else index
         return any(
-            each.upto_leaf <= (1 << 63 if index is None else index) < (1 << 63 if each.leaf is None else each.leaf)
-            for each in self.recoveries
+            each.upto_leaf <= place <= (_WAITS if each.followed is None else each.followed) for each in self.recoveries
         )
 
 
 def read_restored(using: str = "default", *, verifiers: Sequence[Verifier] | None = None) -> Restored:
     """Read every restoration; with `verifiers` only those that one of these keys stated."""
     with connections[using].cursor() as cursor:
-        cursor.execute(_RESTORED, (LogRestored.action,))
+        cursor.execute(_RESTORED, ([LogRestored.action, LogFollowed.action],))
         rows = cursor.fetchall()
     found = Restored()
     for payload, leaf in rows:
-        statement = _statement(parse_strict(bytes(payload)), verifiers)
+        event = parse_strict(bytes(payload))
+        if isinstance(event, dict) and event["action"] == LogFollowed.action:
+            found.recoveries = [
+                each if each.followed is not None or leaf is None else replace(each, followed=leaf)
+                for each in found.recoveries
+            ]
+            continue
+        statement = _statement(event, verifiers)
         if statement is None:
             continue
         if statement.kind == RECOVERED:
             start, end = (int(each) for each in statement.facts)
-            found.recoveries.append(Recovery(from_leaf=start, upto_leaf=end, leaf=leaf))
+            found.recoveries.append(Recovery(from_leaf=start, upto_leaf=end, followed=None))
         elif statement.kind == ORIGIN_BEGUN:
             origin, size, root, _ = statement.facts
             found.frozen.append(Frozen(origin=origin, size=int(size), root=bytes.fromhex(root)))

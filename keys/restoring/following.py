@@ -120,20 +120,22 @@ def _placed(
     """Write one row. Where somebody changed it after the restore, the lost events win, except against what is stricter."""
     kind, row_id = target
     stored = stored_row(kind, row_id)
-    wanted = as_stored(kind, row)
+    told = wanted = as_stored(kind, row)
     placed = Placed(target_type=kind, row_id=row_id, is_new=stored is None)
     if kind == "version":
         wanted = stricter_state(stored, wanted) if stored and is_contested else wanted
         placed.end = without_secret(wanted, stored, at=at)
     if is_contested and stored is not None:
         # What the log says last is somebody's who did not know; this event says what holds instead.
-        last = as_stored(kind, now.rows[kind].get(row_id, row))
+        last = now.rows[kind].get(row_id, row)
+        last_stored = as_stored(kind, last)
         placed.change = {
-            name: (last[name], wanted[name])
+            # In the log's own spelling where it is the log's value: the replay compares spellings.
+            name: (last[name], row[name] if told[name] == wanted[name] else wanted[name])
             for name in governed_tables()[kind].columns
-            if name not in unknown and last[name] != wanted[name]
+            if name not in unknown and last_stored[name] != wanted[name]
         }
-    placed.told, written = wanted, wanted | placed.end
+    placed.told, written = row, wanted | placed.end
     if stored is None:
         insert_row(kind, {name: written[name] for name in governed_tables()[kind].columns}, unknown=unknown)
         return placed
