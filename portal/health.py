@@ -18,13 +18,16 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from audit.checkpoints import LATE, MOST_COUNTED, backlog
+from audit.forwarding import sealed as forwarding
 from audit.interruptions import is_interrupted
+from audit.witness.standing import State, standings
 from keys.dispatch.cursor import lag_of
 from keys.notifications.reactions import READER
 from portal import pulses
 
 GREATEST_SKEW: Final = timedelta(seconds=2)
 MAIL_CHECK_PERIOD: Final = 30.0
+MOST_BEHIND: Final = 5_000  # sealed events that were not forwarded yet; more than a busy minute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,16 +159,52 @@ def restore_part() -> Part:
     return Part(name="restore", label=label, ok=not behind, reason="behind" if behind else "")
 
 
+def forward_part() -> Part | None:
+    """Tell whether the sealed log reaches the receiver that the settings name; None when they name none."""
+    label = _("Log forwarding")
+    try:
+        found = forwarding.state()
+    except DatabaseError:
+        return Part(name="forward", label=label, ok=False, reason="unreachable")
+    except (ImportError, ValueError):
+        return Part(name="forward", label=label, ok=False, reason="misconfigured")
+    if found is None:
+        return None
+    reason = "failing" if found.problem else "late" if found.behind > MOST_BEHIND else ""
+    detail = f"{found.behind}, {found.problem.replace('_', ' ')}" if found.problem else str(found.behind)
+    return Part(name="forward", label=label, ok=not reason, reason=reason, detail=detail)
+
+
+def witnesses_part() -> Part | None:
+    """Tell whether those who remember the log's head still do, and remember this log; None when nobody is asked to."""
+    label = _("Witnesses")
+    try:
+        found = standings()
+    except DatabaseError:
+        return Part(name="witnesses", label=label, ok=False, reason="unreachable")
+    if not found:
+        return None
+    states = {each.state for each in found}
+    detail = f"{sum(each.state == State.SEES for each in found)}/{len(found)}"
+    if State.CONTRADICTS in states:
+        return Part(name="witnesses", label=label, ok=False, reason="contradicted", detail=detail)
+    if State.SILENT in states:
+        return Part(name="witnesses", label=label, ok=False, reason="silent", detail=detail)
+    return Part(name="witnesses", label=label, ok=True, detail=detail)
+
+
 READINESS: Final[tuple[Callable[[], Part], ...]] = (database_part, migrations_part, restore_part)
-# Later rooms add their part here.
-PARTS: list[Callable[[], Part]] = [
+# Later rooms add their part here; one that is not in use is None.
+PARTS: list[Callable[[], Part | None]] = [
     *READINESS,
     valkey_part,
     partial(pulse_part, pulses.WORKER, _("Worker")),
     partial(pulse_part, pulses.BEAT, _("Scheduler")),
     mail_part,
     log_part,
+    witnesses_part,
     dispatch_part,
+    forward_part,
 ]
 
 
@@ -191,7 +230,7 @@ def readyz(_http: HttpRequest) -> HttpResponse:
 
 def all_parts() -> list[Part]:
     """Ask every part how it is. A part that is down does not take the others down."""
-    return [ask() for ask in PARTS]
+    return [part for ask in PARTS if (part := ask()) is not None]
 
 
 def status_report(parts: list[Part]) -> JsonResponse:

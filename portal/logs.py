@@ -19,6 +19,7 @@ ALLOWED: Final = frozenset(
     {
         "action",
         "attempt",
+        "by",
         "code",
         "count",
         "environment",
@@ -31,6 +32,7 @@ ALLOWED: Final = frozenset(
         "logger",
         "method",
         "milliseconds",
+        "note",
         "operation",
         "part",
         "person",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from django.db.utils import Error as DatabaseError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.functional import Promise
@@ -12,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from audit.actor import Actor
+from audit.witness.standing import Standing, State, standings
 from portal.actors import find_actor
 from portal.health import Part, all_parts, status_report
 from portal.metrics import is_for_programs
@@ -26,7 +28,9 @@ PURPOSES: Mapping[str, Promise] = {
     "beat": _("Rings for the worker."),
     "mail": _("Tells people what concerns them."),
     "log": _("Events that wait to be sealed; every event is recorded with its act."),
+    "witnesses": _("Remember the log's head elsewhere, so that no past can be changed unseen."),
     "dispatch": _("Reads the sealed log and writes notices for those concerned."),
+    "forward": _("Sends the sealed log on to your log server. What it did not get is kept and sent later."),
 }
 REMEDIES: Mapping[tuple[str, str], Promise] = {
     ("database", "unreachable"): _("Start PostgreSQL and check DATABASE_URL. Until then nothing can be decided."),
@@ -52,10 +56,34 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
         "Start the sealer (audit_sealer), or read its log: it may refuse this database, with an alarm. Until then nothing is "
         "granted: no approval, no secret, no wider right. Stopping keys, signing in and verification go on."
     ),
+    ("witnesses", "unreachable"): _("The database does not tell. See above."),
+    ("witnesses", "contradicted"): _(
+        "Take it for an attack or a restored backup until you know better: a witness remembers another log than this one. "
+        "docs/audit-log.md, when a witness contradicts."
+    ),
+    ("witnesses", "silent"): _(
+        "Look whether the witness runs and can be reached from the sealer. Until it is back nobody notices another past."
+    ),
+    ("forward", "unreachable"): _("The database does not tell. See above."),
+    ("forward", "misconfigured"): _(
+        "KEYSTEAD_LOG_FORWARD and KEYSTEAD_LOG_FORWARD_URL cannot be used; manage.py check --deploy says why."
+    ),
+    ("forward", "failing"): _(
+        "Look whether the receiver runs, and whether its certificate is one that you named. Nothing is lost; it is tried again by itself."
+    ),
+    ("forward", "late"): _("The receiver takes less than is recorded. Look at its log and its network."),
     ("dispatch", "unreachable"): _("The database does not tell. See above."),
     ("dispatch", "late"): _(
         "Sealed events wait to be read. Look at the worker's log: the first of them may be one that it cannot react to."
     ),
+}
+
+WITNESS_STATES: Mapping[State, tuple[Promise, str]] = {
+    State.CONTRADICTS: (_("remembers another log"), "danger"),
+    State.SILENT: (_("silent"), "danger"),
+    State.FAILING: (_("tried again"), "warning"),
+    State.WAITING: (_("not asked yet"), "neutral"),
+    State.SEES: (_("sees"), "success"),
 }
 
 
@@ -70,6 +98,25 @@ class Line:
     @property
     def reason(self) -> str:
         return self.part.reason.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class WitnessLine:
+    """One witness on the page."""
+
+    standing: Standing
+
+    @property
+    def words(self) -> Promise:
+        return WITNESS_STATES[self.standing.state][0]
+
+    @property
+    def tone(self) -> str:
+        return WITNESS_STATES[self.standing.state][1]
+
+    @property
+    def reason(self) -> str:
+        return self.standing.witness.reason.replace("_", " ")
 
 
 @require_safe
@@ -95,4 +142,12 @@ def health_page(http: HttpRequest, actor: Actor) -> HttpResponse:
         )
         for part in parts
     ]
-    return render(http, "web/status.html", {"lines": lines, "all_ok": all(part.ok for part in parts)})
+    context = {"lines": lines, "all_ok": all(part.ok for part in parts), "witnesses": _witnesses()}
+    return render(http, "web/status.html", context)
+
+
+def _witnesses() -> list[WitnessLine]:
+    try:
+        return [WitnessLine(standing=each) for each in standings()]
+    except DatabaseError:
+        return []  # the part above says so
