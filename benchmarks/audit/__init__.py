@@ -1,0 +1,1 @@
+"""Measure what the audit log costs and what it can do: one module a measure."""

@@ -1,0 +1,107 @@
+"""See how long a page of the log's search takes in a large log: by time, actor, target and action, first pages and later ones.
+
+Measured is what the page asks of the database and makes of it: the places that fit, the events with their private parts,
+and their seals. What is asked for is drawn from the log itself, so that what happens often is asked for often, and half as
+many again are the most frequent and the rarest of each kind.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+from collections.abc import Sequence
+from datetime import timedelta
+
+from audit.models import AuditEvent
+from audit.queries import Position
+from audit.scanning import find_page
+from audit.seals import seals_of
+from benchmarks.audit.generated import ACTIONS, fill
+from benchmarks.audit.sizes import Sizes
+from benchmarks.cluster import Cluster
+from benchmarks.measuring import percentile, seconds
+from benchmarks.results import Result, at_most, told
+from keys.reports.log import PAGE_SIZE
+from keys.reports.searches import LogSearch, Subject
+
+BYTES_A_ROW = 2_600
+"""What an event takes on the disk with its private part and its indexes, and once more as write-ahead log on the way."""
+
+
+def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
+    """Fill a log and look for things in it."""
+    free = shutil.disk_usage(cluster.layout.home).free
+    rows = min(sizes.searched, free // BYTES_A_ROW)
+    short = "" if rows == sizes.searched else f" (the disk has no room for {sizes.searched:,})"
+    database = cluster.create("search")
+    fill(cluster, database, rows, queued=False)
+    cluster.use(database)
+    dice = random.Random(5)
+    found = _drawn(dice, rows, sizes.searches)
+    results = []
+    for kind, asked in _searches(found, dice).items():
+        _page(asked[0][0], asked[0][1])
+        times = [seconds(lambda one=one: _page(*one)) * 1e3 for one in asked]  # type: ignore[misc]
+        named = f"search by {kind} at {rows:,} events{short}"
+        results.append(at_most(f"{named}, p99 of {len(times)} pages", percentile(times, 0.99), 5, "ms"))
+        results.append(told(f"{named}, median", statistics.median(times), "ms"))
+    cluster.drop(database)
+    return results
+
+
+def _page(search: LogSearch, after: Position | None) -> int:
+    """Read one page as keys.reports.log.search_log does, without the event that puts the reading on record."""
+    found = find_page(search.question(), after=after, size=PAGE_SIZE)
+    numbers = [place.id for place in found.places]
+    events = AuditEvent.objects.select_related("private").in_bulk(numbers)
+    seals_of(numbers)
+    return len(events)
+
+
+def _drawn(dice: random.Random, rows: int, count: int) -> list[AuditEvent]:
+    """Draw events at random, so that whoever did more is drawn more often."""
+    numbers = [dice.randint(1, rows) for _ in range(count)]
+    events = AuditEvent.objects.in_bulk(numbers)
+    return [events[number] for number in numbers if number in events]
+
+
+def _searches(events: Sequence[AuditEvent], dice: random.Random) -> dict[str, list[tuple[LogSearch, Position | None]]]:
+    """Make searches of each kind; every other one goes on from a place somewhere in the log."""
+
+    def places() -> list[Position | None]:
+        return [Position.of(dice.choice(events)) if number % 2 else None for number in range(len(events))]
+
+    days = [timedelta(hours=dice.choice((1, 24, 24, 24 * 7, 24 * 30))) for _ in events]
+    # What fits most and least of all events: the job of the roll-ups, the busiest thing, each action equally often.
+    busiest = [Subject("job", "monitoring.roll-up")] * (len(events) // 2)
+    targets = sorted({Subject(each.target_type, each.target_id) for each in events})
+    return {
+        "time": list(
+            zip(
+                [
+                    LogSearch(start=each.occurred_at - days[number], end=each.occurred_at)
+                    for number, each in enumerate(events)
+                ],
+                [None] * len(events),
+                strict=True,
+            )
+        ),
+        "actor": [
+            (LogSearch(actor=subject), place)
+            for subject, place in zip(
+                [*(Subject(each.actor_type, each.actor_id) for each in events), *busiest],
+                [*places(), *places()[: len(busiest)]],
+                strict=True,
+            )
+        ],
+        "target": [(LogSearch(target=subject), None) for subject in targets],
+        "action": [
+            (LogSearch(actions=(action,)), place)
+            for action, place in zip(
+                [*(each.action for each in events), *(ACTIONS[n % len(ACTIONS)][0] for n in range(len(events) // 2))],
+                [*places(), *places()[: len(events) // 2]],
+                strict=True,
+            )
+        ],
+    }
