@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import BinaryIO
 from uuid import UUID
 
-from django.db import connection
+from django.db import connection, connections
 from django.db.models import Q
 
 from audit.actor import Actor
@@ -33,11 +33,11 @@ WHERE l.index >= %s AND l.index < %s AND e.target_type IN ('request', 'approval'
 """
 
 
-def scope_of(wanted: LeafRange | LogSearch) -> Scope:
+def scope_of(wanted: LeafRange | LogSearch, *, using: str = "default") -> Scope:
     """Return what a bundle holds: of a range also what its approvals need that happened before."""
     if isinstance(wanted, LogSearch):
         return selection_of(wanted)
-    return replace(wanted, support=_behind_range(wanted)) if wanted.from_leaf else wanted
+    return replace(wanted, support=_behind_range(wanted, using)) if wanted.from_leaf else wanted
 
 
 def selection_of(search: LogSearch) -> Selection:
@@ -55,10 +55,10 @@ def selection_of(search: LogSearch) -> Selection:
     )
 
 
-def _behind_range(wanted: LeafRange) -> AuditEventQuerySet | None:
+def _behind_range(wanted: LeafRange, using: str) -> AuditEventQuerySet | None:
     """The requests that a range tells of, wholly; None when there are too many: then start the range at 0."""
     upto = 2**62 if wanted.upto_leaf is None else wanted.upto_leaf
-    with connection.cursor() as cursor:
+    with connections[using].cursor() as cursor:
         cursor.execute(_SUBJECTS, (wanted.from_leaf, upto, MOST_SUPPORTED + 1))
         rows = cursor.fetchall()
     if len(rows) > MOST_SUPPORTED:

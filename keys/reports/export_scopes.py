@@ -8,7 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from audit.exporters import payloads
-from audit.exporters.bundle import LeafRange, Scope, Selection
+from audit.exporters.bundle import LeafRange, Scope
+from keys.reports.evidence import scope_of
 from keys.reports.searches import LogSearch
 
 
@@ -79,5 +80,5 @@ def private_batches(wanted: Wanted, *, using: str) -> payloads.Batches:
 def for_bundle(wanted: Wanted, *, using: str) -> Scope:
     """Return it as evidence bundles name it."""
     if isinstance(wanted, Leaves):
-        return LeafRange(from_leaf=wanted.from_leaf, upto_leaf=wanted.upto_leaf)
-    return Selection(events=wanted.select().using(using), searched=wanted.told())
+        return scope_of(LeafRange(from_leaf=wanted.from_leaf, upto_leaf=wanted.upto_leaf), using=using)
+    return scope_of(wanted, using=using)
