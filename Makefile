@@ -11,6 +11,7 @@ ARGS ?=
 
 RUNTIME := requirements/runtime.txt
 DEV := requirements/dev.txt
+BENCH := requirements/bench.txt
 LOCK := --allow-unsafe --generate-hashes --no-emit-find-links --no-emit-index-url --no-emit-options \
 	--no-emit-trusted-host --strip-extras --quiet
 # `check --deploy` judges the settings of a production, so it is given one.
@@ -19,7 +20,7 @@ PRODUCTION := KEYSTEAD_ENV=production KEYSTEAD_PUBLIC_URL=https://keystead.test 
 	DATABASE_VERIFIER_URL=postgres://keystead_verifier:-@127.0.0.1:1/keystead \
 	REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:25
 
-.PHONY: run manage test test-long check format lock bench screenshots install install-dev browser clean
+.PHONY: run manage test test-long check format lock bench screenshots install install-dev install-bench browser clean
 
 run: install ## start everything; PORT=8001 for another port, DEMO=1 for the demo organisation
 	@exec env PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python -m portal.supervisor  # exec: make passes SIGTERM to its child only
@@ -52,10 +53,11 @@ format: install-dev ## make the code look as `make check` wants it
 lock: install-dev ## choose versions anew and pin them with hashes
 	$(BIN)/pip-compile $(LOCK) --upgrade --output-file=$(RUNTIME) requirements/runtime.in
 	$(BIN)/pip-compile $(LOCK) --upgrade --output-file=$(DEV) requirements/dev.in
+	$(BIN)/pip-compile $(LOCK) --upgrade --output-file=$(BENCH) requirements/bench.in
 
-bench: install-dev ## one benchmark of benchmarks/: make bench NAME=verification
-	@test -n "$(NAME)" || { echo "Which? make bench NAME=..., one of: $$(ls benchmarks | sed -n 's/\.py$$//p' | tr '\n' ' ')"; exit 2; }
-	$(BIN)/python benchmarks/$(NAME).py $(ARGS)
+bench: install-bench ## one benchmark of benchmarks/: make bench NAME=audit; ARGS="--quick" or ARGS="--only search" for less
+	@test -n "$(NAME)" || { echo "Which? make bench NAME=..., one of: $$(ls benchmarks/*/__main__.py | cut -d/ -f2 | tr '\n' ' ')"; exit 2; }
+	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 
 screenshots: install-dev browser ## picture every page of a fresh demo into docs/images
 	$(BIN)/python -m tests.journeys.screenshots
@@ -79,6 +81,9 @@ install:
 
 install-dev:
 	$(call ensure,$(RUNTIME) $(DEV),dev,-r $(RUNTIME) -r $(DEV))
+
+install-bench: install-dev
+	$(call ensure,$(RUNTIME) $(DEV) $(BENCH),bench,-r $(BENCH))
 
 # Chromium is the one thing pip does not bring. Without it the browser journeys are skipped, except in CI.
 browser:
