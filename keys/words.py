@@ -58,6 +58,16 @@ REQUESTS: Final[Mapping[str, Promise]] = {
     "request_not_open": _("This request is no longer open."),
     "request_not_pending": _("This request does not wait for a decision now."),
     "scope_missing": _("This key does not have the scope %(scope)s."),
+    "already_retired": _("The old version has ended already."),
+    "compromised_stays_ended": _("A secret that others may know does not come back."),
+    "may_not_rotate": _("Only the owner team, administrators and responders replace the secret of this key."),
+    "nothing_to_retire": _("No old version of this key is draining."),
+    "nothing_to_stop": _("No rotation of this key waits to be taken up."),
+    "nothing_to_undo": _("There is no rotation of this key to undo."),
+    "only_people_rotate": _("Only people start, stop and undo rotations."),
+    "rotation_open": _("A rotation of this key is under way. Finish or undo it first."),
+    "undo_too_late": _("The old version has ended; it cannot come back."),
+    "wrong_rotation_state": _("The rotation is %(state)s and cannot become %(wanted)s."),
     "self_fetch_not_allowed": _("The policy does not let keys fetch their own next version here."),
     "ticket_required": _("The policy asks for a ticket that looks like %(pattern)s."),
     "unknown_environment": _("There is no such environment."),
@@ -246,7 +256,32 @@ SEARCHES: Final[Mapping[str, Promise]] = {
     "search_removed": _("This saved search was removed."),
 }
 
-SENTENCES: Final[Mapping[str, Promise]] = {**REQUESTS, **KEYS, **CATALOGUE, **PEOPLE, **RETENTION, **SEARCHES, **INPUT}
+EXPORTS: Final[Mapping[str, Promise]] = {
+    "export_gave_up": _("It was tried several times and never finished. Ask again; if that fails too, tell an administrator."),
+    "export_gone": _("The file is not there any more. Ask for it again."),
+    "export_no_space": _("There is no room for the file. Tell an administrator, then ask again."),
+    "export_not_ready": _("The file is not finished yet."),
+    "export_not_sealed": _("The log was not sealed so far. Look at the health page, then ask again."),
+    "export_not_whole": _("A part of this range left the database. It is in the archive."),
+    "export_too_large": _("More than %(most)s events are made into a file in the background. Ask for one and fetch it later."),
+    "export_unwritable": _("The file could not be written. Tell an administrator, then ask again."),
+    "no_range": _("A range begins at 0 or later, and ends after it begins."),
+    "not_sealed_so_far": _("The log holds %(size)s sealed events so far."),
+    "private_is_for_people": _("Only people may ask for names, addresses and free text of others."),
+    "range_is_for_people": _("A program takes out what happened in its own environment, and never whole ranges of the log."),
+    "too_many_exports": _("You have %(most)s files in the making. Wait until one is done."),
+}  # fmt: skip
+
+SENTENCES: Final[Mapping[str, Promise]] = {
+    **REQUESTS,
+    **KEYS,
+    **CATALOGUE,
+    **PEOPLE,
+    **RETENTION,
+    **SEARCHES,
+    **EXPORTS,
+    **INPUT,
+}
 
 
 def sentence_for(code: str, params: Mapping[str, object] | None = None) -> str:

@@ -1,22 +1,16 @@
-"""Let auditors and administrators search the log, open an event, and take out what they filtered. Reading is on record."""
+"""Let auditors and administrators search the log, open an event, and read one key's life. Reading is on record."""
 
 from __future__ import annotations
 
-import tempfile
-import zipfile
-from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, BinaryIO, cast
+from typing import Any
 from uuid import UUID
 
-from django import forms
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.translation import gettext_lazy
 
 from audit.actor import Actor
-from audit.exporters import csv_table, json_lines
 from audit.queries import BadPosition, Position
 from audit.seals import seals_of
 from keys.errors import Busy
@@ -24,30 +18,14 @@ from keys.models import KeyVersion, ManagedKey
 from keys.reports.finding import known_people
 from keys.reports.labels import names_in
 from keys.reports.lives import read_key_life
-from keys.reports.log import enter_log, export_log, read_event, search_log
-from portal.accounts.step_up import StepUpProblem, confirm, fields
-from portal.actors import actor_of
-from portal.web.doors import form_page, page
+from keys.reports.log import enter_log, read_event, search_log
+from portal.web.doors import page
 from portal.web.event_pages import event_facts, event_rows
 from portal.web.filters import number_in
 from portal.web.finding import key_by_number
 from portal.web.life_pages import life_facts
 from portal.web.log_form import LogForm
 from portal.web.saved_searches import saved_for
-
-
-class FormForm(forms.Form):
-    """The form of an export."""
-
-    form = forms.ChoiceField(
-        label=gettext_lazy("Form"),
-        choices=[
-            (csv_table.FORM, gettext_lazy("CSV, for a spreadsheet; no cell can run as a formula")),
-            (json_lines.FORM, gettext_lazy("JSON Lines, the exact bytes that were recorded")),
-        ],
-        widget=forms.RadioSelect,
-        initial=csv_table.FORM,
-    )
 
 
 @page
@@ -127,40 +105,3 @@ def key_life(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Tell one key's whole life on one page."""
     life = read_key_life(key_by_number(number, actor=actor), actor=actor)
     return render(http, "web/audit/life.html", life_facts(life))
-
-
-@form_page
-def export(http: HttpRequest, actor: Actor) -> HttpResponse:
-    """Take out what was filtered, as a file and a manifest that ties the file to the log."""
-    enter_log(actor=actor)
-    search = LogForm(http.GET, actor=actor)
-    asked = FormForm(http.POST if http.method == "POST" else None)
-    problem: StepUpProblem | None = None
-    if http.method == "POST" and asked.is_valid() and search.is_valid():
-        problem = confirm(http, "export")
-        if problem is None:
-            return _download(search, asked.cleaned_data["form"], actor=actor_of(http))
-    context = {
-        "search": search,
-        "told": search.search().told() if search.is_valid() else {},
-        "form": asked,
-        "back": reverse("audit") + search.query(),
-        "step_up": fields(http, "export", problem=problem),
-    }
-    refused = not search.is_valid() or (asked.is_bound and not asked.is_valid())
-    status = problem.status if problem else 422 if refused else 200
-    return render(http, "web/audit/export.html", context, status=status)
-
-
-def _download(search: LogForm, form: str, *, actor: Actor) -> HttpResponse:
-    """Write the export to a file that vanishes when it was sent; it never lies in memory as a whole."""
-    with ExitStack() as unless_sent:
-        file = unless_sent.enter_context(tempfile.TemporaryFile())
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
-            with packed.open(f"log.{form}", "w", force_zip64=True) as into:
-                manifest = export_log(search.search(), form=form, into=cast("BinaryIO", into), actor=actor)
-            packed.writestr("manifest.json", manifest.encoded())
-        file.seek(0)
-        unless_sent.pop_all()  # from here on the answer closes it
-    name = f"keystead-log-{manifest.exported_at:%Y%m%dT%H%M%SZ}.zip"
-    return cast("HttpResponse", FileResponse(file, as_attachment=True, filename=name, content_type="application/zip"))

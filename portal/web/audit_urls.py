@@ -2,11 +2,15 @@
 
 from django.urls import path
 
-from portal.web import audit, log_health, policies, proofs, samples, saved_searches
+from portal.web import audit, exports, log_health, policies, proofs, samples, saved_searches
 
 urlpatterns = [
     path("audit/", audit.audit, name="audit"),
-    path("audit/export/", audit.export, name="audit_export"),
+    path("audit/export/", exports.export, name="audit_export"),
+    path("audit/exports/", exports.exports, name="audit_exports"),
+    path("audit/exports/progress/", exports.exports_progress, name="audit_exports_progress"),
+    path("audit/exports/<uuid:uid>/", exports.export_file, name="audit_export_file"),
+    path("audit/exports/<uuid:uid>/progress/", exports.export_progress, name="audit_export_progress"),
     path("audit/events/<uuid:uid>/", audit.event, name="audit_event"),
     path("audit/health/", log_health.log_health, name="log_health"),
     path("audit/health/inspections/", log_health.inspection_progress, name="inspection_progress"),

@@ -50,6 +50,9 @@ def test_an_export_holds_exactly_the_rows_of_its_filter_and_its_manifest_fits(se
         "size": len(file),
         "sha256": manifest["sha256"],
         "searched": manifest["searched"],
+        "export": "",
+        "file_sha256": "",
+        "with_private": False,
     }
 
 
