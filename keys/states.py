@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -68,6 +69,55 @@ class KeyKind(StrEnum):
     BEARER = "bearer"
     HMAC = "hmac"
     ED25519 = "ed25519"
+
+
+class RotationState(StrEnum):
+    """How far the replacement of a key's secret is; the last three are final."""
+
+    SCHEDULED = "scheduled"  # due on a date
+    PREPARED = "prepared"  # the next version waits for whoever may have it
+    HANDED_OVER = (
+        "handed-over"  # the client fetched the new secret, which does not verify until the client says it has it
+    )
+    ACTIVATED = "activated"  # both verify, and nothing bounds the old one yet
+    DRAINING = "draining"  # both verify, the old one until its `retire_at`
+    COMPLETED = "completed"
+    ABORTED = "aborted"
+    ROLLED_BACK = "rolled-back"
+
+
+class RotationCause(StrEnum):
+    """Why a secret is replaced."""
+
+    SCHEDULE = "schedule"
+    DEMAND = "demand"
+    LOST = "lost"
+    LEAVER = "leaver"
+    COMPROMISE = "compromise"
+    POLICY = "policy"
+
+
+class Overlap(StrEnum):
+    """How long the old version verifies beside the new one."""
+
+    NOW = "now"
+    QUARTER = "15m"
+    HOUR = "1h"
+    SIX_HOURS = "6h"
+    DAY = "24h"
+    WEEK = "7d"
+    FIRST_USE = "first-use"  # until the new one is used for the first time
+    WHEN_IDLE = "when-idle"  # until every client seen on it has moved
+
+
+OVERLAP_PERIODS: Final[Mapping[Overlap, timedelta]] = {
+    Overlap.NOW: timedelta(),
+    Overlap.QUARTER: timedelta(minutes=15),
+    Overlap.HOUR: timedelta(hours=1),
+    Overlap.SIX_HOURS: timedelta(hours=6),
+    Overlap.DAY: timedelta(hours=24),
+    Overlap.WEEK: timedelta(days=7),
+}
 
 
 class EnvironmentClass(StrEnum):
@@ -140,3 +190,16 @@ REQUEST_MOVES: Final[Mapping[RequestState, frozenset[RequestState]]] = {
     _R.LAPSED: frozenset(),
 }
 OPEN_REQUEST_STATES: Final = (_R.PENDING, _R.RETURNED)
+
+_T = RotationState
+ROTATION_MOVES: Final[Mapping[RotationState, frozenset[RotationState]]] = {
+    _T.SCHEDULED: frozenset({_T.PREPARED, _T.ABORTED}),
+    _T.PREPARED: frozenset({_T.HANDED_OVER, _T.ACTIVATED, _T.ABORTED}),
+    _T.HANDED_OVER: frozenset({_T.PREPARED, _T.ACTIVATED, _T.ABORTED}),
+    _T.ACTIVATED: frozenset({_T.DRAINING, _T.COMPLETED, _T.ROLLED_BACK, _T.ABORTED}),
+    _T.DRAINING: frozenset({_T.COMPLETED, _T.ROLLED_BACK, _T.ABORTED}),
+    _T.COMPLETED: frozenset(),
+    _T.ABORTED: frozenset(),
+    _T.ROLLED_BACK: frozenset(),
+}
+OPEN_ROTATION_STATES: Final = (_T.SCHEDULED, _T.PREPARED, _T.HANDED_OVER, _T.ACTIVATED, _T.DRAINING)

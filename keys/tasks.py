@@ -18,25 +18,30 @@ from keys.dispatch.intents import report_unfinished
 from keys.errors import KeysError
 from keys.invariants import report_breaches
 from keys.lifecycle.expiry import end_version
-from keys.models import KeyRequest, KeyVersion, Scope, Service
+from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, prepare_rotation
+from keys.models import KeyRequest, KeyVersion, Rotation, Scope, Service
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, notice_everyone
 from keys.people.passwords import forget_resets
 from keys.people.session_table import forget_dead_sessions
 from keys.reports.export_jobs import forget_exports, make_waiting
 from keys.reports.inspections import ask_nightly, inspect_waiting
+from keys.retention.periods import expire_private_parts
 from keys.verification.integrity import sweep_integrity
 
 log = structlog.get_logger(__name__)
 SWEEP = 500
+EXPIRIES = 20  # ranges of leaves in one run, each a transaction; the next run goes on
 HOURS = 3600
 
 # Seconds between two wakes. Beat only wakes: what is due stands in rows, so two beats are harmless.
 SCHEDULE = {
     "keys.react": 2.0,
     "keys.end_what_is_over": 20.0,
+    "keys.rotate": 5.0,
     "keys.report_unfinished_intents": 30.0,
     "keys.check_integrity": 30.0,
+    "keys.expire_private_parts": 3600.0,
     "keys.forget": 3600.0,  # beat forgets at a restart when it last woke whom, so nothing waits for a whole day
     "keys.check_invariants": 3600.0,
     "keys.inspect_log": 5.0,
@@ -85,10 +90,36 @@ def check_integrity() -> int:
     return sweep_integrity(actor=Actor.job("check_integrity"))
 
 
+@shared_task(name="keys.rotate", ignore_result=True)
+def rotate() -> int:
+    """Take every rotation one step on, as far as the clock says."""
+    at = clock.now()
+    done = 0
+    for rotation in Rotation.objects.due(at).order_by("due_at")[:SWEEP]:
+        done += _tried("prepare_rotation", prepare_rotation, rotation)
+    for rotation in Rotation.objects.over(at)[:SWEEP]:
+        done += _tried("finish_rotation", finish_rotation, rotation)
+    for rotation in Rotation.objects.untaken(at)[:SWEEP]:
+        done += _tried("abandon_rotation", abandon_rotation, rotation)
+    return done
+
+
 @shared_task(name="keys.report_unfinished_intents", ignore_result=True)
 def report_unfinished_intents() -> int:
     """Put on record, and so tell administrators, what was begun five minutes ago and has no outcome; returns how many."""
     return report_unfinished(actor=Actor.job("report_unfinished_intents"))
+
+
+@shared_task(name="keys.expire_private_parts", ignore_result=True)
+def expire() -> int:
+    """Delete the private parts whose own period is over; returns of how many leaves."""
+    actor, expired = Actor.job("expire_private_parts"), 0
+    for _ in range(EXPIRIES):
+        leaves = expire_private_parts(actor=actor)
+        expired += leaves
+        if not leaves:
+            break
+    return expired
 
 
 @shared_task(name="keys.forget", ignore_result=True)
@@ -106,7 +137,9 @@ def forward_log() -> int:
 
 
 # As inspect_log: the row is the queue.
-@shared_task(name="keys.make_exports", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60)
+@shared_task(
+    name="keys.make_exports", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60
+)
 def make_exports() -> int:
     """Make the files from the log that somebody asked for, one after the other."""
     return make_waiting(actor=Actor.job("make_exports"))
@@ -120,7 +153,9 @@ def check_invariants() -> int:
 
 # The row is the queue and its lease says whether somebody is at it: the message is gone as soon as it is taken, because
 # one that is handed out again after the visibility timeout would only find the lease held.
-@shared_task(name="keys.inspect_log", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60)
+@shared_task(
+    name="keys.inspect_log", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60
+)
 def inspect_log() -> int:
     """Inspect the whole log once a day and when somebody asked; returns how many inspections ended."""
     ask_nightly()

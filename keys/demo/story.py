@@ -18,8 +18,8 @@ from keys.demo.people import SHELL, settle_people, speaking
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.destruction import destroy_version
 from keys.lifecycle.handover import offer_transfer
-from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import report_leak, revoke_key
+from keys.lifecycle.rotation import issue_new_version
 from keys.models import Environment, KeyRequest, ManagedKey, Person, PolicyProposal, Scope, Service, Team
 from keys.states import EnvironmentClass, RevocationReason
 from keys.verification.verification import verify_key

@@ -153,6 +153,15 @@ class VersionRetirementSet(Event):
     change_fields = VERSION
 
 
+class VersionRetirementLifted(Event):
+    """A version lives on: the rotation that was to end it was undone."""
+
+    action = "version.retirement-lifted"
+    target_type = "version"
+    severity = Severity.MEDIUM
+    change_fields = VERSION
+
+
 class VersionDeactivated(Event):
     """A version ended."""
 

@@ -11,6 +11,7 @@ from keys.events.keys import KEY, TRANSFER, VERSION
 from keys.events.people import DELEGATION, MEMBERSHIP, PERSON, TEAM
 from keys.events.requests import APPROVAL, REQUEST
 from keys.events.retention import HOLD, RETENTION
+from keys.events.rotations import ROTATION
 from keys.events.searches import SAVED_SEARCH
 
 _COLUMNS: Mapping[str, frozenset[str]] = {
@@ -36,6 +37,7 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
     "saved-search": SAVED_SEARCH,
     "hold": HOLD,
     "retention": RETENTION,
+    "rotation": ROTATION,
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -21,13 +21,12 @@ from keys.events import (
     ClaimFailed,
     ClaimIntended,
     ClaimRepeated,
-    VersionDeactivated,
     VersionIssued,
-    VersionRetirementSet,
     VersionSuspended,
 )
 from keys.lifecycle.facts import key_facts
 from keys.lifecycle.issuance import end_of, refuse_if_suspended
+from keys.lifecycle.rotation_course import go_on_after_hand_over
 from keys.lifecycle.transitions import change_version, locked_key, locked_versions, move_version
 from keys.models import KeyVersion, ManagedKey
 from keys.operations import operation, refuse_if_log_is_behind
@@ -36,7 +35,6 @@ from keys.policy.enforcement import enforce
 from keys.policy.rules import CLAIM_REPEAT_PERIOD, may_claim
 from keys.states import SuspensionReason, VersionState
 
-OVERLAP_PERIOD = timedelta(hours=24)
 SEALED_WITHIN_SECONDS = 5.0
 
 
@@ -127,7 +125,7 @@ def issue_secret(version: KeyVersion, *, actor: Actor, correlation: str) -> Clai
         },
         correlation=correlation,
     )
-    _make_room(version, claimed.versions, actor=actor, at=at)
+    go_on_after_hand_over(version, claimed.versions, actor=actor, at=at)
     return Claim(ClaimOutcome.ISSUED, version, text.secret)
 
 
@@ -170,29 +168,6 @@ def _lock_for_claim(version: KeyVersion, *, actor: Actor) -> _Claimed:
     who = standing_of(actor, at=at)
     enforce(may_claim(actor, who, key_facts(key), at=at))
     return _Claimed(version=version, versions=versions, key=key, person_id=who.person_id, at=at)
-
-
-def _make_room(version: KeyVersion, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> None:
-    """Let the version before work on for a while, so that nothing stops; end what was suspended, and all that is older.
-
-    At most two versions of a key verify at once (DESIGN, invariant 4).
-    """
-    older = [each for each in versions if each.sequence < version.sequence]  # newest first
-    before = next((each for each in older if each.state == VersionState.ACTIVE), None)
-    for each in older:
-        if each is before:
-            retire_at = min(each.retire_at or at + OVERLAP_PERIOD, at + OVERLAP_PERIOD)
-            change_version(each, VersionRetirementSet, actor=actor, at=at, columns={"retire_at": retire_at})
-        elif each.state in (VersionState.ACTIVE, VersionState.SUSPENDED):
-            move_version(
-                each,
-                VersionState.DEACTIVATED,
-                VersionDeactivated,
-                actor=actor,
-                at=at,
-                columns={"ended_at": at, "ended_reason": "superseded"},
-                reason="superseded",
-            )
 
 
 def _claim_again(version: KeyVersion, *, actor: Actor, at: datetime, correlation: str) -> Claim:

@@ -7,9 +7,11 @@ from datetime import datetime, timedelta
 from audit.actor import Actor
 from keys.errors import Conflict
 from keys.events import KeyRenewed
+from keys.lifecycle.rotation_steps import schedule_next
 from keys.lifecycle.transitions import locked_key, locked_versions, reseal
 from keys.models import KeyRequest, ManagedKey
 from keys.operations import refuse_if_log_is_behind, update
+from keys.states import VersionState
 
 
 def renew_key(
@@ -47,6 +49,9 @@ def renew_key(
         environment=key.environment.tag,
         correlation=str(request.pk),
     )
+    working = next((each for each in versions if each.state == VersionState.ACTIVE), None)
+    if working is not None:
+        schedule_next(key, working, actor=actor, at=at)
     for version in versions:
         reseal(version, at=at)  # also the ended ones: their row MAC covers the key's authorisation
     return key

@@ -16,6 +16,7 @@ from keys.events import (
     VersionSuspended,
 )
 from keys.lifecycle.facts import key_facts
+from keys.lifecycle.rotation_steps import move_rotation, open_rotation, schedule_next
 from keys.lifecycle.transitions import change_version, locked_key, locked_versions, move_version
 from keys.models import KeyVersion, ManagedKey
 from keys.models.keys import SUSPENDED_BY_LENGTH
@@ -23,7 +24,14 @@ from keys.operations import operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_reinstate, may_report_leak, may_revoke, may_suspend
-from keys.states import CHOSEN_SUSPENSIONS, LIVING_VERSION_STATES, RevocationReason, SuspensionReason, VersionState
+from keys.states import (
+    CHOSEN_SUSPENSIONS,
+    LIVING_VERSION_STATES,
+    RevocationReason,
+    RotationState,
+    SuspensionReason,
+    VersionState,
+)
 from keys.text import paragraph
 
 SUSPENDABLE = (VersionState.PRE_ACTIVATION, VersionState.ACTIVE)
@@ -78,6 +86,9 @@ def reinstate_key(key: ManagedKey, *, actor: Actor) -> None:
             at=at,
             columns={"suspended_at": None, "suspended_reason": "", "suspended_by": ""},
         )
+    working = next((each for each in versions if each.state == VersionState.ACTIVE), None)
+    if working is not None:
+        schedule_next(key, working, actor=actor, at=at)  # one that fell due meanwhile was stopped
 
 
 @operation
@@ -118,6 +129,9 @@ def end_key(
                 columns={"ended_at": at, "ended_reason": str(reason)},
                 reason=str(reason),
             )
+    rotation = open_rotation(key)
+    if rotation is not None:
+        move_rotation(rotation, RotationState.ABORTED, actor=actor, at=at, reason="key-revoked")
 
 
 @operation

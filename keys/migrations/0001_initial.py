@@ -1388,4 +1388,115 @@ class Migration(migrations.Migration):
                 name="saved_search_one_name",
             ),
         ),
+        migrations.CreateModel(
+            name="Rotation",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField()),
+                ("state", models.CharField(max_length=12)),
+                ("cause", models.CharField(max_length=12)),
+                ("overlap", models.CharField(max_length=10)),
+                ("due_at", models.DateTimeField()),
+                ("started_by", models.CharField(max_length=80)),
+                ("fetch_token", models.CharField(blank=True, default="", max_length=64)),
+                ("prepared_at", models.DateTimeField(null=True)),
+                ("handed_over_at", models.DateTimeField(null=True)),
+                ("activated_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("ended_reason", models.CharField(blank=True, default="", max_length=30)),
+                (
+                    "managed_key",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="rotations", to="keys.managedkey"
+                    ),
+                ),
+                (
+                    "new_version",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="keys.keyversion"
+                    ),
+                ),
+                (
+                    "old_version",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="keys.keyversion"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-created_at", "-id"),
+                "indexes": [
+                    models.Index(models.F("due_at"), condition=models.Q(("state", "scheduled")), name="rotation_due"),
+                    models.Index(
+                        models.F("state"),
+                        condition=models.Q(
+                            ("state__in", ["scheduled", "prepared", "handed-over", "activated", "draining"])
+                        ),
+                        name="rotation_open",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            (
+                                "state__in",
+                                [
+                                    "scheduled",
+                                    "prepared",
+                                    "handed-over",
+                                    "activated",
+                                    "draining",
+                                    "completed",
+                                    "aborted",
+                                    "rolled-back",
+                                ],
+                            )
+                        ),
+                        name="rotation_state_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("cause__in", ["schedule", "demand", "lost", "leaver", "compromise", "policy"])
+                        ),
+                        name="rotation_cause_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("overlap__in", ["now", "15m", "1h", "6h", "24h", "7d", "first-use", "when-idle"])
+                        ),
+                        name="rotation_overlap_known",
+                    ),
+                    models.UniqueConstraint(
+                        models.F("managed_key"),
+                        condition=models.Q(
+                            ("state__in", ["scheduled", "prepared", "handed-over", "activated", "draining"])
+                        ),
+                        name="rotation_one_open",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("ended_at", None),
+                                ("state__in", ["scheduled", "prepared", "handed-over", "activated", "draining"]),
+                            ),
+                            models.Q(
+                                models.Q(
+                                    ("state__in", ["scheduled", "prepared", "handed-over", "activated", "draining"]),
+                                    _negated=True,
+                                ),
+                                ("ended_at__isnull", False),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="rotation_ended_with_its_state",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("state__in", ["scheduled", "aborted"]), ("new_version__isnull", False), _connector="OR"
+                        ),
+                        name="rotation_has_its_new_version",
+                    ),
+                ],
+            },
+        ),
     ]

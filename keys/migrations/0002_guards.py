@@ -48,6 +48,9 @@ ALTER TABLE keys_keyrequest ENABLE ALWAYS TRIGGER keys_request_terminal;
 CREATE TRIGGER keys_version_terminal BEFORE UPDATE ON keys_keyversion FOR EACH ROW
     EXECUTE FUNCTION keys_terminal_states('destroyed');
 ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_terminal;
+CREATE TRIGGER keys_rotation_terminal BEFORE UPDATE ON keys_rotation FOR EACH ROW
+    EXECUTE FUNCTION keys_terminal_states('completed', 'aborted', 'rolled-back');
+ALTER TABLE keys_rotation ENABLE ALWAYS TRIGGER keys_rotation_terminal;
 CREATE FUNCTION keys_ended_versions() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF OLD.state IN ('deactivated', 'compromised') AND NEW.state IN ('pre-activation', 'active', 'suspended') THEN
@@ -161,6 +164,11 @@ class Migration(migrations.Migration):
             "keys_approval",
             "approval",
             "id created_at request_id person_id seat_id decision digest on_service_side comment method statement assertion voided_at".split(),
+        ),
+        GuardTable(
+            "keys_rotation",
+            "rotation",
+            "id created_at managed_key_id state cause overlap due_at old_version_id new_version_id started_by fetch_token prepared_at handed_over_at activated_at ended_at ended_reason".split(),
         ),
         GuardTable(
             "keys_savedsearch",

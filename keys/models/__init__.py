@@ -8,6 +8,7 @@ from keys.models.notices import DispatchCursor, Notice
 from keys.models.people import Delegation, Membership, Person, Team
 from keys.models.policies import Policy, PolicyProposal
 from keys.models.requests import Approval, ApprovalStatement, KeyRequest
+from keys.models.rotations import Rotation
 from keys.models.searches import SavedSearch
 from keys.models.sessions import Session
 from keys.models.usage import Sighting, UsageCount, VerificationChange
@@ -34,6 +35,7 @@ __all__ = [
     "Policy",
     "PolicyProposal",
     "RecoveryCode",
+    "Rotation",
     "SavedSearch",
     "Scope",
     "Service",

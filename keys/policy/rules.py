@@ -132,6 +132,20 @@ def may_claim(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) -> 
     return needs_step_up(actor, "claim", at=at)
 
 
+def may_rotate(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) -> Decision:
+    """Whoever owns a key, and administrators and responders, have its secret replaced, ask back and undo; who may claim is another rule."""
+    if not who.active or who.person_id is None:
+        return Deny("only_people_rotate", "rotate.person")
+    if not (who.is_in(key.owner_team_id) or who.has(Role.ADMINISTRATOR, Role.RESPONDER)):
+        return Deny("may_not_rotate", "rotate.role")
+    return needs_step_up(actor, "claim", at=at)
+
+
+def may_override_retirement(actor: Actor, who: ActorFacts, *, at: datetime) -> Decision:
+    """Only an administrator moves the end of an old version, on record."""
+    return may_administer(actor, who, purpose="revoke", at=at)
+
+
 def may_suspend(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) -> Decision:
     """Owners, administrators and responders stop a key at once; programs of the owner team with the scope."""
     return _may_stop(actor, who, key, purpose="suspend", at=at)

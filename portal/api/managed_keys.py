@@ -12,8 +12,8 @@ from audit import clock
 from keys.approvals.submission import request_renewal
 from keys.errors import Gone
 from keys.lifecycle.claiming import ClaimOutcome, claim_secret
-from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
+from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason
 from portal.api.catalogue import TAGS

@@ -15,7 +15,8 @@ from audit.actor import Actor
 from keys.errors import Conflict, Gone
 from keys.lifecycle.claiming import Claim, ClaimOutcome, claim_secret, intend_claim
 from keys.lifecycle.inventory import line_of
-from keys.lifecycle.issuance import end_of, issue_new_version
+from keys.lifecycle.issuance import end_of
+from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.policy.rules import may_claim
 from portal.accounts.step_up import StepUpProblem, confirm, fields

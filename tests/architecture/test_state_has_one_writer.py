@@ -10,6 +10,7 @@ from tests.architecture.source import Module, modules
 WRITERS = (
     "keys/lifecycle/transitions.py",
     "keys/approvals/transitions.py",
+    "keys/lifecycle/rotation_steps.py",
     "keys/reports/export_queue.py",
     "keys/reports/inspections.py",
 )

@@ -14,8 +14,8 @@ from keys.catalogue.services import plan_scope_retirement, save_template
 from keys.invariants import INVARIANTS, breaches
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import accept_transfer, offer_transfer
-from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
+from keys.lifecycle.rotation import issue_new_version
 from keys.models import Environment, ManagedKey, PolicyProposal, Scope
 from keys.states import RevocationReason, SuspensionReason
 from tests.people import World, acting, approved, draft, issued, submitted

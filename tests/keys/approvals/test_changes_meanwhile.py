@@ -18,8 +18,8 @@ from keys.errors import Conflict, Denied, Invalid
 from keys.invariants import breaches
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import accept_transfer, offer_transfer
-from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, suspend_key
+from keys.lifecycle.rotation import issue_new_version
 from keys.models import Environment, KeyRequest, ManagedKey, Membership, Scope
 from keys.people.teams import add_member
 from keys.states import SuspensionReason

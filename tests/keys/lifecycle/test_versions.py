@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from keys.errors import Conflict, Denied, Invalid
-from keys.lifecycle.claiming import OVERLAP_PERIOD, claim_secret
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import accept_transfer, decline_transfer, offer_transfer, withdraw_transfer
-from keys.lifecycle.issuance import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
+from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason
 from keys.verification.reasons import Reason
@@ -40,7 +40,7 @@ def test_the_old_version_works_on_for_a_day_after_the_new_one_is_claimed(world: 
     new, second = replaced(world, key)
     old.refresh_from_db()
     assert new.claimed_at is not None
-    assert old.retire_at == new.claimed_at + OVERLAP_PERIOD
+    assert old.retire_at == new.claimed_at + timedelta(hours=24)
     assert (reason(key, first.reveal()), reason(key, second)) == (None, None)
 
 

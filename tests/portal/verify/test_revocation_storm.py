@@ -16,7 +16,7 @@ from django.db import connections
 from audit import clock
 from keys.crypto.key_text import mint
 from keys.errors import KeysError
-from keys.lifecycle.issuance import issue_new_version
+from keys.lifecycle.rotation import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason

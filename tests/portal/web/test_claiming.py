@@ -87,7 +87,7 @@ def test_a_lost_secret_is_replaced_by_a_new_version(world: World, as_: Browser) 
 
 def test_a_form_that_was_open_for_the_old_version_does_not_take_the_new_one(world: World, as_: Browser) -> None:
     key, _, _ = issued(world)
-    from keys.lifecycle.issuance import issue_new_version
+    from keys.lifecycle.rotation import issue_new_version
 
     issue_new_version(key, actor=acting(world.alice, "claim"))
     answer = claim(as_("alice", "claim"), key.number, version=1)

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser
 from audit import clock
 from keys.approvals.decisions import approve_request, deny_request, return_request
 from keys.lifecycle.handover import offer_transfer
-from keys.lifecycle.issuance import issue_new_version
+from keys.lifecycle.rotation import issue_new_version
 from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.models import ManagedKey, Person, Sighting, UsageCount
 from keys.states import RevocationReason

@@ -1,0 +1,229 @@
+"""Take the replacement of a secret through its course: prepare, hand over, let the old version drain, finish.
+
+The key keeps its id, name, scopes, environment, networks and authorisation. Until somebody known holds the new secret the
+old version is never bounded by the rotation; afterwards it ends by its own committed `retire_at` (DESIGN, invariants 3 and 4).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from audit import clock
+from audit.actor import Actor
+from keys.errors import Conflict
+from keys.events import VersionDeactivated, VersionRetirementSet
+from keys.lifecycle.inventory import lives
+from keys.lifecycle.issuance import refuse_if_suspended
+from keys.lifecycle.rotation_steps import begin_rotation, move_rotation, open_rotation, schedule_next
+from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
+from keys.models import KeyVersion, ManagedKey, Rotation
+from keys.operations import operation
+from keys.states import (
+    LIVING_VERSION_STATES,
+    OVERLAP_PERIODS,
+    Overlap,
+    RotationCause,
+    RotationState,
+    VersionState,
+)
+
+TAKEABLE = (RotationState.PREPARED, RotationState.HANDED_OVER)
+BEFORE_ACTIVATION = (RotationState.SCHEDULED, *TAKEABLE)
+
+
+@operation(grants="always")
+def prepare_rotation(rotation: Rotation, *, actor: Actor) -> bool:
+    """Begin a scheduled rotation whose time has come; one that cannot begin is stopped, with the reason."""
+    key = locked_key(rotation.managed_key)
+    versions = locked_versions(key)
+    found = open_rotation(key)
+    at = clock.now()
+    if found is None or found.pk != rotation.pk or found.state != RotationState.SCHEDULED or found.due_at > at:
+        return False
+    try:
+        refuse_if_it_cannot_rotate(key, versions, at=at)
+        working = _working(versions, at=at)
+        if working is not None and working.expires_at is not None and working.expires_at >= key.authorised_until:
+            raise Conflict("authorisation_ends_first")  # shortened since: what helps is a renewal
+    except Conflict as conflict:
+        move_rotation(found, RotationState.ABORTED, actor=actor, at=at, reason=conflict.code.replace("_", "-"))
+        return True
+    prepare(found, versions, actor=actor, at=at)
+    return True
+
+
+def go_on_after_hand_over(version: KeyVersion, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> None:
+    """Go on when `version` was just activated: bound the one before as far as the overlap says, end all others.
+
+    At most two versions of a key verify at once (DESIGN, invariant 4). Part of a larger operation; versions newest first.
+    """
+    key = version.managed_key
+    rotation = open_rotation(key)
+    if rotation is not None and rotation.new_version_id != version.pk:
+        rotation = abort(rotation, versions, actor=actor, at=at, reason="replaced")
+    older = [each for each in versions if each.sequence < version.sequence]
+    before = next((each for each in older if each.state == VersionState.ACTIVE and lives(each, at=at)), None)
+    for each in older:
+        if each is not before and each.state in (VersionState.ACTIVE, VersionState.SUSPENDED):
+            end_version_of(each, reason="superseded", actor=actor, at=at)
+    if rotation is None or rotation.new_version_id != version.pk:
+        schedule_next(key, version, actor=actor, at=at)
+        return
+    columns = {"activated_at": at, "old_version": before}
+    rotation = move_rotation(rotation, RotationState.ACTIVATED, actor=actor, at=at, columns=columns)
+    period = OVERLAP_PERIODS.get(Overlap(rotation.overlap))
+    if before is None:
+        _complete(rotation, actor=actor, at=at)
+    elif period is not None:
+        drain(rotation, before, retire_at=at + period, actor=actor, at=at)
+
+
+def drain(rotation: Rotation, old: KeyVersion, *, retire_at: datetime, actor: Actor, at: datetime) -> None:
+    """Give the old version its end: never later than it ends anyway. Part of a larger operation."""
+    ends = [each for each in (retire_at, old.retire_at, old.expires_at) if each is not None]
+    change_version(old, VersionRetirementSet, actor=actor, at=at, columns={"retire_at": min(ends)})
+    move_rotation(rotation, RotationState.DRAINING, actor=actor, at=at)
+
+
+@operation
+def finish_rotation(rotation: Rotation, *, actor: Actor) -> bool:
+    """Write down that the old version has ended by its time, and give the key its next rotation."""
+    key = locked_key(rotation.managed_key)
+    versions = locked_versions(key)
+    found = open_rotation(key)
+    at = clock.now()
+    if found is None or found.pk != rotation.pk or found.state not in (RotationState.ACTIVATED, RotationState.DRAINING):
+        return False
+    old = version_of(versions, found.old_version_id)
+    if old is not None and lives(old, at=at):
+        return False
+    _complete(found, actor=actor, at=at)
+    return True
+
+
+@operation
+def abandon_rotation(rotation: Rotation, *, actor: Actor) -> bool:
+    """Stop a rotation whose new secret nobody took while it could be taken; people are told, and may start another."""
+    key = locked_key(rotation.managed_key)
+    versions = locked_versions(key)
+    found = open_rotation(key)
+    at = clock.now()
+    if found is None or found.pk != rotation.pk or found.state not in TAKEABLE:
+        return False
+    new = version_of(versions, found.new_version_id)
+    if new is not None and lives(new, at=at):
+        return False
+    abort(found, versions, actor=actor, at=at, reason="claim-lapsed")
+    return True
+
+
+def abort(rotation: Rotation, versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: str) -> Rotation:
+    """Stop a locked rotation wherever it is, and end a new version that nobody holds yet; part of a larger operation."""
+    new = version_of(versions, rotation.new_version_id)
+    if new is not None and new.state == VersionState.PRE_ACTIVATION:
+        end_version_of(new, reason="superseded", actor=actor, at=at)
+    return move_rotation(rotation, RotationState.ABORTED, actor=actor, at=at, reason=reason)
+
+
+def refuse_if_it_cannot_rotate(key: ManagedKey, versions: list[KeyVersion], *, at: datetime) -> None:
+    """Refuse what no replacement helps: a key that is over, that somebody stopped on purpose, or whose next secret waits already."""
+    if key.revoked_at is not None:
+        raise Conflict("key_revoked")
+    if at >= key.authorised_until:
+        raise Conflict("authorisation_over")
+    refuse_if_suspended(versions)
+    if any(each.state == VersionState.PRE_ACTIVATION and lives(each, at=at) for each in versions):
+        raise Conflict("version_waits_for_claim")
+
+
+def begin(
+    key: ManagedKey,
+    versions: list[KeyVersion],
+    *,
+    cause: RotationCause,
+    overlap: Overlap,
+    actor: Actor,
+    at: datetime,
+) -> Rotation:
+    """Start a rotation of a locked key that has none open, at its second step."""
+    return begin_rotation(
+        key,
+        state=RotationState.PREPARED,
+        cause=cause,
+        overlap=overlap,
+        actor=actor,
+        at=at,
+        prepared_at=at,
+        old_version=_working(versions, at=at),
+        new_version=_next_version(key, versions, actor=actor, at=at),
+    )
+
+
+def prepare(
+    rotation: Rotation,
+    versions: list[KeyVersion],
+    *,
+    actor: Actor,
+    at: datetime,
+    columns: dict[str, object] | None = None,
+) -> Rotation:
+    """Let the next version of a locked key wait for whoever may have its secret."""
+    key = rotation.managed_key = versions[0].managed_key
+    new = _next_version(key, versions, actor=actor, at=at)
+    told = {"prepared_at": at, "old_version": _working(versions, at=at), "new_version": new, **(columns or {})}
+    return move_rotation(rotation, RotationState.PREPARED, actor=actor, at=at, columns=told)
+
+
+def version_of(versions: list[KeyVersion], pk: UUID | None) -> KeyVersion | None:
+    """The version with that id among the locked ones."""
+    return next((each for each in versions if each.pk == pk), None)
+
+
+def _working(versions: list[KeyVersion], *, at: datetime) -> KeyVersion | None:
+    """The newest version that verifies."""
+    return next((each for each in versions if each.state == VersionState.ACTIVE and lives(each, at=at)), None)
+
+
+def _next_version(key: ManagedKey, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> KeyVersion:
+    """Make the next version. Its secret may be claimed as long as the old one works, and at least the policy's hours."""
+    for each in versions:
+        # Not claimed in time and not yet written down, or suspended before anybody had its secret.
+        if each.digest is None and each.state in LIVING_VERSION_STATES:
+            lapsed = each.claim_until <= at
+            ended = (each.claim_until, "claim-lapsed") if lapsed else (at, "superseded")
+            end_version_of(each, reason=ended[1], actor=actor, at=at, ended_at=ended[0])
+    until = at + timedelta(hours=key.policy.claim_hours if key.policy else 72)
+    working = _working(versions, at=at)
+    if working is not None and working.expires_at is not None:
+        until = max(until, working.expires_at)
+    return create_version(key, claim_until=until, actor=actor, at=at)
+
+
+def end_version_of(
+    version: KeyVersion, *, reason: str, actor: Actor, at: datetime, ended_at: datetime | None = None
+) -> None:
+    """End a version for `reason`; part of a larger operation."""
+    move_version(
+        version,
+        VersionState.DEACTIVATED,
+        VersionDeactivated,
+        actor=actor,
+        at=at,
+        columns={"ended_at": ended_at or at, "ended_reason": reason},
+        reason=reason,
+    )
+
+
+def leave(rotation: Rotation, *, actor: Actor, at: datetime) -> None:
+    """End a rotation in favour of the next one."""
+    before = rotation.state in BEFORE_ACTIVATION
+    state = RotationState.ABORTED if before else RotationState.COMPLETED
+    move_rotation(rotation, state, actor=actor, at=at, reason="replaced")
+
+
+def _complete(rotation: Rotation, *, actor: Actor, at: datetime) -> None:
+    key, new = rotation.managed_key, rotation.new_version
+    move_rotation(rotation, RotationState.COMPLETED, actor=actor, at=at)
+    if new is not None:
+        schedule_next(key, new, actor=actor, at=at)
