@@ -328,16 +328,22 @@ def check_growth(old: Head, new: Head, proof: Sequence[bytes]) -> None:
 
 # --- Signed notes, checkpoints and proofs (C2SP) ---------------------------------------------------------------------------
 class Key(NamedTuple):
-    """A pinned public key."""
+    """A pinned public key; after a change of the log's key, for checkpoints of more than `over` leaves and at most `upto`."""
 
     name: str
     kind: int
     raw: bytes
+    over: int = -1
+    upto: int | None = None
 
     @property
     def id(self) -> bytes:
         """Return the id that signatures name."""
         return hashlib.sha256(f"{self.name}\n".encode() + bytes([self.kind]) + self.raw).digest()[:4]
+
+    def vouches_for(self, size: int) -> bool:
+        """Tell whether this key signs checkpoints of so many leaves."""
+        return self.over < size and (self.upto is None or size <= self.upto)
 
 
 class Head(NamedTuple):
@@ -365,9 +371,15 @@ def encode(raw: bytes) -> str:
     return base64.b64encode(raw).decode("ascii")
 
 
+def read_keys(given: str) -> list[Key]:
+    """Read public keys, from a file with one a line or as it was given."""
+    text = Path(given).read_text("utf-8") if Path(given).is_file() else given
+    return [read_key(line) for line in text.split()] or [read_key(given)]
+
+
 def read_key(given: str) -> Key:
-    """Read `name+id+key`, from a file or as it was given."""
-    text = (Path(given).read_text("utf-8") if Path(given).is_file() else given).strip()
+    """Read `name+id+key`."""
+    text = given.strip()
     name, _, rest = text.partition("+")
     number, _, value = rest.partition("+")
     try:
@@ -391,7 +403,8 @@ def open_note(text: str, keys: Sequence[Key], witnesses: Sequence[Key] = ()) -> 
     root = decode(lines[2])
     if len(root) != 32:
         raise Finding("form", "not a checkpoint")
-    if not any(key.name == lines[0] and key.kind == NOTE and _signed_by(key, body, signed) for key in keys):
+    able = [key for key in keys if key.name == lines[0] and key.kind == NOTE and key.vouches_for(int(lines[1]))]
+    if not any(_signed_by(key, body, signed) for key in able):
         raise Finding("signature", f"the checkpoint of {lines[0]} is not signed by a pinned key")
     seen = tuple(key.name for key in witnesses if _signed_by(key, body, signed))
     return Head(lines[0], int(lines[1]), root, seen)
@@ -440,6 +453,65 @@ def carried_entry(text: str) -> bytes:
     if not line.startswith("extra "):
         raise Unusable("the proof does not carry its entry: give it as --entry")
     return decode(line.removeprefix("extra "))
+
+
+# --- From one key of the log to the next -----------------------------------------------------------------------------------
+def follow_keys(pinned: Sequence[Key], links: Sequence[str]) -> list[Key]:
+    """Return the pinned keys and those that links lead to. A link is a proof that carries the event about a key.
+
+    It counts when a trusted key signed its checkpoint and both keys that the event names signed its statement. One from no
+    trusted key is left aside; a key that was only reached backwards leads nowhere, because it may be stolen since.
+    """
+    known = {key.id: key for key in pinned}
+    leads_on, waiting = set(known), sorted(links, key=_index_of)
+    while usable := [each for each in waiting if _is_of(each, list(known.values()))]:
+        for link in usable:
+            waiting.remove(link)
+            entry = carried_entry(link)
+            _, index = verify_proof(link, entry, list(known.values()), ())
+            action, older, newer = _keys_named(entry, index)
+            if action == "log.key-retired":
+                if older.id in known and newer.id in known:
+                    known[older.id] = known[older.id]._replace(upto=index)
+            elif older.id in leads_on:
+                known[newer.id] = newer._replace(over=index)
+                leads_on.add(newer.id)
+            elif newer.id in known:
+                known[newer.id] = known[newer.id]._replace(over=index)
+                known[older.id] = older
+    return list(known.values())
+
+
+def _index_of(link: str) -> int:
+    found = re.search(r"^index ([0-9]{1,19})$", link, re.MULTILINE)
+    return int(found[1]) if found else -1
+
+
+def _is_of(link: str, keys: Sequence[Key]) -> bool:
+    try:
+        open_note(link.partition("\n\n")[2], keys)
+    except Finding:
+        return False
+    return True
+
+
+def _keys_named(entry: bytes, index: int) -> tuple[str, Key, Key]:
+    """Return what an event says of which keys, when both signed its statement."""
+    refused = Finding("key", "this names a key of the log, and the log's keys did not sign it", index)
+    try:
+        event = json.loads(entry)
+        action, text = event["action"], event["details"]["statement"]
+        body, _, tail = text.rpartition("\n\n")
+        header, kind, origin, *named = body.split("\n")
+        older, newer = (read_key(each) for each in named)
+        signed = [_signature(line) for line in tail.rstrip("\n").split("\n")]
+    except (Finding, Unusable, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise refused from error
+    wanted = ("keystead-log-statement/v1", f"log.{kind}", origin, origin)
+    signers = (_signed_by(key, body + "\n", signed) for key in (older, newer))
+    if (header, action, older.name, newer.name) != wanted or older.raw == newer.raw or not all(signers):
+        raise refused
+    return action, older, newer
 
 
 # --- Tiles -------------------------------------------------------------------------------------------------------------------
@@ -1609,15 +1681,14 @@ def verify_bundle(
         raise Finding("manifest", "the manifest has not the form of a manifest") from error
     except TORN as error:
         raise Finding("files", f"the bundle is torn: {error}") from error
-    if growth:
-        grown += [_numbers(line, growth) for line in Path(growth).read_bytes().splitlines()]
+    grown += read_growth(growth)
     left = [each for each in trusted if each.size not in met]
     if tiles:
         newest = open_note((Path(tiles) / "checkpoint").read_text("utf-8"), keys)
         verify_tiles(Path(tiles), newest, [*left, bundle.head, bundle.signed])
     else:
         for each in left:
-            check_kept(each, bundle, grown)
+            check_kept(each, (bundle.head, bundle.signed), grown)
     told = {name: bundle.manifest.get(name) for name in TOLD}
     return bundle.head, {
         **told,
@@ -1626,11 +1697,16 @@ def verify_bundle(
     } | ledger.answer()
 
 
-def check_kept(kept: Head, bundle: Bundle, grown: Sequence[Gap]) -> None:
-    """Compare a checkpoint that was kept with those of the bundle, by a proof of growth where it is of another size."""
-    for own in (bundle.head, bundle.signed):
+def read_growth(path: str) -> list[Gap]:
+    """Read the lines `old new hash...` of a file, if there is one."""
+    return [_numbers(line, path) for line in Path(path).read_bytes().splitlines()] if path else []
+
+
+def check_kept(kept: Head, heads: Sequence[Head], grown: Sequence[Gap]) -> None:
+    """Compare a checkpoint that was kept with those that are shown, by a proof of growth where it is of another size."""
+    for own in heads:
         if kept.origin != own.origin:
-            raise Unusable(f"the kept checkpoint is of {kept.origin}, the bundle of {own.origin}")
+            raise Unusable(f"the kept checkpoint is of {kept.origin}, what is shown of {own.origin}")
         if kept.size == own.size:
             check_growth(kept, own, [])
             return
@@ -1640,8 +1716,8 @@ def check_kept(kept: Head, bundle: Bundle, grown: Sequence[Gap]) -> None:
                 check_growth(old, new, found)
                 return
     raise Unusable(
-        f"whether the log of {bundle.head.size} leaves and the kept one of {kept.size} are one log does not show from this bundle: "
-        "ask for one made with --since, or give --growth or --tiles"
+        f"whether the log of {heads[0].size} leaves and the kept one of {kept.size} are one log does not show from this: "
+        "give --growth or --tiles, or ask for a bundle made with --since"
     )
 
 
@@ -1649,11 +1725,15 @@ def check_kept(kept: Head, bundle: Bundle, grown: Sequence[Gap]) -> None:
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Answer one question (Any: the values of a JSON object)."""
     policy = read_policy(Path(arguments.policy).read_text("utf-8")) if arguments.policy else None
-    keys, witnesses = [read_key(each) for each in arguments.key], [read_key(each) for each in arguments.witness]
+    keys = [key for each in arguments.key for key in read_keys(each)]
+    witnesses = [key for each in arguments.witness for key in read_keys(each)]
     if policy is not None:
         keys, witnesses = [*keys, *policy.logs], [*witnesses, *policy.witnesses.values()]
     if not keys:
         raise Unusable("no key is pinned: give --key or --policy")
+    beside = Path(getattr(arguments, "folder", "") or getattr(arguments, "tiles", "") or "-") / "keys"
+    links = [Path(each) for each in arguments.link] + sorted(beside.glob("*.tlog-proof"))
+    keys = follow_keys(keys, [each.read_text("utf-8") for each in links])
     trusted = [open_note(Path(each).read_text("utf-8"), keys) for each in arguments.trust]
     head, answer = ANSWERS[arguments.command](arguments, keys, witnesses, trusted)
     if policy is not None and not policy.holds(head):
@@ -1672,8 +1752,8 @@ def answer_proof(asked: argparse.Namespace, keys: Keys, witnesses: Keys, trusted
     text = Path(asked.file).read_text("utf-8")
     entry = Path(asked.entry).read_bytes() if asked.entry else carried_entry(text)
     head, index = verify_proof(text, entry, keys, witnesses)
-    if any(each.size == head.size and each.root != head.root for each in trusted):
-        raise Finding("fork", f"two different logs of {head.size} leaves were signed")
+    for each in trusted:
+        check_kept(each, (head,), read_growth(asked.growth))
     return head, {"index": index}
 
 
@@ -1686,6 +1766,8 @@ def answer_consistency(asked: argparse.Namespace, keys: Keys, witnesses: Keys, t
         verify_tiles(Path(asked.tiles), head, [old, *trusted])
     else:
         check_growth(old, head, [decode(line) for line in Path(asked.proof).read_text("utf-8").split()])
+        for each in trusted:
+            check_kept(each, (old, head), read_growth(asked.growth))
     return head, {"from": old.size}
 
 
@@ -1717,11 +1799,18 @@ def parser() -> argparse.ArgumentParser:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--key", action="append", default=[], help="a pinned public key of the log; may be repeated")
+    shared.add_argument(
+        "--link",
+        action="append",
+        default=[],
+        help="a proof that leads from a pinned key to the next; tiles bring theirs",
+    )
     shared.add_argument("--witness", action="append", default=[], help="a pinned public key of a witness")
     shared.add_argument(
         "--policy", help="a file of pinned logs and witnesses (C2SP tlog-policy), whose quorum must hold"
     )
     shared.add_argument("--trust", action="append", default=[], help="a checkpoint that you kept")
+    shared.add_argument("--growth", default="", help="lines `old new hash...` that show how the log grew since --trust")
     shared.add_argument("--json", action="store_true", help="answer in JSON")
     which = asked.add_subparsers(dest="command", required=True)
     four = which.add_parser("bundle", parents=[shared], help="an evidence bundle is what the log signed")
@@ -1729,7 +1818,6 @@ def parser() -> argparse.ArgumentParser:
     four.add_argument(
         "--origin", action="append", default=[], help="the address at which approvers sign; may be repeated"
     )
-    four.add_argument("--growth", default="", help="lines `old new hash...` that show how the log grew since --trust")
     four.add_argument("--tiles", default="", help="a folder of tiles, to compare --trust and the bundle with")
     four.add_argument("--deep", action="store_true", help="render report.csv again and compare")
     four.add_argument("--strict", action="store_true", help="what is not provable from this bundle is a finding")

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import transaction
 
-from audit import clock, log
+from audit import clock, log, verify
 from audit.events import LogKeyAnnounced
 from audit.inspection import inspect_log
 from audit.keywrap.base import WrapError, load_wrap
@@ -305,3 +305,38 @@ def test_a_statement_is_no_checkpoint_and_says_what_it_is_about() -> None:
             open_statement(broken, [signer.verifier], kind=KEY_ANNOUNCED)
     with pytest.raises(NoteError):
         Statement(kind=KEY_ANNOUNCED, origin=NAME, facts=("a\nb", "c")).body()
+
+
+def test_the_verifier_follows_the_links_beside_the_tiles_and_refuses_forged_ones(
+    sealed: Log, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, tiles = sealed.sealer.signer.verifier, sealed.folder.path / "tiles"
+    sealed.rotate()
+    sealed.retire()
+    new = sealed.sealer.signer.verifier
+
+    def answer(*words: str) -> int:
+        return verify.main([words[0], str(tiles), *words[1:]])
+
+    assert answer("tiles", "--key", old.text(), "--deep") == 0
+    assert answer("tiles", "--key", new.text()) == 0
+    assert answer("tiles", "--key", str(sealed.folder.verifier_file)) == 0
+    links = sorted((tiles / "keys").iterdir())
+    texts = [each.read_text() for each in links]
+    assert {each.raw for each in verify.follow_keys([verify.read_key(old.text())], texts)} == {old.key, new.key}
+    for each in links:
+        each.unlink()
+    assert answer("tiles", "--key", old.text()) == 1  # nothing leads to the key that signed
+    assert (
+        answer("tiles", "--key", old.text(), *(word for each in texts for word in ("--link", _kept(tmp_path, each))))
+        == 0
+    )
+    for mutated in (texts[0].replace("\nextra ", "\nextra AAAA"), texts[0].replace("\nindex ", "\nindex 1")):
+        assert answer("tiles", "--key", old.text(), "--link", _kept(tmp_path, mutated)) == 1
+    capsys.readouterr()
+
+
+def _kept(folder: Path, text: str) -> str:
+    path = folder / f"{abs(hash(text))}.tlog-proof"
+    path.write_text(text)
+    return str(path)
