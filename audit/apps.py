@@ -17,5 +17,5 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         """Load `events` of every app, so that the catalogue is whole whoever asks first."""
-        autodiscover_modules("events")
+        autodiscover_modules("events", "keeping_events")
         register(governed_tables_are_guarded, Tags.database)

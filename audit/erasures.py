@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from django.db import connections
 
 from audit.canonical import JsonValue, parse_strict
-from audit.events import PrivatePartErased, PrivatePartsExpired
+from audit.keeping_events import PrivatePartErased, PrivatePartsExpired
 
 
 @dataclass(kw_only=True)

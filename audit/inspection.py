@@ -21,13 +21,13 @@ from audit.canonical import CanonicalError, JsonValue, parse_strict
 from audit.checkpoints import backlog
 from audit.envelope import commitment
 from audit.erasures import read_erasures
+from audit.keeping_rules import PRUNE_STEP
 from audit.key_links import stored_links
 from audit.log_keys import linked
 from audit.merkle import HASH_SIZE, NodeId, Tree, full_subtrees, leaf_hash
 from audit.models import AuditArchive, AuditCheckpoint, AuditLeaf
 from audit.notes import NoteError, Verifier, open_checkpoint
 from audit.pins import Pins
-from audit.protection import PRUNE_STEP
 from audit.restored import read_restored
 from audit.sealer import fetch_nodes
 from audit.tiles import WIDTH, TileMissing

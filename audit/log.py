@@ -16,7 +16,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.actor import Actor, ActorKind
 from audit.envelope import Sealed, enclose
-from audit.events import Event, Outcome, PrivatePartErased
+from audit.events import Event, Outcome
+from audit.keeping_events import PrivatePartErased
 from audit.models import MAX_PAYLOAD
 from audit.secret_scan import find_secret
 

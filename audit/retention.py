@@ -11,10 +11,10 @@ from django.db.models import Max, Min, Q
 
 from audit.actor import Actor
 from audit.erasures import read_erasures
-from audit.events import PrivatePartsExpired
+from audit.keeping_events import PrivatePartsExpired
+from audit.keeping_rules import HOLD_LOCK, PRUNE_STEP
 from audit.log import record
 from audit.models import WITHOUT_END, AuditArchive, AuditCheckpoint, AuditHold, AuditLeaf, AuditPending, AuditRetention
-from audit.protection import HOLD_LOCK, PRUNE_STEP
 
 Span = tuple[int, int]
 EXPIRED_AT_ONCE = 4_096

@@ -13,9 +13,9 @@ from typing import Any
 
 from django.db import connections, transaction
 
+from audit.keeping_rules import PRUNE_STEP
 from audit.merkle import NodeId, Tree, fold, full_subtrees, leaf_hash
 from audit.notes import Checkpoint, NoteError, Signer, open_checkpoint
-from audit.protection import PRUNE_STEP
 from audit.sealer_folder import SealerFolder, SealerState
 from audit.statements import sign_with
 from audit.tiles import TileConflict, TileMissing, TileWriter
@@ -24,12 +24,12 @@ BATCH = 4_096
 LOCK = 0x6B6579_7365616C  # "keyseal": an advisory lock of the database
 _PAGE = 4_096
 
+# The queue leads, row by row from its front: what the planner may turn around it turns, and reads the whole log for a page.
 _QUEUE = """
 SELECT pending.event_id, event.payload
 FROM audit_pending pending
-JOIN audit_event event ON event.id = pending.event_id
-LEFT JOIN audit_leaf leaf ON leaf.event_id = pending.event_id
-WHERE leaf.event_id IS NULL
+CROSS JOIN LATERAL (SELECT payload FROM audit_event WHERE id = pending.event_id LIMIT 1) AS event
+WHERE (SELECT true FROM audit_leaf WHERE event_id = pending.event_id) IS NULL
 ORDER BY pending.event_id LIMIT %s
 """
 _ODD = """

@@ -1,0 +1,1 @@
+"""Hold the plugs of write-once storage for what leaves the database."""
