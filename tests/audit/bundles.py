@@ -8,6 +8,7 @@ import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from random import Random
 from typing import IO, Any
 from uuid import UUID, uuid4
 
@@ -206,3 +207,17 @@ def refusal(files: Mapping[str, bytes], keys: Sequence[verify.Key] = KEYS, **ask
     except verify.Finding as finding:
         return finding.code
     raise AssertionError("the bundle was accepted")
+
+
+def assert_refused_when_changed(files: Mapping[str, bytes], *, places: int, keys: Sequence[verify.Key] = KEYS) -> None:
+    """Change each file in so many random places, one at a time: none is accepted, and the untouched bundle is."""
+    verdict(files, keys)
+    dice = Random(4)
+    for name, text in files.items():
+        for _ in range(places if text else 0):
+            at = dice.randrange(len(text))
+            changed = text[:at] + bytes([text[at] ^ dice.randrange(1, 256)]) + text[at + 1 :]
+            if dice.random() < 0.2:
+                shorter, longer = text[:at] + text[at + 1 :], text[:at] + b"\n" + text[at:]
+                changed = dice.choice([text[:at], shorter, longer, text + b"\n"])
+            assert refusal({**files, name: changed}, keys), (name, at)

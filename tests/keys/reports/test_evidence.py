@@ -23,7 +23,14 @@ from audit.models import AuditEvent, AuditLeaf
 from keys.errors import Denied
 from keys.reports.evidence import export_bundle, seal_bundle, selection_of
 from keys.reports.searches import LogSearch, Subject
-from tests.audit.bundles import MemoryLog, make_bundle, refusal, verdict
+from tests.audit.bundles import (
+    MemoryLog,
+    assert_refused_when_changed,
+    make_bundle,
+    refusal,
+    unpacked,
+    verdict,
+)
 from tests.authenticator import SoftAuthenticator
 from tests.keys.reports.evidence_story import b64, payloads, tell
 from tests.people import World, acting
@@ -405,6 +412,7 @@ def test_a_bundle_of_the_real_log_is_finished_by_its_own_seal(
     assert told["approvals"] == {"verified": 5, "weaker": 0, "unprovable": 0}
     assert told["keys"]["verified"] == 2
     assert told["private"]["missing"] == 0
+    assert_refused_when_changed(unpacked(path.read_bytes()), places=20, keys=[verify.read_key(pinned)])
     alone = tmp_path / "verify.py"
     with zipfile.ZipFile(path) as archive:
         alone.write_bytes(archive.read("verify.py"))
@@ -424,6 +432,11 @@ def test_a_bundle_of_the_real_log_is_finished_by_its_own_seal(
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert json.loads(done.stdout)["approvals"]["verified"] == 5
+
+
+@pytest.mark.long
+def test_a_journeys_bundle_changed_in_a_thousand_places_of_each_file_is_refused(story):
+    assert_refused_when_changed(make_bundle(MemoryLog(story), with_private=True), places=1_000)
 
 
 def test_an_operator_writes_bundles_at_the_shell(
