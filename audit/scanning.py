@@ -23,6 +23,8 @@ STATEMENT_TIMEOUT_MS = 5_000
 FIRST_STEP, LARGEST_STEP, GROWTH = 500, 32_000, 8
 MOST_COUNTED = 10_000
 
+_SEALED = "EXISTS (SELECT FROM audit_leaf WHERE audit_leaf.event_id = candidate.id AND audit_leaf.index < %s)"
+
 Lane: TypeAlias = tuple[str, ...]
 
 
@@ -41,11 +43,15 @@ class Filter:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is looked for: a span and filters that all hold. `start` counts in, `end` does not."""
+    """What is looked for: a span and filters that all hold. `start` counts in, `end` does not.
+
+    `sealed_before`: only what is among the first so many leaves of the log.
+    """
 
     start: datetime | None = None
     end: datetime | None = None
     filters: tuple[Filter, ...] = ()
+    sealed_before: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,20 +83,21 @@ def find_page(
     others = [each for each in question.filters if each is not lead]
     places: list[Position] = []
     place, until = after, time.monotonic() + patience
-    steps = _steps(size + 1) if others else iter([size + 1])
+    in_steps = bool(others) or question.sealed_before is not None
+    steps = _steps(size + 1) if in_steps else iter([size + 1])
     while True:
         step = next(steps, LARGEST_STEP)
         found, end = _look(question, lead, others, after=place, newer=newer, step=step, most=size + 1 - len(places))
         places += found
         stopped = end is not None and len(places) <= size
-        if not stopped or not others or time.monotonic() > until:
+        if not stopped or not in_steps or time.monotonic() > until:
             break
         place = end
     shown = places[:size]
     return Found(
         places=shown[::-1] if newer else shown,
         has_more=len(places) > size,
-        stopped_at=end if stopped and others else None,
+        stopped_at=end if stopped and in_steps else None,
     )
 
 
@@ -134,6 +141,8 @@ def _look(
     candidates = _candidates(question, lead, others, after=after, newer=newer, limit=step)
     order = "occurred_at, id" if newer else "occurred_at DESC, id DESC"
     fits = [_fits(each) for each in others]
+    if question.sealed_before is not None:
+        fits.append(_Statement(_SEALED, [question.sealed_before]))
     where = "WHERE " + " AND ".join(each.sql for each in fits) if fits else ""
     sql = (
         f"WITH candidate AS MATERIALIZED ({candidates.sql})"  # noqa: S608 - column names of ours, values are parameters

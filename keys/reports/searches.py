@@ -41,7 +41,8 @@ class Subject(NamedTuple):
 class LogSearch:
     """A filter over the log; what is empty does not filter. `start` counts in, `end` does not.
 
-    `sample`: only what was drawn, by the identifier of the event that put the draw on record.
+    `sample`: only what was drawn, by the identifier of the event that put the draw on record. `sealed_before`: only what
+    is among the first so many leaves, such as the population of that draw.
     """
 
     start: datetime | None = None
@@ -53,6 +54,7 @@ class LogSearch:
     outcome: str = ""
     request_id: str = ""
     sample: UUID | None = None
+    sealed_before: int | None = None
 
     @classmethod
     def of(cls, kept: Mapping[str, str]) -> LogSearch:
@@ -67,6 +69,7 @@ class LogSearch:
             outcome=kept.get("outcome", ""),
             request_id=kept.get("request", ""),
             sample=_uuid(kept.get("sample", "")),
+            sealed_before=int(kept["leaves"]) if "leaves" in kept else None,
         )
 
     def select(self) -> AuditEventQuerySet:
@@ -87,6 +90,8 @@ class LogSearch:
         if self.sample is not None:
             leaves = AuditLeaf.objects.filter(index__in=leaves_drawn(self.sample))
             found = found.filter(pk__in=list(leaves.values_list("event_id", flat=True)))
+        if self.sealed_before is not None:
+            found = found.filter(pk__in=AuditLeaf.objects.filter(index__lt=self.sealed_before).values("event_id"))
         return found
 
     def question(self) -> Question:
@@ -99,7 +104,12 @@ class LogSearch:
             Filter(("outcome",), ((self.outcome,),)) if self.outcome else None,
             Filter(("environment",), ((self.environment,),)) if self.environment else None,
         ]
-        return Question(start=self.start, end=self.end, filters=tuple(each for each in filters if each is not None))
+        return Question(
+            start=self.start,
+            end=self.end,
+            filters=tuple(each for each in filters if each is not None),
+            sealed_before=self.sealed_before,
+        )
 
     def kept(self) -> dict[str, str]:
         """The filter as the address of the page writes it, by identifiers: what a saved search and a sample keep."""
@@ -113,6 +123,7 @@ class LogSearch:
             "outcome": self.outcome,
             "request": self.request_id,
             "sample": str(self.sample or ""),
+            "leaves": "" if self.sealed_before is None else str(self.sealed_before),
         }
         return {name: value for name, value in words.items() if value}
 
@@ -131,6 +142,7 @@ class LogSearch:
             "outcome": self.outcome,
             "request": self.request_id,
             "sample": str(self.sample or ""),
+            "sealed before leaf": "" if self.sealed_before is None else str(self.sealed_before),
         }
         return {name: value for name, value in words.items() if value}
 

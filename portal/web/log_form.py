@@ -18,7 +18,7 @@ from keys.reports.finding import Meant, find_actors, find_targets
 from keys.reports.labels import actions
 from keys.reports.searches import LogSearch, Subject
 
-NAMES = ("since", "before", "who", "action", "target", "environment", "outcome", "request", "sample")
+NAMES = ("since", "before", "who", "action", "target", "environment", "outcome", "request", "sample", "leaves")
 _FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
@@ -45,6 +45,7 @@ class LogForm(forms.Form):
     outcome = forms.ChoiceField(label=gettext_lazy("Outcome"), required=False)
     request = forms.CharField(required=False, max_length=64, widget=forms.HiddenInput)
     sample = forms.UUIDField(required=False, widget=forms.HiddenInput)
+    leaves = forms.IntegerField(required=False, min_value=0, max_value=2**62, widget=forms.HiddenInput)
 
     def __init__(self, data: Mapping[str, Any], *, actor: Actor) -> None:
         super().__init__(data)
@@ -104,6 +105,7 @@ class LogForm(forms.Form):
             outcome=given["outcome"],
             request_id=given["request"],
             sample=given["sample"],
+            sealed_before=given["leaves"],
         )
 
     def canonical(self) -> dict[str, str]:

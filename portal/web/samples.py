@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -99,6 +100,7 @@ def _facts(found: Sample, again: Redraw | None = None) -> dict[str, object]:
         "by": actor_name(found.event),
         "told": found.facts["searched"],
         "population_address": f"{reverse('audit')}{_query(found)}",
+        "population_export": f"{reverse('audit_export')}{_query(found)}",
         "export_address": f"{reverse('audit_export')}?sample={found.event.uid}",
         "terms": _terms(found),
         "again": again,
@@ -106,7 +108,8 @@ def _facts(found: Sample, again: Redraw | None = None) -> dict[str, object]:
 
 
 def _query(found: Sample) -> str:
-    return "?" + urlencode(found.search.kept())
+    frozen = replace(found.search, sealed_before=found.facts["checkpoint"])
+    return "?" + urlencode(frozen.kept())
 
 
 def _terms(found: Sample) -> list[Term]:

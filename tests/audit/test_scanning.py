@@ -13,12 +13,12 @@ from django.test.utils import CaptureQueriesContext
 from audit import clock, log, scanning
 from audit.actor import Actor
 from audit.events import Outcome
-from audit.models import AuditEvent
+from audit.models import AuditEvent, AuditLeaf
 from audit.queries import Position
 from audit.scanning import Filter, Question, find_page
-from tests.audit.things import ThingChanged, ThingCreated
+from tests.audit.sealing import make_sealer, write_events
+from tests.audit.things import CLOCK, ThingChanged, ThingCreated
 
-pytestmark = pytest.mark.django_db
 ACTORS = [Actor.job("a"), Actor.job("b"), Actor.system("c")]
 TARGET = Filter(("target_type", "target_id"), (("thing", "t-1"), ("thing", "t-2")))
 ACTOR = Filter(("actor_type", "actor_id"), (("job", "a"),))
@@ -88,6 +88,22 @@ def test_every_combination_gives_the_pages_of_a_full_scan_in_both_directions(man
         assert walk(question, size=17) == expected
         if expected:
             assert walk(question, size=17, newer=True, after=expected[-1]) == expected[:-1]
+
+
+def test_only_what_is_among_the_first_leaves(committed_db, tmp_path):
+    sealer = make_sealer(tmp_path)
+    write_events(60)
+    size = sealer.seal().size
+    write_events(60, prefix="later")
+    sealer.seal()
+    write_events(5, prefix="waits")
+    by_clock = Filter(("actor_type", "actor_id"), (("job", CLOCK.id),))
+    for filters in ((), (ACTION,), (ACTION, by_clock)):
+        question = Question(filters=filters, sealed_before=size)
+        first = set(AuditLeaf.objects.filter(index__lt=size).values_list("event_id", flat=True))
+        expected = [place for place in naive(question) if place.id in first]
+        assert len(expected) >= 60
+        assert walk(question, size=17) == expected
 
 
 def test_when_patience_ends_the_page_says_how_far_it_got_and_the_next_goes_on(many, monkeypatch):

@@ -140,6 +140,7 @@ def test_a_search_reads_back_what_it_keeps(world):
         outcome="denied",
         request_id="r-1",
         sample=world.alice.pk,
+        sealed_before=281,
     )
     assert LogSearch.of(search.kept()) == search
     assert LogSearch.of({}) == LogSearch()

@@ -56,7 +56,9 @@ def test_the_page_gives_the_program_with_which_anybody_draws_the_same_from_an_ex
     found = re.search(r"import hashlib, json, sys.*?\[:7\]\)\)", shown.content.decode(), re.DOTALL)
     assert found is not None
     program = found[0].replace("&quot;", '"').replace("&#x27;", "'")
-    answer = client.post("/audit/export/?action=person.changed", {"form": "jsonl"})
+    rename_person(renamed.alice, actor=acting(renamed.alice), name="Alice, later")  # the population stays what it was
+    assert len(client.get(shown.context["population_address"]).context["rows"]) == 40
+    answer = client.post(shown.context["population_export"], {"form": "jsonl"})
     with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as packed:
         (tmp_path / "events.jsonl").write_bytes(packed.read(packed.namelist()[0]))
     said = subprocess.run(
