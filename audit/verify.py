@@ -26,6 +26,7 @@ import struct
 import sys
 import zipfile
 import zlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -544,12 +545,42 @@ def entries(folder: Path, size: int) -> Iterator[bytes]:
             at = end
 
 
+class Seen:
+    """Remember which texts were met, at about sixteen bytes each: a million uids shall fit where a set of them does not."""
+
+    def __init__(self) -> None:
+        self.slots, self.count = array("Q", bytes(8 << 12)), 0
+
+    def add(self, text: str) -> bool:
+        """Tell whether this text is new."""
+        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") or 1
+        if 3 * self.count >= 2 * len(self.slots):
+            older, self.slots = self.slots, array("Q", bytes(16 * len(self.slots)))
+            for each in older:
+                if each:
+                    self.slots[self._slot(each)] = each
+        slot = self._slot(number)
+        if self.slots[slot]:
+            return False
+        self.slots[slot] = number
+        self.count += 1
+        return True
+
+    def _slot(self, number: int) -> int:
+        """Return where a number is, or would be."""
+        mask, slots = len(self.slots) - 1, self.slots
+        place = number & mask
+        while slots[place] and slots[place] != number:
+            place = (place + 1) & mask
+        return place
+
+
 def verify_tiles(folder: Path, head: Head, trusted: Sequence[Head], *, deep: bool = False) -> None:
     """Hash every entry, compare with the hash tiles, and the root at each trusted size with what was signed."""
     heads = sorted({*trusted, head}, key=lambda each: each.size)
     if heads[-1].size > head.size:
         raise Finding("rollback", f"{heads[-1].size} leaves were signed, and there are {head.size}", head.size)
-    tree, level0, uids, before = Tree(), b"", set(), 0
+    tree, level0, uids, before = Tree(), b"", Seen(), 0
     for index, entry in enumerate(entries(folder, head.size)):
         if index % WIDTH == 0:
             level0 = tile(folder, 0, index // WIDTH, min(WIDTH, head.size - index))
@@ -557,11 +588,8 @@ def verify_tiles(folder: Path, head: Head, trusted: Sequence[Head], *, deep: boo
         at = index % WIDTH * 32
         if level0[at : at + 32] != leaf:
             raise Finding("entry", f"entry {index} is not the one that was hashed", index)
-        if deep:
-            uid = _uid(entry, index)
-            if uid in uids:
-                raise Finding("duplicate", f"entry {index} was there before", index)
-            uids.add(uid)
+        if deep and not uids.add(_uid(entry, index)):
+            raise Finding("duplicate", f"entry {index} was there before", index)
         tree.append(leaf)
         while heads and heads[0].size <= tree.size:
             if heads[0].size == tree.size and heads[0].root != tree.root():

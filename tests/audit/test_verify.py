@@ -231,6 +231,60 @@ def test_an_entry_that_is_there_twice_or_is_no_event_is_found_by_a_deep_look(
         assert (code, answer["findings"][0]["code"], answer["findings"][0]["index"]) == (1, name, 9)
 
 
+def test_a_million_uids_fit_into_little_memory_and_none_is_forgotten() -> None:
+    seen = verify.Seen()
+    assert all(seen.add(f"u{number}") for number in range(20_000))
+    assert not any(seen.add(f"u{number}") for number in range(0, 20_000, 7))
+    assert seen.add("another")
+    assert seen.slots.itemsize * len(seen.slots) <= 24 * 20_000 * 2
+
+
+def test_a_kept_checkpoint_of_another_size_is_compared_by_growth_or_not_at_all(
+    made: MadeLog, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    proof = made.proof(42, 300)
+    asked = ["proof", proof, "--entry", proof.with_suffix(".json")]
+    hashes = made.growth(77, 300).read_text().split()
+    lines, wrong = tmp_path / "growth.txt", tmp_path / "wrong.txt"
+    lines.write_text(f"77 300 {' '.join(hashes)}\n")
+    wrong.write_text(f"77 300 {' '.join(hashes[::-1])}\n")
+    for kept, more, code in (
+        (300, [], 0),
+        (77, [], 2),
+        (77, ["--growth", lines], 0),
+        (77, ["--growth", wrong], 1),
+        (78, ["--growth", lines], 2),
+    ):
+        assert ask(capsys, *asked, "--trust", made.heads[kept], *more)[0] == code
+    between = ["consistency", made.heads[200], made.heads[300], "--proof", made.growth(200, 300)]
+    assert ask(capsys, *between, "--trust", made.heads[200])[0] == 0
+    assert ask(capsys, *between, "--trust", made.heads[77])[0] == 2
+    assert ask(capsys, *between, "--trust", made.heads[77], "--growth", lines)[0] == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "quorum none\n", "log KEY\n", "log KEY\nquorum w\n", "log KEY\nquorum none\nquorum none\n", "log nothing\nquorum none\n",
+        "log KEY\nwitness none WITNESS\nquorum none\n", "log KEY\nwitness w WITNESS\nwitness w WITNESS\nquorum w\n",
+        "log KEY\ngroup g any w\nwitness w WITNESS\nquorum g\n", "log KEY\nwitness w WITNESS\ngroup g 2 w\nquorum g\n",
+        "log KEY\nwitness w WITNESS\ngroup g 0 w\nquorum g\n", "log KEY\nwitness w WITNESS\ngroup g any\nquorum g\n",
+        "log KEY\nwitness w WITNESS\ngroup g 1 w w\nquorum g\n", "log KEY\nwitness w WITNESS\ngroup g any none\nquorum g\n",
+        "log KEY\nlogs KEY\nquorum none\n", "log KEY x y\nquorum none\n", "log KEY\nquorum none # all\n",
+    ],
+)  # fmt: skip
+def test_a_policy_that_is_not_understood_answers_nothing(
+    made: MadeLog, capsys: pytest.CaptureFixture[str], tmp_path: Path, text: str
+) -> None:
+    policy = tmp_path / "policy"
+    for words, code in (
+        (text, 2),
+        ("log KEY https://log\nwitness w WITNESS\ngroup g 1 w\ngroup h all g\nquorum h\n", 0),
+    ):
+        policy.write_text(words.replace("KEY", SIGNER.verifier.text()).replace("WITNESS", WITNESS.verifier.text()))
+        assert ask(capsys, "tiles", made.folder, key=("--policy", str(policy)))[0] == code
+
+
 def test_every_mutation_of_a_proof_is_refused(made: MadeLog, tmp_path: Path) -> None:
     proof = made.proof(42, 300)
     text, payload = proof.read_bytes(), entry(42)
