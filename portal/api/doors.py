@@ -44,9 +44,11 @@ def offered(
     invalid: str = "",
     reads: Iterable[Parameter] = (),
     replays: bool = True,
+    media: str = "",
     tag: str,
 ) -> Callable[[Endpoint], Endpoint]:
-    """Declare a handler: its name, who may call it, what it reads and gives. `replays`: takes an Idempotency-Key.
+    """Declare a handler: its name, who may call it, what it reads and gives. `replays`: takes an Idempotency-Key; `media`: of
+    an answer that is no JSON.
 
     Any: a serializer class, an instance for many, or a schema.
     """
@@ -71,7 +73,7 @@ def offered(
         schema = extend_schema(
             operation_id=operation,
             request=takes,
-            responses={status: gives},
+            responses={(status, media) if media else status: gives},
             parameters=[*described, _KEY_HEADER] if changes and replays else described,
             tags=[tag],
             extensions={"x-scopes": list(scopes), "x-roles": access.cells},

@@ -12,20 +12,21 @@ from keys.reports.log import read_event, search_log
 from keys.reports.searches import LogSearch, Subject
 from portal.api.catalogue import TAGS
 from portal.api.doors import Door, offered
+from portal.api.inputs import SUBJECT
 from portal.api.outputs import EventOut, page_of
 from portal.api.pagination import page_size
 from portal.api.parameters import CURSOR, LIMIT, choice, moment, read_uuid, word
 from portal.api.problems import BadRequest
 
 READ = ("audit:read",)
-_SUBJECT = r"[a-z][a-z-]{0,39}:[A-Za-z0-9._@-]{1,80}"
+
 EVENTS = (
     CURSOR,
     LIMIT,
     moment("from", "", "From this time on."),
     moment("before", "", "Before this time."),
-    word("actor", "Only by this actor: kind and id, as in `person:…`.", pattern=_SUBJECT),
-    word("target", "Only about this thing, with its parts: as in `key:…`.", pattern=_SUBJECT),
+    word("actor", "Only by this actor: kind and id, as in `person:…`.", pattern=SUBJECT),
+    word("target", "Only about this thing, with its parts: as in `key:…`.", pattern=SUBJECT),
     word("action", "Only this action, as in `key.revoked`.", pattern=r"[a-z][a-z.-]{0,79}"),
     choice("environment", "", TAGS, "Only in this environment."),
     choice("outcome", "", Outcome, "Only with this outcome."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -74,6 +75,21 @@ class Identifier(serializers.Field):  # type: ignore[type-arg]  # DRF's Field is
         """Raise, and tell the types so."""
         super().fail(key, **kwargs)
         raise AssertionError
+
+
+@extend_schema_field({"type": "string", "format": "date-time"})
+class Moment(Text):
+    """A time with its zone (RFC 3339)."""
+
+    default_error_messages = {"not_a_moment": "This has to be a time with its zone."}
+
+    def to_internal_value(self, data: Any) -> Any:  # Any: whatever JSON held; DRF's types say str
+        """Read it."""
+        try:
+            at = datetime.fromisoformat(super().to_internal_value(data))
+            return at.astimezone(UTC) if at.tzinfo is not None and "T" in str(data) else self.fail("not_a_moment")
+        except (ValueError, OverflowError):
+            self.fail("not_a_moment")
 
 
 class Texts(serializers.ListField):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
+from audit.events import Outcome
+from keys.reports.exports import FORMS
 from keys.states import CHOSEN_SUSPENSIONS, RevocationReason
-from portal.api.fields import Body, Identifier, Text, Texts, WholeNumber, YesNo
+from portal.api.fields import Body, Identifier, Moment, Text, Texts, WholeNumber, YesNo
 
+SUBJECT = r"[a-z][a-z-]{0,39}:[A-Za-z0-9._@-]{1,80}"
 _DIGEST = r"^[0-9a-f]{64}$"
 
 
@@ -106,3 +109,20 @@ class AcceptanceBody(Body):
     """The member of the receiving team who will claim the key's next secrets."""
 
     recipient = Identifier()
+
+
+class ExportBody(Body):
+    """What a file from the log shall hold: what a filter finds, or, with `upto_leaf`, every event between two places."""
+
+    form = serializers.ChoiceField(choices=list(FORMS))
+    since = Moment(required=False, allow_null=True, default=None)
+    before = Moment(required=False, allow_null=True, default=None)
+    actor = serializers.RegexField(f"^{SUBJECT}$", required=False, default="")
+    target = serializers.RegexField(f"^{SUBJECT}$", required=False, default="")
+    action = serializers.RegexField(r"^[a-z][a-z.-]{0,79}$", required=False, default="")
+    environment = serializers.ChoiceField(choices=["dev", "test", "prod"], required=False, default="")
+    outcome = serializers.ChoiceField(choices=[str(each) for each in Outcome], required=False, default="")
+    from_leaf = WholeNumber(required=False, min_value=0, max_value=2**53 - 1, default=0)
+    upto_leaf = WholeNumber(required=False, min_value=1, max_value=2**53 - 1, allow_null=True, default=None)
+    with_private = YesNo(required=False, default=False)
+    with_ocsf = YesNo(required=False, default=False)

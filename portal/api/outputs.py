@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from audit.actor import ActorKind
-from audit.models import AuditEvent
+from audit.models import AuditEvent, AuditExport, ExportState
 from keys.models import KeyRequest, KeyVersion, ManagedKey, Person
 from keys.reports.labels import private_facts
 
@@ -106,6 +106,10 @@ class PolicyOut(S.Serializer):  # type: ignore[type-arg]
     self_fetch_allowed = S.BooleanField()
     lapse_days = S.IntegerField()
     claim_hours = S.IntegerField()
+    longest_overlap_hours = S.IntegerField()
+    deadline_wins = S.BooleanField()
+    brownouts = S.BooleanField()
+    unused_days = S.IntegerField()
     created_at = S.DateTimeField()
 
     def get_approver_team(self, row: Any) -> str | None:
@@ -300,6 +304,29 @@ class EventOut(S.Serializer):  # type: ignore[type-arg]
         if actor is None or actor.kind != ActorKind.PERSON:
             return None
         return private_facts(row)
+
+
+class ExportOut(S.Serializer):  # type: ignore[type-arg]
+    """A file from the log: what was asked for, how far it is, and what came of it."""
+
+    id = S.UUIDField(source="uid")
+    requested_at = S.DateTimeField()
+    requested_by = S.CharField()
+    form = S.CharField()
+    searched = S.DictField(child=S.CharField())
+    with_private = S.BooleanField()
+    state = S.ChoiceField(choices=[str(each) for each in ExportState])
+    rows = S.IntegerField()
+    total = S.IntegerField(allow_null=True)
+    size = S.IntegerField()
+    sha256 = S.SerializerMethodField()
+    error = S.CharField()
+    finished_at = S.DateTimeField(allow_null=True)
+    expires_at = S.DateTimeField(allow_null=True)
+
+    def get_sha256(self, row: AuditExport) -> str:
+        """Return the hash of the file, in hexadecimal; empty until it is done."""
+        return bytes(row.sha256).hex()
 
 
 class MeOut(S.Serializer):  # type: ignore[type-arg]

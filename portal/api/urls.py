@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from keys.errors import NotFound
-from portal.api import catalogue, events, managed_keys, requests, transfers
+from portal.api import catalogue, events, exports, managed_keys, requests, transfers
 from portal.api.openapi import Document
 
 
@@ -62,5 +62,8 @@ urlpatterns = [
     path("transfers/<str:id>/withdraw", transfers.Retraction.as_view()),
     path("audit/events", events.Events.as_view()),
     path("audit/events/<str:uid>", events.OneEvent.as_view()),
+    path("audit/exports", exports.Exports.as_view()),
+    path("audit/exports/<str:id>", exports.OneExport.as_view()),
+    path("audit/exports/<str:id>/download", exports.Download.as_view()),
     re_path(r"^", NoSuchAddress.as_view()),
 ]

@@ -17,7 +17,7 @@ from schemathesis.transport.wsgi import WSGITransport
 from audit.models import AuditEvent
 from portal.wsgi import application
 from tests.portal.api.sessions import CSRF, session_cookie
-from tests.portal.api.stage import make_program, set_stage
+from tests.portal.api.stage import finished_export, make_program, set_stage
 
 ROLES = ("anonymous", "developer", "approver", "administrator", "responder", "auditor", "program")
 # Rules of the business cannot be said in a schema: a refusal that names them is an answer to well-formed input too.
@@ -58,6 +58,7 @@ def everything(sealing, monkeypatch):
 def configuration(stage, *, examples: int, seed: int, coverage: bool, stateful: bool) -> SchemathesisConfig:
     names = {"keys": stage.living.pk, "requests": stage.pending.pk, "transfers": stage.offered.pk}
     names["versions"] = stage.unclaimed.pk
+    names["exports"] = finished_export(f"person:{stage.world.auditor.pk}").pk
     event = AuditEvent.objects.values_list("uid", flat=True).first()
     return SchemathesisConfig.from_dict(
         {

@@ -7,21 +7,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.db import transaction
 from rest_framework.test import APIClient
 
 from audit import clock
 from audit.actor import Actor, ActorKind, Auth, RequestFacts
+from audit.models import AuditExport
+from audit.uuid7 import uuid7
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import offer_transfer
 from keys.lifecycle.issuance import create_key
 from keys.lifecycle.revocation import suspend_key
 from keys.models import Environment, KeyRequest, KeyTransfer, KeyVersion, ManagedKey, Person, Service
 from keys.operations import operation
+from keys.reports import export_files
 from keys.states import SuspensionReason
 from keys.verification.credentials import Credential
 from tests.people import SYSTEM, World, acting, approved, issued, make_world, submitted
-from tests.sealers import answering_for_the_sealer
+from tests.sealers import answer_for_the_sealer
 
 ALL_SCOPES = ("keys:read", "keys:revoke", "requests:read", "requests:write", "audit:read", "keys:verify")
 
@@ -134,11 +138,26 @@ def set_stage() -> Stage:
     )
 
 
+def finished_export(requested_by: str) -> AuditExport:
+    """A file from the log as a worker leaves it."""
+    at = clock.now()
+    uid = uuid7(int(at.timestamp() * 1000))
+    name = export_files.new_name(uid, 1)
+    with export_files.create(name) as file:
+        file.write(b"a file")
+        size, digest = export_files.measured(file)
+    return AuditExport.objects.create(
+        uid=uid, requested_at=at, requested_by=requested_by, form="jsonl", scope={"search": {}}, state="done", attempts=1,
+        size=size, sha256=digest, file=name, finished_at=at, expires_at=at + timedelta(days=7),
+    )  # fmt: skip
+
+
 @contextmanager
 def rolled_back():
     """A transaction that operations take for none, as in Django's own TestCase."""
     block = transaction.atomic()
     block._from_testcase = True
-    with answering_for_the_sealer(), block:
+    with pytest.MonkeyPatch.context() as patch, block:
+        answer_for_the_sealer(patch)
         yield
         transaction.set_rollback(True)
