@@ -1,4 +1,4 @@
-# The production image: site, worker, scheduler, sealer and one-off commands, by command. Python's slim image, no compiler, no root.
+# The production image: site, worker, scheduler, sealer, witness and one-off commands, by command. Python's slim image, no compiler, no root.
 # Not run in an engine by the project's own tests; see docs/deployment.md.
 FROM python:3.13-slim-bookworm AS wheels
 WORKDIR /build
@@ -12,6 +12,8 @@ RUN python -m venv /venv \
 FROM python:3.13-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin keystead \
  && useradd --system --uid 10002 --user-group --no-create-home --shell /usr/sbin/nologin sealer \
+ && useradd --system --uid 10003 --user-group --no-create-home --shell /usr/sbin/nologin witness \
+ && install --directory --owner=10003 --group=10003 --mode=0700 /witness \
  && install --directory --owner=10002 --group=10002 --mode=0700 /sealer \
  && install --directory --owner=10001 --mode=0700 /exports
 COPY --from=wheels /venv /venv

@@ -18,7 +18,8 @@ LOCK := --allow-unsafe --generate-hashes --no-emit-find-links --no-emit-index-ur
 PRODUCTION := KEYSTEAD_ENV=production KEYSTEAD_PUBLIC_URL=https://keystead.test KEYSTEAD_TRUSTED_PROXIES=1 \
 	DATABASE_URL=postgres://keystead_application:-@127.0.0.1:1/keystead \
 	DATABASE_VERIFIER_URL=postgres://keystead_verifier:-@127.0.0.1:1/keystead \
-	REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:25
+	REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:25 \
+	KEYSTEAD_WITNESSES='[{"backend": "audit.witness.http_witness.HttpWitness", "url": "https://witness.test", "vkey": "w"}]'
 
 .PHONY: run manage test test-long check format lock bench screenshots install install-dev install-bench browser clean
 

@@ -6,6 +6,7 @@ before anybody is answered, under a lock that all threads and processes of this 
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import fcntl
 import hashlib
@@ -77,6 +78,12 @@ class Submission:
             note=parsed,
             checkpoint=Checkpoint.parse(parsed.body),
         )
+
+
+def submission(old: int, proof: Sequence[bytes], note: str) -> bytes:
+    """Write such a body."""
+    lines = "".join(f"{base64.b64encode(each).decode('ascii')}\n" for each in proof)
+    return f"old {old}\n{lines}\n{note}".encode()
 
 
 class Cosigner:

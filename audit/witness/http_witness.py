@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from pathlib import Path
@@ -11,6 +10,7 @@ from audit.merkle import ProofError
 from audit.notes import COSIGNATURE, Checkpoint, Note, NoteError, Verifier
 from audit.tiles import TileMissing
 from audit.witness.base import AnotherHistory, Cosignature, Head, Seen, Witness, WitnessFailed
+from audit.witness.cosigner import submission
 from audit.witness.fetching import address, exchange
 
 _SIZE = re.compile(rb"(0|[1-9][0-9]{0,18})\n")
@@ -76,10 +76,10 @@ class HttpWitness(Witness):
 
     def _ask(self, head: Head, old: int) -> tuple[int, bytes]:
         try:
-            proof = "".join(f"{base64.b64encode(each).decode()}\n" for each in head.growth(old))
+            body = submission(old, head.growth(old), head.note)
         except (ProofError, TileMissing) as error:
             raise WitnessFailed("tiles", f"our own tiles do not give the proof from {old}") from error
-        return exchange(f"{self.url}/add-checkpoint", f"old {old}\n{proof}\n{head.note}".encode())
+        return exchange(f"{self.url}/add-checkpoint", body)
 
     def _told(self, body: bytes) -> int:
         size = _SIZE.fullmatch(body)

@@ -33,6 +33,7 @@ def production(tmp_path_factory):
         "KEYSTEAD_PUBLIC_URL": "https://keys.example.org",
         "KEYSTEAD_TRUSTED_PROXIES": "1",
         "EMAIL_URL": "smtp://127.0.0.1:25",
+        "KEYSTEAD_WITNESSES": '[{"backend": "audit.witness.http_witness.HttpWitness", "url": "https://w.example", "vkey": "w"}]',
     }
 
 
@@ -73,6 +74,8 @@ def test_a_safe_production_passes(production):
         ({"REDIS_URL": None}, "E013"),
         ({"DATABASE_VERIFIER_URL": None}, "W001"),
         ({"EMAIL_URL": None}, "W002"),
+        ({"KEYSTEAD_WITNESSES": None}, "W004"),
+        ({"KEYSTEAD_WITNESSES": '[{"backend": "none.such.Witness"}]'}, "E019"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )

@@ -12,7 +12,9 @@ from types import FrameType
 from django.core.management.base import BaseCommand, CommandError
 
 from audit.notes import NoteError
-from audit.witness.cosigner import Cosigner, create_witness_key, read_verifiers, read_witness_key
+from audit.witness.base import AnotherHistory, WitnessFailed
+from audit.witness.cosigner import Cosigner, MemoryTorn, create_witness_key, read_verifiers, read_witness_key
+from audit.witness.pull import look, source_at
 from audit.witness.server import WitnessServer
 
 KEY_NAME = "witness.key"
@@ -37,6 +39,15 @@ class Command(BaseCommand):
             help="the pinned public key of a log, as a file or as text; repeatable",
         )
         parser.add_argument("--bind", default="127.0.0.1:8091", help="address and port to serve on")
+        parser.add_argument(
+            "--pull",
+            default="",
+            metavar="PLACE",
+            help="look once at the tiles in a folder or at an address, cosign, and end: 0 it only grew, 1 it did not, 2 no answer",
+        )
+        parser.add_argument(
+            "--keep", type=Path, help="with --pull: keep and hash a full copy of the log in this folder"
+        )
         parser.add_argument("--generate-key", action="store_true", help="make the key; never replaces one")
         parser.add_argument(
             "--name", default="", help="with --generate-key: the name of the witness, such as w1.example.org"
@@ -49,6 +60,8 @@ class Command(BaseCommand):
         key: Path | None,
         log: Sequence[str],
         bind: str,
+        pull: str,
+        keep: Path | None,
         generate_key: bool,
         name: str,
         **options: object,
@@ -61,8 +74,17 @@ class Command(BaseCommand):
             if not log:
                 raise CommandError("Which log? --log names its pinned public key.", returncode=2)
             logs = [verifier for each in log for verifier in read_verifiers(each)]
-            self._serve(Cosigner(folder, read_witness_key(key), logs), bind)
-        except (NoteError, OSError) as problem:
+            cosigner = Cosigner(folder, read_witness_key(key), logs)
+            if pull:
+                head = look(source_at(pull), cosigner, logs, keep=keep)
+                self.stdout.write(f"{head.origin}: {head.size} leaves, cosigned.")
+            else:
+                self._serve(cosigner, bind)
+        except AnotherHistory as found:
+            raise CommandError(f"ANOTHER HISTORY ({found.code}): {found}", returncode=1) from found
+        except (WitnessFailed, MemoryTorn) as problem:
+            raise CommandError(str(problem), returncode=2) from problem
+        except (NoteError, ValueError, OSError) as problem:
             raise CommandError(str(problem), returncode=2) from problem
 
     def _generate_key(self, key: Path, name: str) -> None:

@@ -217,8 +217,7 @@ def test_two_at_once_never_set_the_memory_back(tmp_path: Path) -> None:
 
 def start_witness(folder: Path, *environment: tuple[str, str]) -> tuple["subprocess.Popen[str]", str]:
     """A witness as on a second host: no database, no secrets of ours, only its folder and the log's public key."""
-    bare = {"PATH": os.environ["PATH"], "KEYSTEAD_ENV": "production", "KEYSTEAD_DATA": str(folder / "nothing"),
-            "DATABASE_URL": "postgres://nobody:x@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}  # fmt: skip
+    bare = {"PATH": os.environ["PATH"], "KEYSTEAD_ENV": "production", "KEYSTEAD_DATA": str(folder / "nothing")}
     witness = subprocess.Popen(
         [sys.executable, "manage.py", "audit_witness", "--folder", str(folder), "--log", SIGNER.verifier.text(),
          "--bind", "127.0.0.1:0"],
