@@ -103,8 +103,13 @@ def refuse_if_log_is_behind() -> None:
 
     Never before stopping: revocation, suspension, retirement, denial and signing in do not ask (docs/decisions/052).
     """
-    if backlog().is_late:
+    if log_is_behind():
         raise Unavailable("audit_behind")
+
+
+def log_is_behind() -> bool:
+    """Tell whether an event waits to be sealed for too long, or too many do: then nothing is granted."""
+    return backlog().is_late
 
 
 def locked(row: M) -> M:

@@ -2,8 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Self
@@ -18,18 +16,15 @@ from audit.sealer_folder import SealerFolder, create_key, read_signer
 INTERVAL_SECONDS = 0.02
 
 
-@contextmanager
-def answering_for_the_sealer(*, everything: bool = True) -> Iterator[None]:
+def answer_for_the_sealer(patch: pytest.MonkeyPatch, *, everything: bool = True) -> None:
     """Say that the sealer keeps up, and with `everything`, that each event is sealed.
 
     The sealer is another process, so a part of the outside world, and it sees only what is committed: in a transaction
     that is rolled back after the test nothing could ever be sealed.
     """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("keys.operations.backlog", lambda: Backlog(waiting=0, age=timedelta()))
-        if everything:
-            patch.setattr("audit.checkpoints.are_sealed", lambda uids, using="default": True)
-        yield
+    patch.setattr("keys.operations.backlog", lambda: Backlog(waiting=0, age=timedelta()))
+    if everything:
+        patch.setattr("audit.checkpoints.are_sealed", lambda uids, using="default": True)
 
 
 class SealingThread:

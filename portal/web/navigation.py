@@ -10,10 +10,12 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from keys.operations import log_is_behind
 from keys.states import Role
 
 EVERYBODY: frozenset[str] = frozenset()
 THEMES = ("light", "dark")
+SEE_HEALTH = frozenset({Role.ADMINISTRATOR, Role.RESPONDER})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +67,7 @@ PLACES = (
         url_name="health",
         label=_("Health"),
         icon="heart-pulse",
-        roles=frozenset({Role.ADMINISTRATOR, Role.RESPONDER}),
+        roles=SEE_HEALTH,
     ),
 )
 ACCOUNT_PLACES = (
@@ -121,6 +123,8 @@ def navigation(http: HttpRequest) -> dict[str, Any]:
     return shared | {
         "navigation": entries_for(roles, path=http.path, inbox_count=_hook(http, "inbox_count") or 0),
         "break_glass": _hook(http, "break_glass"),
+        # Those who can do something about it are told on every page; whoever wants to grant is told when refused.
+        "granting_paused": bool(SEE_HEALTH & frozenset(roles)) and log_is_behind(),
         "account": {
             "name": getattr(person, "name", "") or str(person),
             "email": getattr(person, "email", ""),
