@@ -20,7 +20,7 @@ from keys.admin.pages import OperationAdmin
 from keys.catalogue.policies import current_policy, decide_proposal, rules_of, set_policy
 from keys.catalogue.rule_differences import LABELS, RuleChange, compare_rules, differences_of
 from keys.models import Policy, PolicyProposal, Team
-from keys.policy.bounds import Rules
+from keys.policy.bounds import LONGEST_OVERLAP_HOURS, Rules
 from keys.states import KeyKind
 
 
@@ -54,6 +54,10 @@ class RulesForm(ActForm):
     self_fetch_allowed = forms.BooleanField(label=LABELS["self_fetch_allowed"], required=False)
     lapse_days = _number("lapse_days", least=1, most=3650)
     claim_hours = _number("claim_hours", least=1, most=3650)
+    longest_overlap_hours = _number("longest_overlap_hours", least=0, most=LONGEST_OVERLAP_HOURS)
+    deadline_wins = forms.BooleanField(label=LABELS["deadline_wins"], required=False)
+    brownouts = forms.BooleanField(label=LABELS["brownouts"], required=False)
+    unused_days = _number("unused_days", least=1, most=3650)
 
     def fit(self) -> None:
         """Offer the living teams."""
@@ -227,6 +231,10 @@ class PolicyAdmin(OperationAdmin[Policy]):
         "self_fetch_allowed",
         "lapse_days",
         "claim_hours",
+        "longest_overlap_hours",
+        "deadline_wins",
+        "brownouts",
+        "unused_days",
     )
     list_display = (
         "__str__",

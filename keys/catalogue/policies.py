@@ -42,6 +42,10 @@ def default_rules(environment_class: EnvironmentClass) -> Rules:
         self_fetch_allowed=False,
         lapse_days=7,
         claim_hours=72,
+        longest_overlap_hours=14 * 24,
+        deadline_wins=False,
+        brownouts=False,
+        unused_days=90,
     )
 
 

@@ -27,6 +27,10 @@ LABELS: Final = {
     "self_fetch_allowed": gettext_lazy("Keys may fetch their own next version"),
     "lapse_days": gettext_lazy("Days until a request lapses"),
     "claim_hours": gettext_lazy("Hours to claim a secret"),
+    "longest_overlap_hours": gettext_lazy("Longest overlap of two versions in hours"),
+    "deadline_wins": gettext_lazy("The old version ends though nobody took the new one"),
+    "brownouts": gettext_lazy("Short refusals before the old version ends"),
+    "unused_days": gettext_lazy("Days without use until revocation is proposed"),
 }
 
 

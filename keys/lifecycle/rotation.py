@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from audit import clock
 from audit.actor import Actor
-from keys.errors import Conflict
-from keys.events import VersionRetirementLifted, VersionRetirementSet
+from keys.errors import Conflict, Invalid
+from keys.events import VersionRetirementLifted
 from keys.lifecycle.facts import key_facts
 from keys.lifecycle.inventory import lives
 from keys.lifecycle.rotation_course import (
@@ -17,8 +17,10 @@ from keys.lifecycle.rotation_course import (
     begin,
     end_version_of,
     leave,
+    longest_overlap,
     prepare,
     refuse_if_it_cannot_rotate,
+    retire,
     version_of,
 )
 from keys.lifecycle.rotation_steps import move_rotation, open_rotation, plan_of, schedule_next
@@ -29,6 +31,7 @@ from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_claim, may_override_retirement, may_rotate
 from keys.states import (
+    OVERLAP_PERIODS,
     Overlap,
     RotationCause,
     RotationState,
@@ -36,7 +39,6 @@ from keys.states import (
     VersionState,
 )
 
-LONGEST_OVERLAP = timedelta(days=30)
 PAUSE = timedelta(days=1)
 
 
@@ -52,6 +54,8 @@ def start_rotation(
     enforce(may_rotate(actor, standing_of(actor, at=at), key_facts(key), at=at))
     refuse_if_it_cannot_rotate(key, versions, at=at)
     overlap = overlap or plan_of(key)[0]
+    if OVERLAP_PERIODS.get(overlap, timedelta()) > longest_overlap(key):
+        raise Invalid.field("overlap", "over_policy_limit", most=str(longest_overlap(key)))
     if rotation is None:
         return begin(key, versions, cause=cause, overlap=overlap, actor=actor, at=at)
     if rotation.state != RotationState.SCHEDULED:
@@ -133,11 +137,10 @@ def override_retirement(rotation: Rotation, *, retire_at: datetime, actor: Actor
         raise Conflict("nothing_to_retire")
     if not lives(old, at=at):
         raise Conflict("already_retired")
-    latest = min(each for each in (old.expires_at, key.authorised_until, at + LONGEST_OVERLAP) if each is not None)
-    wanted = min(max(retire_at, at), latest)
+    wanted = max(retire_at, at)
     if old.retire_at is None or wanted > old.retire_at:
         refuse_if_log_is_behind()
-    change_version(old, VersionRetirementSet, actor=actor, at=at, columns={"retire_at": wanted})
+    retire(old, retire_at=wanted, actor=actor, at=at)
     if found.state == RotationState.ACTIVATED:
         found = move_rotation(found, RotationState.DRAINING, actor=actor, at=at)
     return found

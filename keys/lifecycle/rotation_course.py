@@ -72,18 +72,36 @@ def go_on_after_hand_over(version: KeyVersion, versions: list[KeyVersion], *, ac
         return
     columns = {"activated_at": at, "old_version": before}
     rotation = move_rotation(rotation, RotationState.ACTIVATED, actor=actor, at=at, columns=columns)
-    period = OVERLAP_PERIODS.get(Overlap(rotation.overlap))
     if before is None:
         _complete(rotation, actor=actor, at=at)
-    elif period is not None:
-        drain(rotation, before, retire_at=at + period, actor=actor, at=at)
+        return
+    period, longest = OVERLAP_PERIODS.get(Overlap(rotation.overlap)), longest_overlap(key)
+    if period is None:
+        # Ends when it is idle, or the new one was used; the policy's bound holds even if nobody ever looks.
+        retire(before, retire_at=at + longest, actor=actor, at=at)
+    else:
+        drain(rotation, before, retire_at=at + min(period, longest), actor=actor, at=at)
 
 
 def drain(rotation: Rotation, old: KeyVersion, *, retire_at: datetime, actor: Actor, at: datetime) -> None:
-    """Give the old version its end: never later than it ends anyway. Part of a larger operation."""
-    ends = [each for each in (retire_at, old.retire_at, old.expires_at) if each is not None]
-    change_version(old, VersionRetirementSet, actor=actor, at=at, columns={"retire_at": min(ends)})
+    """Give the old version its end, and say so of the rotation. Part of a larger operation."""
+    retire(old, retire_at=retire_at, actor=actor, at=at)
     move_rotation(rotation, RotationState.DRAINING, actor=actor, at=at)
+
+
+def retire(old: KeyVersion, *, retire_at: datetime, actor: Actor, at: datetime) -> None:
+    """Commit to when a version ends: never later than it ends anyway. Part of a larger operation."""
+    ends_at = retire_at if old.expires_at is None else min(retire_at, old.expires_at)
+    change_version(old, VersionRetirementSet, actor=actor, at=at, columns={"retire_at": ends_at})
+
+
+def longest_overlap(key: ManagedKey) -> timedelta:
+    """How long two versions of a key may verify, by its policy."""
+    return timedelta(hours=key.policy.longest_overlap_hours) if key.policy else OVERLAP_PERIODS[Overlap.WEEK]
+
+
+def _claim_period(key: ManagedKey) -> timedelta:
+    return timedelta(hours=key.policy.claim_hours if key.policy else 72)
 
 
 @operation
@@ -170,8 +188,10 @@ def prepare(
 ) -> Rotation:
     """Let the next version of a locked key wait for whoever may have its secret."""
     key = rotation.managed_key = versions[0].managed_key
-    new = _next_version(key, versions, actor=actor, at=at)
-    told = {"prepared_at": at, "old_version": _working(versions, at=at), "new_version": new, **(columns or {})}
+    old, new = _working(versions, at=at), _next_version(key, versions, actor=actor, at=at)
+    if key.policy is not None and key.policy.deadline_wins and old is not None:
+        retire(old, retire_at=at + _claim_period(key), actor=actor, at=at)
+    told = {"prepared_at": at, "old_version": old, "new_version": new, **(columns or {})}
     return move_rotation(rotation, RotationState.PREPARED, actor=actor, at=at, columns=told)
 
 
@@ -193,7 +213,7 @@ def _next_version(key: ManagedKey, versions: list[KeyVersion], *, actor: Actor, 
             lapsed = each.claim_until <= at
             ended = (each.claim_until, "claim-lapsed") if lapsed else (at, "superseded")
             end_version_of(each, reason=ended[1], actor=actor, at=at, ended_at=ended[0])
-    until = at + timedelta(hours=key.policy.claim_hours if key.policy else 72)
+    until = at + _claim_period(key)
     working = _working(versions, at=at)
     if working is not None and working.expires_at is not None:
         until = max(until, working.expires_at)

@@ -356,6 +356,10 @@ class Migration(migrations.Migration):
                 ("self_fetch_allowed", models.BooleanField(default=False)),
                 ("lapse_days", models.PositiveSmallIntegerField(default=7)),
                 ("claim_hours", models.PositiveSmallIntegerField(default=72)),
+                ("longest_overlap_hours", models.PositiveSmallIntegerField(default=336)),
+                ("deadline_wins", models.BooleanField(default=False)),
+                ("brownouts", models.BooleanField(default=False)),
+                ("unused_days", models.PositiveSmallIntegerField(default=90)),
             ],
             options={
                 "verbose_name_plural": "policies",

@@ -29,7 +29,7 @@ ALTER TABLE keys_environment ENABLE ALWAYS TRIGGER keys_environment_set_once;
 CREATE TRIGGER keys_policy_set_once BEFORE UPDATE ON keys_policy FOR EACH ROW
     EXECUTE FUNCTION keys_set_once('service_id', 'environment_id', 'version', 'approvals_required',
         'service_approvals_required', 'max_cryptoperiod_days', 'max_authorised_days', 'networks_required',
-        'kinds', 'self_fetch_allowed', 'lapse_days', 'claim_hours');
+        'kinds', 'self_fetch_allowed', 'lapse_days', 'claim_hours', 'longest_overlap_hours', 'unused_days');
 ALTER TABLE keys_policy ENABLE ALWAYS TRIGGER keys_policy_set_once;
 """
 DROP_SET_ONCE = "DROP FUNCTION keys_set_once() CASCADE"
@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
         GuardTable(
             "keys_policy",
             "policy",
-            "id created_at service_id environment_id version approvals_required service_approvals_required approver_team_id max_cryptoperiod_days max_authorised_days networks_required ticket_pattern kinds self_fetch_allowed lapse_days claim_hours".split(),
+            "id created_at service_id environment_id version approvals_required service_approvals_required approver_team_id max_cryptoperiod_days max_authorised_days networks_required ticket_pattern kinds self_fetch_allowed lapse_days claim_hours longest_overlap_hours deadline_wins brownouts unused_days".split(),
         ),
         GuardTable(
             "keys_policyproposal",

@@ -43,6 +43,12 @@ class Policy(Row):
     self_fetch_allowed = models.BooleanField(default=False)
     lapse_days = models.PositiveSmallIntegerField(default=7)
     claim_hours = models.PositiveSmallIntegerField(default=72)
+    # Rotation: how long two versions may verify, whether the old one ends though nobody took the new one, whether it is
+    # refused for seconds before its end, and after how many days without use a key is proposed for revocation.
+    longest_overlap_hours = models.PositiveSmallIntegerField(default=14 * 24)
+    deadline_wins = models.BooleanField(default=False)
+    brownouts = models.BooleanField(default=False)
+    unused_days = models.PositiveSmallIntegerField(default=90)
 
     objects = PolicyQuerySet.as_manager()
 

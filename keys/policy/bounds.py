@@ -17,6 +17,7 @@ _PATTERN = re.compile(
 )
 _OPEN_COUNT = re.compile(r"[+?]|\{[0-9]+,[0-9]+\}")
 MOST_OPEN_COUNTS = 3
+LONGEST_OVERLAP_HOURS = 90 * 24
 Problem = tuple[str, Mapping[str, object]]
 
 
@@ -35,6 +36,10 @@ class Rules:
     self_fetch_allowed: bool
     lapse_days: int
     claim_hours: int
+    longest_overlap_hours: int
+    deadline_wins: bool
+    brownouts: bool
+    unused_days: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +91,10 @@ def stricter(one: Rules, other: Rules) -> Rules:
         self_fetch_allowed=one.self_fetch_allowed and other.self_fetch_allowed,
         lapse_days=min(one.lapse_days, other.lapse_days),
         claim_hours=min(one.claim_hours, other.claim_hours),
+        longest_overlap_hours=min(one.longest_overlap_hours, other.longest_overlap_hours),
+        deadline_wins=one.deadline_wins or other.deadline_wins,
+        brownouts=one.brownouts or other.brownouts,
+        unused_days=min(one.unused_days, other.unused_days),
     )
 
 
@@ -103,6 +112,10 @@ def weakened(old: Rules, new: Rules) -> list[str]:
         "self_fetch_allowed": new.self_fetch_allowed and not old.self_fetch_allowed,
         "lapse_days": new.lapse_days > old.lapse_days,
         "claim_hours": new.claim_hours > old.claim_hours,
+        "longest_overlap_hours": new.longest_overlap_hours > old.longest_overlap_hours,
+        "deadline_wins": old.deadline_wins and not new.deadline_wins,
+        "brownouts": old.brownouts and not new.brownouts,
+        "unused_days": new.unused_days > old.unused_days,
     }
     return [name for name, is_weaker in weaker.items() if is_weaker]
 
@@ -110,9 +123,11 @@ def weakened(old: Rules, new: Rules) -> list[str]:
 def faults(rules: Rules) -> dict[str, Problem]:
     """What is wrong with the rules themselves, whoever sets them."""
     found: dict[str, Problem] = {}
-    for name in ("max_cryptoperiod_days", "max_authorised_days", "lapse_days", "claim_hours"):
+    for name in ("max_cryptoperiod_days", "max_authorised_days", "lapse_days", "claim_hours", "unused_days"):
         if not 1 <= getattr(rules, name) <= 3650:
             found[name] = ("out_of_range", {"least": 1, "most": 3650})
+    if not 0 <= rules.longest_overlap_hours <= LONGEST_OVERLAP_HOURS:
+        found["longest_overlap_hours"] = ("out_of_range", {"least": 0, "most": LONGEST_OVERLAP_HOURS})
     if not 0 <= rules.approvals_required <= 10:
         found["approvals_required"] = ("out_of_range", {"least": 0, "most": 10})
     if not 0 <= rules.service_approvals_required <= rules.approvals_required:

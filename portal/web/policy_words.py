@@ -34,7 +34,17 @@ def policy_sentences(rules: Rules, *, approver_team: str = "") -> list[str]:
             rules.claim_hours,
         )
         % {"hours": rules.claim_hours},
+        ngettext(
+            "Old and new secret work side by side for at most %(hours)s hour.",
+            "Old and new secret work side by side for at most %(hours)s hours.",
+            rules.longest_overlap_hours,
+        )
+        % {"hours": rules.longest_overlap_hours},
     ]
+    if rules.deadline_wins:
+        found.append(_("When a rotation is due, the old secret ends even if nobody took the new one."))
+    if rules.brownouts:
+        found.append(_("Before it ends, the old secret is refused for some seconds now and then, as a warning."))
     return found
 
 

@@ -90,10 +90,11 @@ def test_when_the_old_version_is_over_the_rotation_is_completed_and_the_next_has
 
 
 @pytest.mark.parametrize("overlap", [Overlap.FIRST_USE, Overlap.WHEN_IDLE])
-def test_an_overlap_without_a_time_leaves_the_old_version_unbounded(world: World, overlap: Overlap) -> None:
+def test_an_overlap_without_a_time_is_bounded_by_the_policy_alone(world: World, overlap: Overlap) -> None:
     key, rotation = _rotated(world, overlap)
     assert rotation.state == "activated"
-    assert key.versions.get(sequence=1).retire_at is None
+    assert rotation.activated_at is not None
+    assert key.versions.get(sequence=1).retire_at == rotation.activated_at + timedelta(days=14)
     assert rotate() == 0
 
 

@@ -22,6 +22,10 @@ RULES = Rules(
     self_fetch_allowed=False,
     lapse_days=7,
     claim_hours=72,
+    longest_overlap_hours=168,
+    deadline_wins=True,
+    brownouts=True,
+    unused_days=90,
 )
 WISH = Wish(kind="bearer", networks=(), cryptoperiod_days=30, authorised_days=90, ticket="", self_fetch=False)
 any_rules = st.builds(
@@ -37,6 +41,10 @@ any_rules = st.builds(
     self_fetch_allowed=st.booleans(),
     lapse_days=st.integers(1, 30),
     claim_hours=st.integers(1, 200),
+    longest_overlap_hours=st.integers(0, 400),
+    deadline_wins=st.booleans(),
+    brownouts=st.booleans(),
+    unused_days=st.integers(1, 400),
 )
 
 
@@ -99,6 +107,10 @@ def test_a_wish_at_the_limit_is_allowed() -> None:
         {"self_fetch_allowed": True},
         {"lapse_days": 8},
         {"claim_hours": 73},
+        {"longest_overlap_hours": 169},
+        {"deadline_wins": False},
+        {"brownouts": False},
+        {"unused_days": 91},
     ],
 )
 def test_every_loosening_is_noticed(changes: dict[str, object]) -> None:

@@ -225,6 +225,11 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
         "reinstate_needs_another",
         lambda: reinstate(ADMIN, replace(KEY, suspended_by=frozenset({str(ME)}))),
     ),
+    "programs rotate": ("only_people_rotate", lambda: rules.may_rotate(actor("claim"), program(), KEY, at=AT)),
+    "strangers rotate": (
+        "may_not_rotate",
+        lambda: rules.may_rotate(actor("claim"), person({ELSEWHERE: LEAD}), KEY, at=AT),
+    ),
     "programs hand over": ("only_people_hand_over", lambda: offer(program("keys:revoke"))),
     "a revoked key is handed over": ("key_revoked", lambda: offer(OWNER_LEAD, replace(KEY, revoked=True))),
     "strangers hand over": (
