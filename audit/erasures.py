@@ -48,9 +48,9 @@ def read_erasures(using: str = "default") -> Erasures:
     return found
 
 
-def named_in(details: dict[str, JsonValue]) -> list[str]:
+def named_in(details: JsonValue) -> list[str]:
     """Return the events that one pii.erased names."""
-    events = details.get("events")
+    events = details.get("events") if isinstance(details, dict) else None
     return [str(each) for each in events] if isinstance(events, list) else []
 
 

@@ -8,10 +8,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db import models
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.actor import Actor
+from audit.erasures import named_in
+from audit.retention import holds_in_force
 from keys.admin.acts import Act, ActForm, Terms, Words, chosen, titled
 from keys.admin.cells import Table, badge, drawn, link, moment, tags
 from keys.admin.pages import OperationAdmin
@@ -20,6 +24,7 @@ from keys.people.facts import usable_factors
 from keys.people.invitations import invite_again, invite_person
 from keys.people.resets import propose_factor_reset
 from keys.people.roles import change_roles, deactivate_person, reactivate_person, rename_person
+from keys.retention.erasure import ErasureReason, erase_person, erasures_of
 from keys.states import Role
 
 PEOPLE = gettext_lazy("People")
@@ -52,6 +57,21 @@ class ReasonForm(ActForm):
         label=gettext_lazy("Why"),
         max_length=500,
         help_text=gettext_lazy("How you know that it is really them who asks. The second administrator reads this."),
+    )
+
+
+class ErasureForm(ActForm):
+    """On what ground, in the words of the law."""
+
+    reason = forms.ChoiceField(
+        label=gettext_lazy("Ground (GDPR, article 17)"),
+        choices=[
+            (str(ErasureReason.NO_LONGER_NEEDED), gettext_lazy("no longer needed for what it was collected for")),
+            (str(ErasureReason.CONSENT_WITHDRAWN), gettext_lazy("consent was withdrawn")),
+            (str(ErasureReason.OBJECTION), gettext_lazy("the person objects")),
+            (str(ErasureReason.UNLAWFUL), gettext_lazy("it was processed unlawfully")),
+            (str(ErasureReason.LEGAL_OBLIGATION), gettext_lazy("a law asks for it")),
+        ],
     )
 
 
@@ -145,12 +165,47 @@ class Reactivate(Act[Person]):
 
     def is_offered(self, row: Person) -> bool:
         """While the place has ended."""
-        return not row.is_active
+        return not row.is_active and row.erased_at is None
 
     def run(self, row: Person | None, cleaned: Mapping[str, Any], *, seen: str, actor: Actor) -> models.Model:
         """Call the operation."""
         assert row is not None
         return reactivate_person(row, actor=actor)
+
+
+class Erase(Act[Person]):
+    """Erase what is personal about somebody who has left."""
+
+    name, label, icon, tone = "erase", gettext_lazy("Erase personal data"), "eraser", "danger"
+    purpose, form = "people", ErasureForm
+    done = gettext_lazy("Erased. The receipts are listed below; each is proved by the log once it is sealed.")
+
+    def is_offered(self, row: Person) -> bool:
+        """When the place has ended."""
+        return not row.is_active and row.erased_at is None
+
+    def consequences(self, rows: Sequence[Person]) -> list[Words]:
+        """What follows."""
+        return [
+            _("Name and address are replaced, here and in every event of the log that names this person."),
+            _("Addresses of devices and free text in those events go too, also where others acted on this person."),
+            _("That something was done, when, and under which identifier stays, and is still provable."),
+            _("Nothing of it can be undone. Backups hold it until they are gone."),
+        ]
+
+    def preview(self, row: Person, *, actor: Actor, at: Any) -> Terms:
+        """What stands in the way."""
+        held = holds_in_force()
+        return [(_("Legal holds in force"), ", ".join(str(hold) for hold in held) or _("none"))]
+
+    def phrase(self, rows: Sequence[Person]) -> str:
+        """The address."""
+        return rows[0].email if rows else ""
+
+    def run(self, row: Person | None, cleaned: Mapping[str, Any], *, seen: str, actor: Actor) -> models.Model:
+        """Call the operation."""
+        assert row is not None
+        return erase_person(row, actor=actor, reason=cleaned["reason"]).person
 
 
 class InviteAgain(Act[Person]):
@@ -214,8 +269,8 @@ class PersonAdmin(OperationAdmin[Person]):
 
     group, target_type = PEOPLE, "person"
     many = gettext_lazy("People")
-    acts = (Invite(), Rename(), ChangeRoles(), InviteAgain(), ProposeReset(), Deactivate(), Reactivate())
-    shown = ("email", "name", "roles", "is_active", "created_at", "deactivated_at")
+    acts = (Invite(), Rename(), ChangeRoles(), InviteAgain(), ProposeReset(), Deactivate(), Reactivate(), Erase())
+    shown = ("email", "name", "roles", "is_active", "created_at", "deactivated_at", "erased_at")
     list_display = ("name", "email", "roles_shown", "teams_shown", "active_shown")
     list_filter = ("is_active", RoleFilter, "memberships__team")
     search_fields = ("name", "email")
@@ -237,7 +292,9 @@ class PersonAdmin(OperationAdmin[Person]):
     @admin.display(description=gettext_lazy("state"), ordering="is_active")
     def active_shown(self, row: Person) -> object:
         """Whether there is a place."""
-        return badge("success", _("Active")) if row.is_active else badge("neutral", _("Deactivated"))
+        if row.is_active:
+            return badge("success", _("Active"))
+        return badge("neutral", _("Erased") if row.erased_at else _("Deactivated"))
 
     def facts(self, row: Person) -> Terms:
         """The columns, and how many factors there are."""
@@ -270,6 +327,20 @@ class PersonAdmin(OperationAdmin[Person]):
                     for each in row.invitations.select_related("person")
                 ],
                 empty=_("None."),
+            ),
+            Table(
+                title=_("Receipts of erasure"),
+                heads=(_("Event"), _("When"), _("Ground"), _("Events erased")),
+                rows=[
+                    (
+                        format_html('<a href="{}">{}</a>', reverse("audit_event", args=[each.uid]), each.uid),
+                        moment(each.occurred_at),
+                        each.envelope()["reason"],
+                        len(named_in(each.envelope()["details"])),
+                    )
+                    for each in erasures_of(row)
+                ],
+                empty=_("Nothing was erased."),
             ),
             Table(
                 title=_("Keys received"),

@@ -129,6 +129,13 @@ def names_for(subjects: Iterable[Subject]) -> Names:
     return Names(known)
 
 
+def names_of(texts: Iterable[str]) -> dict[str, str]:
+    """Look up the names behind texts of subjects (`person:<id>`), as the log's own tables name people."""
+    subjects = [subject for subject in map(Subject.parse, texts) if subject is not None]
+    names = names_for(subjects)
+    return {subject.text(): names.of(subject) for subject in subjects}
+
+
 def names_in(events: Iterable[AuditEvent]) -> Names:
     """Look up what events are about and what their changes point to."""
     subjects: list[Subject] = []

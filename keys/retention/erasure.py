@@ -16,8 +16,9 @@ from django.db import models
 from audit import clock
 from audit.actor import Actor
 from audit.governed import governed_of
+from audit.keeping_events import PrivatePartErased
 from audit.log import erase_private_told
-from audit.models import WITHOUT_END, AuditHold
+from audit.models import WITHOUT_END, AuditEvent, AuditHold
 from audit.retention import holds_in_force
 from keys.errors import Conflict, Denied, Invalid
 from keys.events import (
@@ -101,6 +102,12 @@ def erase_person(person: Person, *, actor: Actor, reason: str) -> Erasure:
         raise Conflict("person_erased")
     naming = naming_of(person)
     return _erase(person, naming, actor=actor, at=at, reason=reason)
+
+
+def erasures_of(person: Person) -> list[AuditEvent]:
+    """Return the events that say what of a person was erased, the newest first: the receipts."""
+    told = AuditEvent.objects.of_target("person", str(person.pk)).with_action(PrivatePartErased.action)
+    return list(told.newest_first()[:50])
 
 
 @operation

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from portal.web import audit, exports, log_health, policies, proofs, samples, saved_searches
+from portal.web import audit, exports, holds, log_health, policies, proofs, retention, samples, saved_searches
 
 urlpatterns = [
     path("audit/", audit.audit, name="audit"),
@@ -30,6 +30,10 @@ urlpatterns = [
     path("audit/verify/checkpoint.note", proofs.checkpoint, name="audit_checkpoint"),
     path("audit/lives/", audit.find_life, name="find_life"),
     path("audit/lives/<int:number>/", audit.key_life, name="key_life"),
+    path("audit/holds/", holds.holds, name="holds"),
+    path("audit/holds/place/", holds.place, name="place_hold"),
+    path("audit/holds/<int:number>/", holds.lift, name="lift_hold"),
+    path("audit/retention/", retention.retention, name="retention"),
     path("policies/proposals/", policies.proposals, name="policy_proposals"),
     path("policies/proposals/<uuid:pk>/", policies.proposal, name="policy_proposal"),
 ]

@@ -19,10 +19,10 @@ from keys.reports.labels import actions
 from keys.reports.searches import LogSearch, Subject
 
 NAMES = ("since", "before", "who", "action", "target", "environment", "outcome", "request", "sample", "leaves")
-_FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
+MOMENT_FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
-class _Moment(forms.DateTimeField):
+class Moment(forms.DateTimeField):
     """An instant in UTC: the log has one clock."""
 
     widget = forms.DateTimeInput(attrs={"type": "datetime-local", "step": "1"}, format="%Y-%m-%dT%H:%M:%S")
@@ -36,8 +36,8 @@ class _Moment(forms.DateTimeField):
 class LogForm(forms.Form):
     """The filters of the log."""
 
-    since = _Moment(label=gettext_lazy("From (UTC)"), required=False, input_formats=_FORMATS)
-    before = _Moment(label=gettext_lazy("Before (UTC)"), required=False, input_formats=_FORMATS)
+    since = Moment(label=gettext_lazy("From (UTC)"), required=False, input_formats=MOMENT_FORMATS)
+    before = Moment(label=gettext_lazy("Before (UTC)"), required=False, input_formats=MOMENT_FORMATS)
     who = forms.CharField(label=gettext_lazy("Who"), required=False, max_length=120)
     action = forms.ChoiceField(label=gettext_lazy("What happened"), required=False)
     target = forms.CharField(label=gettext_lazy("To what"), required=False, max_length=120)

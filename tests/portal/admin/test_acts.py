@@ -185,6 +185,13 @@ CASES = [
     ),
     Case(M["person"], "deactivate", lambda w: w.anna, lambda w, r: {"phrase": r.email}, "person.deactivated"),
     Case(M["person"], "reactivate", _gone, _nothing, "person.reactivated"),
+    Case(
+        M["person"],
+        "erase",
+        _gone,
+        lambda w, r: {"reason": "no-longer-needed", "phrase": r.email},
+        "person.erased",
+    ),
     Case(M["invitation"], "link", _invitation, _nothing, "invitation.link-made"),
     Case(M["invitation"], "revoke", _invitation, _nothing, "invitation.revoked"),
     Case(M["factorreset"], "decline", _reset, _nothing, "factor-reset.declined"),
