@@ -20,7 +20,7 @@ from audit.sealer_folder import SealerFolder, SealerState
 from audit.statements import sign_with
 from audit.tiles import TileConflict, TileMissing, TileWriter
 
-BATCH = 4_096
+BATCH = 16_384
 LOCK = 0x6B6579_7365616C  # "keyseal": an advisory lock of the database
 _PAGE = 4_096
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from audit.merkle import HASH_SIZE, NodeId, Tree, leaf_hash
@@ -86,8 +86,19 @@ class TileFolder:
             skip = max(0, start - index * WIDTH)
             yield from unbundle(self.read(ENTRIES, index, width), width)[skip:]
 
-    def write(self, level: int | str, index: int, width: int, text: bytes) -> None:
-        """Write a tile so that it is whole on disk or not there; raise TileConflict when it is there and differs."""
+    def write(self, tiles: Iterable[tuple[int | str, int, int, bytes]]) -> None:
+        """Write tiles (level, index, width, bytes), each whole on disk or not there; raise TileConflict when one differs.
+
+        Names are synced once a folder: what a loss of power takes away before that is written again in the next round.
+        """
+        placed = [self._place(*each) for each in tiles]
+        for folder in {path.parent for path, _ in placed}:
+            sync_folder(folder)
+        for path, width in placed:
+            if width == WIDTH:
+                shutil.rmtree(path.with_name(f"{path.name}.p"), ignore_errors=True)
+
+    def _place(self, level: int | str, index: int, width: int, text: bytes) -> tuple[Path, int]:
         path = self.folder / tile_path(level, index, width)
         _make_folder(path.parent)
         draft = path.with_name(f".{path.name}.{os.getpid()}")
@@ -102,9 +113,7 @@ class TileFolder:
                 raise TileConflict(f"{tile_path(level, index, width)} says something else") from None
         finally:
             draft.unlink()
-        sync_folder(path.parent)
-        if width == WIDTH:
-            shutil.rmtree(path.with_name(f"{path.name}.p"), ignore_errors=True)
+        return path, width
 
     def _partials(self, level: int | str, index: int) -> list[int]:
         folder = (self.folder / tile_path(level, index, 1)).parent
@@ -156,19 +165,20 @@ class TileWriter:
 
     def settle(self) -> None:
         """Write the tiles that are full."""
-        for level, index, text in self._full:
-            self.tiles.write(level, index, WIDTH, text)
+        self.tiles.write((level, index, WIDTH, text) for level, index, text in self._full)
         self._full.clear()
 
     def flush(self) -> None:
         """Write everything: the full tiles and the partial ones of the right edge."""
         self.settle()
         size = self.tree.size
+        partial: list[tuple[int | str, int, int, bytes]] = []
         if self._entries:
-            self.tiles.write(ENTRIES, size // WIDTH, len(self._entries), bundle(self._entries))
+            partial.append((ENTRIES, size // WIDTH, len(self._entries), bundle(self._entries)))
         for level, hashes in enumerate(self._edges):
             if hashes:
-                self.tiles.write(level, size >> (HEIGHT * (level + 1)), len(hashes), b"".join(hashes))
+                partial.append((level, size >> (HEIGHT * (level + 1)), len(hashes), b"".join(hashes)))
+        self.tiles.write(partial)
 
     def _set_full_aside(self) -> None:
         size = self.tree.size

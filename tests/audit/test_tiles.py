@@ -87,9 +87,9 @@ def test_nothing_is_on_disk_before_it_is_asked_for(tmp_path: Path) -> None:
 
 def test_a_tile_is_written_again_only_as_it_is(tmp_path: Path) -> None:
     tiles = filled(tmp_path, 5)
-    tiles.write(0, 0, 5, (tmp_path / "tile/0/000.p/5").read_bytes())
+    tiles.write([(0, 0, 5, (tmp_path / "tile/0/000.p/5").read_bytes())])
     with pytest.raises(TileConflict):
-        tiles.write(0, 0, 5, b"x" * 160)
+        tiles.write([(0, 0, 5, b"x" * 160)])
     assert not list(tmp_path.rglob(".*"))
 
 
