@@ -139,7 +139,11 @@ def sign(files: Mapping[str, bytes], log: MemoryLog, *, size: int, later: int = 
     """Let the log record and seal the export of what `files` has as manifest."""
     manifest = json.loads(files["manifest.json"])
     kind, _, name = manifest["exported_by"].partition(":")
-    details = {"form": "bundle", "rows": manifest["rows"], "sha256": hashlib.sha256(files["manifest.json"]).hexdigest()}
+    details = {
+        "form": "bundle",
+        "rows": manifest.get("rows"),
+        "sha256": hashlib.sha256(files["manifest.json"]).hexdigest(),
+    }
     grown = MemoryLog([], log.signer)
     grown.payloads, grown.uids, grown.salts = list(log.payloads), list(log.uids), list(log.salts)
     index = grown.add(

@@ -196,6 +196,68 @@ def test_another_event_does_not_serve_as_the_signature():
         assert refusal(bent) == "manifest"
 
 
+def _told(**facts: object):
+    return lambda told: told.update(facts)
+
+
+def _file(which: str, /, **facts: object):
+    return lambda told: next(each for each in told["files"] if each["name"] == which).update(facts)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        _told(kind="another"), _told(version=2), _told(version=True), _told(rows=74), _told(rows="75"), _told(proves="all"),
+        _told(with_private=True), _told(from_leaf=1), _told(upto_leaf=74), _told(origin="another/log"), _told(size=74),
+        _told(root="00" * 32), _told(files=[]), _told(files={}), _told(size=80), _file("events.jsonl", rows=74),
+        _file("proof.txt", rows=1), _file("README.txt", bytes=1), _file("README.txt", name="manifest.json"),
+        _file("README.txt", name="../README.txt"), _file("README.txt", sha256="00" * 32),
+        lambda told: told["files"].append(told["files"][0]),
+        lambda told: told.pop("rows"), lambda told: told["files"][0].pop("sha256"), lambda told: told["files"].append("x"),
+    ],
+)  # fmt: skip
+def test_no_claim_of_a_manifest_is_believed_because_the_log_signed_it(forge):
+    assert refusal(make_bundle(LOG, forge=forge)) in ("manifest", "files", "incomplete")
+
+
+def test_a_proof_has_one_form_only():
+    gaps = SOME["proof.txt"].splitlines(keepends=True)
+    start, end, first, second = gaps[1].decode().split()[:4]
+    assert (start, end) == ("8", "31")
+    split = [f"8 16 {first}\n".encode(), f"16 31 {' '.join(gaps[1].decode().split()[3:])}\n".encode()]
+    for bent in (
+        [gaps[0], *split, *gaps[2:]],  # the same gap in two
+        [gaps[0], gaps[1].replace(b"8 31", b"08 31"), *gaps[2:]],
+        [gaps[0], gaps[1].replace(second.encode(), first.encode()), *gaps[2:]],
+        [gaps[0], gaps[1].strip() + b" " + second.encode() + b"\n", *gaps[2:]],
+        [gaps[0], *gaps[2:]],
+        [*gaps, b"80 81 " + first.encode() + b"\n"],
+        [gaps[1], gaps[0], *gaps[2:]],
+        [*gaps[:-1], gaps[-1].strip()],
+    ):
+        files = sign(refreshed({**SOME, "proof.txt": b"".join(bent)}), LOG, size=75)
+        assert refusal(files) in ("proof", "root", "form", "manifest"), bent
+
+
+def test_an_export_that_is_older_than_what_it_holds_is_refused():
+    log = MemoryLog(many(10))
+    small = make_bundle(log, later=0)
+    index = json.loads(small["manifest.json"])["size"]
+    grown = MemoryLog([])
+    grown.payloads = [small["export.json"], *log.payloads]
+    proof = grown.proof(0)
+    bent = {**small, "export.tlog-proof": proof.text().encode(), "export.growth": b""}
+    assert (index, refusal(bent)) == (10, "manifest")
+
+
+def test_a_kept_checkpoint_of_another_log_answers_nothing():
+    other = Signer.generate("another/log")
+    head = verify.open_note(MemoryLog(many(75), other).note(), [verify.read_key(other.verifier.text())])
+    late = make_bundle(LOG, [70])
+    with pytest.raises(verify.Unusable):
+        verdict(late, trusted=[head._replace(size=74)])
+
+
 def test_a_fork_between_the_two_signed_heads_is_found():
     other = MemoryLog([*many(75)])
     assert refusal(sign(RANGE, other, size=75)) == "consistency"
@@ -229,6 +291,8 @@ def test_private_parts_are_compared_with_their_commitments():
     salted = canonical_json(told | {"salt": "00" * 32}) + b"\n"
     assert refusal(with_parts(*lines[:2], salted, *lines[3:])) == "private"
     assert refusal(with_parts(*lines, lines[0])) == "private"
+    wordy = canonical_json(told | {"more": "words"}) + b"\n"
+    assert refusal(with_parts(*lines[:2], wordy, *lines[3:])) == "private"
     erased = verdict(with_parts(*lines[:2], *lines[3:]))["private"]
     assert erased == {"present": 7, "missing": 1, "erased": 0}
 
@@ -238,6 +302,12 @@ def test_a_report_that_says_something_else_is_found_by_rendering_it_again():
     lying = sign(refreshed({**RANGE, "report.csv": RANGE["report.csv"].replace(b"t-9,", b"t-8,")}), LOG, size=75)
     verdict(lying)
     assert refusal(lying, deep=True) == "report"
+    more = {**RANGE, "report.csv": RANGE["report.csv"] + RANGE["report.csv"].splitlines(keepends=True)[-1]}
+    told = json.loads(refreshed(more)["manifest.json"])
+    _file("report.csv", rows=75)(told)
+    longer = sign({**more, "manifest.json": canonical_json(told)}, LOG, size=75)
+    verdict(longer)
+    assert refusal(longer, deep=True) == "report"
 
 
 def test_a_policy_names_the_log_and_the_witnesses_that_must_have_signed(tmp_path, capsys):

@@ -112,16 +112,30 @@ def test_a_range_that_begins_later_says_what_it_cannot_prove(story, tmp_path):
 
 
 def _sign(
-    events: list[Payload], given: Payload, statement: dict[str, Any], device: SoftAuthenticator | None = None
+    events: list[Payload],
+    given: Payload,
+    statement: dict[str, Any],
+    device: SoftAuthenticator | None = None,
+    **said: Any,
 ) -> None:
-    """Put a statement into a decision that the test's own passkey signed; enrol that under the approver's credential."""
+    """Put a statement into a decision and sign it, and all others of that passkey too, with a key of our own that is enrolled.
+
+    So nothing is wrong but the statement, or what the device does: a rule that is missing would let it pass.
+    """
     device = device or SoftAuthenticator()
-    assertion = given["change"]["assertion"][1]
-    text = canonical_json(statement)
-    answer = json.loads(device.get({"challenge": b64(hashlib.sha256(text).digest())}))
-    given["change"]["statement"][1] = text.decode()
-    given["change"]["assertion"][1] = assertion | {"response": answer["response"]}
-    enrolled = next(each for each in events if _credential(each) == assertion["id"])
+    credential = given["change"]["assertion"][1]["id"]
+    honest = SoftAuthenticator()
+    honest.key = device.key
+    for each in events:
+        assertion = each["change"].get("assertion", [None, None])[1] if each["action"] == "approval.given" else None
+        if assertion is None or assertion["id"] != credential:
+            continue
+        text = canonical_json(statement) if each is given else each["change"]["statement"][1].encode()
+        options = {"challenge": b64(hashlib.sha256(text).digest())}
+        answer = json.loads(device.get(options, **said) if each is given else honest.get(options))
+        each["change"]["statement"][1] = text.decode()
+        each["change"]["assertion"][1] = assertion | {"response": answer["response"]}
+    enrolled = next(each for each in events if _credential(each) == credential)
     enrolled["change"]["public_key"][1] = "\\x" + device.public_key().hex()
 
 
@@ -140,11 +154,8 @@ FIRST = 0  # Bob's first decision: the request was edited afterwards, so nothing
 
 def test_a_site_that_enrols_a_key_of_its_own_for_a_person_is_not_found(story):
     """Expected: the enrolment event stands for the person. It is in the log, where the person and auditors can see it."""
-    device = SoftAuthenticator()
-    credential = of(story, "approval.given", FIRST)["change"]["assertion"][1]["id"]
-    for each in story:
-        if each["action"] == "approval.given" and each["change"].get("assertion", [0, {}])[1].get("id") == credential:
-            _sign(story, each, _statement(each), device)
+    given = of(story, "approval.given", FIRST)
+    _sign(story, given, _statement(given))
     assert verdict(make_bundle(MemoryLog(story)))["approvals"]["verified"] == 8
 
 
@@ -171,9 +182,7 @@ def test_a_signed_statement_about_something_else_is_refused(story, name, value):
 
 def _reuse(events: list[Payload]) -> None:
     first, second = of(events, "approval.given", 0), of(events, "approval.given", 1)
-    device = SoftAuthenticator()
-    _sign(events, first, _statement(first), device)
-    _sign(events, second, _statement(second) | {"nonce": _statement(first)["nonce"]}, device)
+    _sign(events, second, _statement(second) | {"nonce": _statement(first)["nonce"]})
 
 
 def _swap_key(events: list[Payload]) -> None:
@@ -227,6 +236,58 @@ def _signature_bent(events: list[Payload]) -> None:
     response["authenticatorData"] = data[:-2] + ("AA" if data[-2:] != "AA" else "BA")
 
 
+def _by(**said: Any) -> Callable[[list[Payload]], None]:
+    def change(events: list[Payload]) -> None:
+        given = of(events, "approval.given")
+        _sign(events, given, _statement(given), **said)
+
+    return change
+
+
+def _flagged(flags: int) -> Callable[[list[Payload]], None]:
+    def change(events: list[Payload]) -> None:
+        given, device = of(events, "approval.given"), SoftAuthenticator()
+        device.flags = flags
+        _sign(events, given, _statement(given), device)
+
+    return change
+
+
+def _on_another_site(events: list[Payload]) -> None:
+    given = of(events, "approval.given")
+    _sign(events, given, _statement(given), SoftAuthenticator(rp_id="elsewhere"))
+
+
+def _enrolled_for_two(events: list[Payload]) -> None:
+    of(events, "passkey.enrolled")["details"]["person"] = "somebody"
+
+
+def _at_another_time(events: list[Payload]) -> None:
+    of(events, "approval.given")["time"] = "2026-01-01T00:00:00.000Z"
+
+
+def _code_with_signature(events: list[Payload]) -> None:
+    of(events, "approval.given")["change"]["method"][1] = "totp"
+
+
+def _about_nothing(events: list[Payload]) -> None:
+    given = of(events, "approval.given")
+    other = "00000000-0000-4000-8000-000000000000"
+    given["change"]["request_id"][1] = other
+    _sign(events, given, _statement(given) | {"request": other})
+
+
+def _after_the_end(events: list[Payload]) -> None:
+    last = [each for each in events if each["action"] == "approval.given"][-1]
+    events.remove(last)
+    approved = [each for each in events if each["action"] == "request.approved"][-1]
+    events.insert(events.index(approved) + 1, last)
+    approved["approvals"].remove(last["target"]["id"])
+    for each in events:
+        if each["action"] == "policy.versioned" and each["change"]["approvals_required"][1] == 2:
+            each["change"]["approvals_required"][1] = 1
+
+
 def _not_verified(events: list[Payload]) -> None:
     given = of(events, "approval.given")
     device = SoftAuthenticator()
@@ -259,6 +320,18 @@ def _own_request(events: list[Payload]) -> None:
         (_signature_bent, "the passkey did not sign it"),
         (_not_verified, "did not verify its user"),
         (_elsewhere, "it was signed at 'https://localhost.evil.example'"),
+        (_by(type="webauthn.create"), "it is no assertion"),
+        (_by(challenge=b64(b"0" * 32)), "another statement was signed"),
+        (_by(crossOrigin=True), "inside another site's page"),
+        (_by(topOrigin="https://evil.example"), "inside another site's page"),
+        (_flagged(0x04), "did not verify its user"),
+        (_flagged(0x15), "contradict themselves"),
+        (_on_another_site, "the passkey is of another site"),
+        (_enrolled_for_two, "the passkey is of another person than the event says"),
+        (_at_another_time, "the decision has another time than its event"),
+        (_code_with_signature, "a decision without a passkey has a signature"),
+        (_about_nothing, "it is about a request that is not open"),
+        (_after_the_end, "the request was approved before"),
         (_own_request, "the approver is the request's requester"),
     ],
 )
@@ -328,6 +401,55 @@ def _wider_later(events: list[Payload]) -> None:
     events.insert(events.index(created) + 1, wider)
 
 
+def _longer_later(events: list[Payload]) -> None:
+    created = of(events, "key.created")
+    end = created["change"]["authorised_until"][1]
+    longer = {"authorised_until": [end, "2100-01-01T00:00:00.000000Z"]}
+    events.insert(events.index(created) + 1, copy.deepcopy(created) | {"action": "key.shortened", "change": longer})
+
+
+def _version_longer_later(events: list[Payload]) -> None:
+    issued = of(events, "version.issued")
+    longer = {"expires_at": [issued["change"]["expires_at"][1], "2100-01-01T00:00:00.000000Z"]}
+    events.insert(events.index(issued) + 1, copy.deepcopy(issued) | {"action": "version.shortened", "change": longer})
+
+
+def _same_key_twice(events: list[Payload]) -> None:
+    created = of(events, "key.created")
+    events.insert(events.index(created) + 1, copy.deepcopy(created))
+
+
+def _submitted_twice(events: list[Payload]) -> None:
+    asked = of(events, "request.submitted")
+    events.insert(events.index(asked) + 1, copy.deepcopy(asked))
+
+
+def _never_submitted(events: list[Payload]) -> None:
+    events.remove(of(events, "request.submitted"))
+
+
+def _rewritten_history(events: list[Payload]) -> None:
+    of(events, "request.edited")["change"]["digest"][0] = "0" * 64
+
+
+def _no_request(events: list[Payload]) -> None:
+    of(events, "key.created")["change"]["request_id"][1] = "00000000-0000-4000-8000-000000000000"
+
+
+def _other_content_approved(events: list[Payload]) -> None:
+    """The content is changed after the approvals, and they are not voided."""
+    approved = of(events, "request.approved")
+    pk = approved["target"]["id"]
+    facts = [each["change"] for each in events if each["target"]["id"] == pk and "content" in each["change"]][-1]
+    content = copy.deepcopy(facts["content"][1]) | {"scopes": ["orders:cancel"]}
+    digest = hashlib.sha256(canonical_json(content)).hexdigest()
+    edit = {"content": [facts["content"][1], content], "digest": [facts["digest"][1], digest]}
+    events.insert(
+        events.index(approved), copy.deepcopy(approved) | {"action": "request.edited", "change": edit, "approvals": []}
+    )
+    of(events, "key.created")["change"]["scopes"] = [None, ["orders:cancel"]]
+
+
 def _longer_version(events: list[Payload]) -> None:
     of(events, "version.issued")["change"]["expires_at"][1] = "2100-01-01T00:00:00.000000Z"
 
@@ -363,6 +485,14 @@ NOT_APPROVED = "what was issued is not what was approved: "
         (_longer_renewal, f"{NOT_APPROVED}authorised_until"),
         (_renewed_other, f"{NOT_APPROVED}renews"),
         (_wider_later, "gives a key what only a request may: scopes"),
+        (_longer_later, "key.shortened makes a key last longer"),
+        (_version_longer_later, "version.shortened makes a version last longer"),
+        (_same_key_twice, "this key was there before"),
+        (_submitted_twice, "this request was there before"),
+        (_never_submitted, "a request that is not open"),
+        (_rewritten_history, "digest was not what the event says it was before"),
+        (_no_request, "there is no such request"),
+        (_other_content_approved, "it counts a decision about another content"),
         (_longer_version, "ends at another time than its key's approval says"),
         (_other_claimant, "was claimed by another person than the recipient"),
     ],
