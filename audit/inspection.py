@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import heapq
 import hmac
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from django.db import connections, transaction
 from django.db.models import Min
 
-from audit.canonical import CanonicalError, JsonValue, parse_strict
+from audit.canonical import CanonicalError, JsonValue, parse_canonical
 from audit.checkpoints import backlog
 from audit.envelope import commitment
 from audit.erasures import read_erasures
+from audit.findings import Inspection
 from audit.keeping_rules import PRUNE_STEP
 from audit.key_links import stored_links
 from audit.log_keys import linked
@@ -33,15 +34,20 @@ from audit.sealer import fetch_nodes
 from audit.tiles import WIDTH, TileMissing
 
 PAGE = 2_000
-MOST_FINDINGS = 100
+_TIME_LENGTH = len("2026-01-01T00:00:00.000Z")
 
 _COLUMNS = (
     "uid", "occurred_at", "actor_type", "actor_id", "action", "target_type", "target_id", "environment", "outcome",
     "request_id",
 )  # fmt: skip
+# As texts, exactly: comparing those is much cheaper than making objects of both sides.
+_AS_TEXT = {
+    "uid": "event.uid::text",
+    "occurred_at": """to_char(event.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
+}
 _SEALED = f"""
-SELECT leaf.index, leaf.event_id, leaf.leaf_hash, event.payload, {", ".join(f"event.{each}" for each in _COLUMNS)},
-    private.salt, private.body
+SELECT leaf.index, leaf.event_id, leaf.leaf_hash, event.payload,
+    {", ".join(_AS_TEXT.get(each, f"event.{each}") for each in _COLUMNS)}, private.salt, private.body
 FROM audit_leaf leaf
 LEFT JOIN audit_event event ON event.id = leaf.event_id
 LEFT JOIN audit_private private ON private.event_id = leaf.event_id
@@ -66,62 +72,6 @@ _STRAY_WORDS = {
     "twin": "has the uid of another",
     "private-orphan": "is gone, its private part is not",
 }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """One thing that does not hold: at leaf `index`, or with `upto` somewhere from it on and before `upto`."""
-
-    code: str
-    words: str
-    index: int | None = None
-    upto: int | None = None
-
-    def __str__(self) -> str:
-        if self.index is None:
-            return f"{self.code}: {self.words}"
-        if self.upto is None:
-            return f"{self.code} at leaf {self.index}: {self.words}"
-        return f"{self.code} among leaves {self.index} to {self.upto - 1}: {self.words}"
-
-
-@dataclass(kw_only=True)
-class Inspection:
-    """What was looked at, and what was found."""
-
-    size: int = 0
-    root: str = ""
-    first_leaf: int = 0
-    checkpoints: int = 0
-    erased: int = 0
-    lost: int = 0
-    waiting: int = 0
-    findings: list[Found] = field(default_factory=list)
-    more: int = 0
-
-    @property
-    def first_bad_index(self) -> int | None:
-        """Return the lowest leaf that something was found at; where only a range is known, the first that may be bad."""
-        known = [each for each in self.findings if each.index is not None]
-        return min((_narrowed(each, known) for each in known), default=None)
-
-    def add(self, code: str, words: str, index: int | None = None, upto: int | None = None) -> None:
-        """Keep a finding, up to a number that a person can read."""
-        if len(self.findings) < MOST_FINDINGS:
-            self.findings.append(Found(code=code, words=words, index=index, upto=upto))
-        else:
-            self.more += 1
-
-
-def _narrowed(found: Found, known: Sequence[Found]) -> int:
-    """Return where in its range a finding is, as far as narrower findings tell."""
-    start = found.index or 0
-    if found.upto is None:
-        return start
-    width = found.upto - start
-    within = [each for each in known if start <= (each.index or 0) < found.upto]
-    narrower = [each for each in within if each.upto is None or each.upto - (each.index or 0) < width]
-    return min((_narrowed(each, narrower) for each in narrower), default=start)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,15 +162,16 @@ class _Pass:
         """Compare the projected columns and the private part with the payload (Any: columns of several types)."""
         *columns, salt, body = rest
         try:
-            envelope = parse_strict(payload)
+            envelope = parse_canonical(payload)
             told = _projection(envelope)
         except (CanonicalError, ValueError):
             self.found.add("payload", f"event {event_id} is no envelope", index)
             return
-        for name, stored in zip(_COLUMNS, columns, strict=True):
-            if stored != told[name]:
-                self.found.add("column", f"event {event_id}: {name} is not what the payload says", index)
-        is_erased = self.erased.covers(str(told["uid"]), index)
+        if columns != told:
+            for name, stored, said in zip(_COLUMNS, columns, told, strict=True):
+                if stored != said:
+                    self.found.add("column", f"event {event_id}: {name} is not what the payload says", index)
+        is_erased = self.erased.covers(told[0], index)
         if salt is None or body is None:
             if is_erased:
                 self.found.erased += 1
@@ -232,7 +183,9 @@ class _Pass:
         elif is_erased:
             words = f"event {event_id}: its private part is there again, though it was erased on record"
             self.found.add("erasure", words, index)
-        elif not hmac.compare_digest(commitment(bytes(salt), bytes(body)), _at(envelope, "private", "commitment")):
+        elif not hmac.compare_digest(
+            commitment(bytes(salt), bytes(body)), _at(_object(envelope, "private"), "commitment")
+        ):
             self.found.add("private", f"event {event_id}: its private part is not the recorded one", index)
 
     def _compare_heads(self) -> None:
@@ -367,25 +320,34 @@ class _Pass:
                     self.found.add(code, f"event {event_id} {_STRAY_WORDS[code]}")
 
 
-def _projection(envelope: JsonValue) -> dict[str, Any]:
-    """Return what the columns must say (Any: columns of several types)."""
-    return {
-        "uid": UUID(_at(envelope, "uid")),
-        "occurred_at": datetime.fromisoformat(_at(envelope, "time")),
-        "actor_type": _at(envelope, "actor", "type"),
-        "actor_id": _at(envelope, "actor", "id"),
-        "action": _at(envelope, "action"),
-        "target_type": _at(envelope, "target", "type"),
-        "target_id": _at(envelope, "target", "id"),
-        "environment": _at(envelope, "environment"),
-        "outcome": _at(envelope, "outcome"),
-        "request_id": _at(envelope, "request", "id"),
-    }
+def _projection(envelope: JsonValue) -> list[str]:
+    """Return what _COLUMNS must say; raise ValueError when uid or time are none."""
+    uid, time = _at(envelope, "uid"), _at(envelope, "time")
+    if len(time) != _TIME_LENGTH or not time.endswith("Z"):  # milliseconds, as every event has them
+        time = datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    else:
+        time = f"{time[:-1]}000Z"
+    actor, target, request = _object(envelope, "actor"), _object(envelope, "target"), _object(envelope, "request")
+    return [
+        str(UUID(uid)),
+        time,
+        _at(actor, "type"),
+        _at(actor, "id"),
+        _at(envelope, "action"),
+        _at(target, "type"),
+        _at(target, "id"),
+        _at(envelope, "environment"),
+        _at(envelope, "outcome"),
+        _at(request, "id"),
+    ]
 
 
-def _at(value: JsonValue, *path: str) -> str:
-    """Return the text at `path`, or an empty one."""
-    found: JsonValue = value
-    for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
+def _object(value: JsonValue, name: str) -> JsonValue:
+    """Return what is called `name`, or None."""
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _at(value: JsonValue, name: str) -> str:
+    """Return the text that is called `name`, or an empty one."""
+    found = value.get(name) if isinstance(value, dict) else None
     return found if isinstance(found, str) else ""

@@ -17,7 +17,8 @@ from audit.actor import Actor
 from audit.alarms import raise_alarm
 from audit.checkpoints import latest_checkpoint
 from audit.events import InspectionAsked, LogDistrusted, LogHeld
-from audit.inspection import Inspection, inspect_log
+from audit.findings import Inspection
+from audit.inspection import inspect_log
 from audit.log import record
 from audit.models import OPEN_INSPECTIONS, AuditInspection, InspectionState
 from audit.notes import NoteError

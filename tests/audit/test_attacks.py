@@ -12,7 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from audit import clock, log
-from audit.inspection import Inspection, inspect_log
+from audit.findings import Inspection
+from audit.inspection import inspect_log
 from audit.merkle import Tree, leaf_hash
 from audit.models import AuditEvent, AuditLeaf
 from audit.notes import Checkpoint, Signer, open_checkpoint

@@ -8,7 +8,8 @@ from dataclasses import asdict
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.inspection import Inspection, inspect_log
+from audit.findings import Inspection
+from audit.inspection import inspect_log
 from audit.notes import NoteError
 from audit.pins import CopyDistrusted, read_pins
 
@@ -54,7 +55,7 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(f"  {each}"))
         if found.more:
             self.stdout.write(self.style.ERROR(f"  and {found.more} more"))
-        words = f"{found.size} sealed events, {found.checkpoints} checkpoints, {found.erased} private parts erased on record"
+        words = f"{found.size} sealed events, {found.checkpoints} checkpoints, {found.erased} private parts erased and {found.lost} lost on record"
         self.stdout.write(f"{words}, {found.waiting} events wait to be sealed; root {found.root}")
         if found.findings:
             where = "" if found.first_bad_index is None else f"; the first bad index is {found.first_bad_index}"
