@@ -49,8 +49,10 @@ def _drawable() -> frozenset[int]:
 def drawable(text: str) -> str:
     """Return `text` with each character that the fonts lack as its code point, and no longer than a page can bear."""
     known = _drawable()
-    cut = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
-    return "".join(each if ord(each) in known and each.isprintable() else f"[U+{ord(each):04X}]" for each in cut)
+    drawn = "".join(
+        each if ord(each) in known and each.isprintable() else f"[U+{ord(each):04X}]" for each in text[:_LONGEST]
+    )
+    return drawn if len(text) <= _LONGEST and len(drawn) <= _LONGEST else f"{drawn[:_LONGEST]} ..."
 
 
 def summary_pdf(manifest: BundleManifest, tally: Tally, *, note: str) -> bytes:
