@@ -116,7 +116,8 @@ def export(http: HttpRequest, actor: Actor) -> HttpResponse:
     """Ask what to take out; give it at once, or have a worker make it."""
     enter_log(actor=actor)
     search = LogForm(http.GET, actor=actor)
-    asked = ExportForm(http.POST if http.method == "POST" else None)
+    form = http.GET.get("form", "")
+    asked = ExportForm(http.POST if http.method == "POST" else None, initial={"form": form} if form in FORMS else None)
     problem: StepUpProblem | None = None
     if http.method == "POST" and asked.is_valid() and search.is_valid():
         problem = confirm(http, "export")

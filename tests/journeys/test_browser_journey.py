@@ -43,8 +43,8 @@ class Guest:
         """Press a button, by its words."""
         self.page.get_by_role("button", name=name, exact=True).click()
 
-    def takes_place(self) -> Guest:
-        """Follow the invitation: a password, a passkey, the recovery codes."""
+    def takes_place(self, home: str = "My keys") -> Guest:
+        """Follow the invitation: a password, a passkey, the recovery codes; `home` is the page that opens then."""
         self.opens(path_of(link_for(self.person)))
         self.page.get_by_label("New password").fill(PASSWORD)
         self.page.get_by_label("The same once more").fill(PASSWORD)
@@ -54,7 +54,7 @@ class Guest:
         expect(self.page.get_by_role("heading", name="Keep these codes somewhere safe")).to_be_visible()
         self.looks()
         self.page.get_by_role("link", name="I have stored them").click()
-        expect(self.page.get_by_role("heading", name="My keys")).to_be_visible()
+        expect(self.page.get_by_role("heading", name=home, exact=True)).to_be_visible()
         return self
 
     def leaves(self) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +184,17 @@ def test_a_draw_that_cannot_be_made_says_why(sealing, world, monkeypatch, search
 def test_the_shell_may_draw_too(world):
     with pytest.raises(Conflict, match="nothing_sealed"):
         draw_sample(LogSearch(), actor=Actor.operator("root"))
+
+
+def test_the_documented_program_draws_what_the_site_draws(tmp_path):
+    page = (Path(__file__).resolve().parents[3] / "docs" / "audit-log.md").read_text()
+    program = re.search(r"```python\n(import hashlib, json, sys\n.*?)```", page, re.DOTALL)
+    assert program is not None
+    uids = sorted(str(uuid.UUID(int=random.Random(number).getrandbits(128))) for number in range(99))
+    file = tmp_path / "events.jsonl"
+    file.write_text("".join(json.dumps({"uid": uid}) + "\n" for uid in reversed(uids)))
+    said = subprocess.run(
+        [sys.executable, "-I", "-c", program[1], file, "a-seed", "25"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    made = draw(uids, seed="a-seed", size=25)
+    assert said == [f"99 {made.sha256}", *made.drawn]
