@@ -277,6 +277,18 @@ def _about_nothing(events: list[Payload]) -> None:
     _sign(events, given, _statement(given) | {"request": other})
 
 
+def _about_other_content(events: list[Payload]) -> None:
+    given = of(events, "approval.given")
+    given["change"]["digest"][1] = "0" * 64
+    _sign(events, given, _statement(given) | {"content_digest": {"alg": "sha-256", "hex": "0" * 64}})
+
+
+def _nobody_asked(events: list[Payload]) -> None:
+    events.remove(
+        next(each for each in events if each["action"] == "request.submitted" and each["environment"] == "dev")
+    )
+
+
 def _after_the_end(events: list[Payload]) -> None:
     last = [each for each in events if each["action"] == "approval.given"][-1]
     events.remove(last)
@@ -331,6 +343,8 @@ def _own_request(events: list[Payload]) -> None:
         (_at_another_time, "the decision has another time than its event"),
         (_code_with_signature, "a decision without a passkey has a signature"),
         (_about_nothing, "it is about a request that is not open"),
+        (_about_other_content, "about another content than the request had then"),
+        (_nobody_asked, "nobody submitted this request"),
         (_after_the_end, "the request was approved before"),
         (_own_request, "the approver is the request's requester"),
     ],
