@@ -49,22 +49,6 @@ def parse_strict(text: bytes) -> JsonValue:
     return value
 
 
-def parse_canonical(text: bytes) -> JsonValue:
-    """Decode what canonical_json wrote, faster than parse_strict; refuse any other spelling, so doubled keys too."""
-    if b"\\u0000" in text:  # NUL, or a text that looks like it
-        return parse_strict(text)
-    try:
-        value: JsonValue = _decoder.decode(text.decode("utf-8"))
-        again = _encoder.encode(value).encode("utf-8")
-    except CanonicalError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise CanonicalError(f"not JSON: {type(error).__name__}") from error
-    if again != text:
-        raise CanonicalError("not in the canonical form")
-    return value
-
-
 def _check(value: object, depth: int) -> None:
     # Exact types first: this runs for every value of every event.
     kind = type(value)
@@ -118,6 +102,3 @@ def _object_without_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, 
 
 def _refuse_float(text: str) -> NoReturn:
     raise CanonicalError(f"{text[:20]} is not an integer")
-
-
-_decoder = json.JSONDecoder(parse_float=_refuse_float, parse_constant=_refuse_float)

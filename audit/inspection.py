@@ -17,7 +17,7 @@ from uuid import UUID
 from django.db import connections, transaction
 from django.db.models import Min
 
-from audit.canonical import CanonicalError, JsonValue, parse_canonical
+from audit.canonical import CanonicalError, JsonValue, parse_strict
 from audit.checkpoints import backlog
 from audit.envelope import commitment
 from audit.erasures import read_erasures
@@ -162,7 +162,7 @@ class _Pass:
         """Compare the projected columns and the private part with the payload (Any: columns of several types)."""
         *columns, salt, body = rest
         try:
-            envelope = parse_canonical(payload)
+            envelope = parse_strict(payload)
             told = _projection(envelope)
         except (CanonicalError, ValueError):
             self.found.add("payload", f"event {event_id} is no envelope", index)
