@@ -93,6 +93,10 @@ class Rename(Act[Person]):
     name, label, purpose, form = "rename", gettext_lazy("Change name"), "people", NameForm
     done = gettext_lazy("The name was changed.")
 
+    def is_offered(self, row: Person) -> bool:
+        """While there is a name."""
+        return row.erased_at is None
+
     def initial(self, row: Person) -> Mapping[str, Any]:
         """The present name."""
         return {"name": row.name}

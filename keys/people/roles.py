@@ -60,6 +60,8 @@ def rename_person(person: Person, *, actor: Actor, name: str) -> Person:
     at = clock.now()
     shown = text.line(name, "name", most=120)
     enforce(may_rename(actor, standing_of(actor, at=at), person_facts(person), at=at))
+    if person.erased_at is not None:
+        raise Conflict("person_erased")
     return update(person, PersonChanged, actor=actor, at=at, columns={"name": shown})
 
 

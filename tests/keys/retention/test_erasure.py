@@ -143,6 +143,9 @@ def test_an_erasure_is_final(left: World) -> None:
     with pytest.raises(Conflict) as conflict:
         reactivate_person(left.anna, actor=admin)
     assert conflict.value.code == "person_erased"
+    with pytest.raises(Conflict) as conflict:
+        rename_person(left.anna, name="Annabella again", actor=admin)
+    assert conflict.value.code == "person_erased"
 
 
 def test_what_is_held_is_not_erased_by_halves(left: World) -> None:

@@ -103,6 +103,7 @@ def test_shorter_periods_are_proposed_and_accepted_by_another(world):
     assert b"Take it back" in page.content
     assert b"Accept the shorter periods" not in page.content
     proposal = hidden(page, "proposal")
+    assert b"Accept the shorter periods" not in signed_in(world.admin).get(address).content
     assert admin.post(address, {"answer": "accept", "proposal": proposal}).status_code == 403
     assert (
         signed_in(world.auditor, "retention").post(address, {"answer": "refuse", "proposal": proposal}).status_code

@@ -76,7 +76,7 @@ def test_every_page_is_accessible_keeps_the_policy_and_fits(
     found: list[str] = []
     for viewport, scheme in ((WIDE, "light"), (NARROW, "dark")):
         for who, pages in paths.items():
-            visit = _browser_of(getattr(world, who), chromium, portal_server, viewport, scheme)
+            visit = browser_of(getattr(world, who), chromium, portal_server, viewport, scheme)
             for path in pages:
                 visit.page.goto(portal_server.url + path)
                 found += [f"{scheme} {path}: {each}" for each in visit.findings()]
@@ -88,7 +88,7 @@ def test_every_page_is_accessible_keeps_the_policy_and_fits(
     assert found == []
 
 
-def _browser_of(person: Person, browser: Browser, server: PortalServer, viewport: dict[str, int], scheme: str) -> Visit:
+def browser_of(person: Person, browser: Browser, server: PortalServer, viewport: dict[str, int], scheme: str) -> Visit:
     context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     key = signed_in(person).cookies[settings.SESSION_COOKIE_NAME].value
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": server.url}])
