@@ -140,6 +140,13 @@ class Photographer:
         assert href is not None
         return href
 
+    def newest(self, page: Page, action: str) -> str:
+        """Find the address of the newest event of an action."""
+        page.goto(f"{self.demo.url}/audit/?action={action}")
+        href = page.locator(".event-time a").first.get_attribute("href")
+        assert href is not None
+        return href
+
 
 def developer(camera: Photographer) -> None:
     """What Dana sees: her keys, a request, a claim, an end."""
@@ -210,10 +217,28 @@ def others(camera: Photographer) -> None:
     judith = camera.person("judith")
     camera.goes(judith, "/audit/", "audit")
     camera.goes(judith, "/audit/lives/1001/", "audit-life")
+    auditing(camera, judith)
     lena = camera.person("lena")
     camera.goes(lena, "/admin/", "administration")
     camera.goes(lena, "/admin/keys/person/", "administration-people")
     camera.goes(lena, "/policies/proposals/", "policy-proposals")
+
+
+def auditing(camera: Photographer, judith: Page) -> None:
+    """A search that is kept, a sample, one event with its proof, and how to verify."""
+    judith.goto(f"{camera.demo.url}/audit/searches/new/?environment=prod&action=version.issued")
+    judith.fill("[name=name]", "Secrets handed over in production")
+    judith.check("[name=is_shared]")
+    camera.pictures(judith, "audit-save-search")
+    judith.get_by_role("button", name="Save").click()
+    camera.goes(judith, "/audit/searches/", "audit-searches")
+    judith.goto(f"{camera.demo.url}/audit/samples/new/?environment=prod")
+    camera.pictures(judith, "audit-new-sample")
+    judith.get_by_role("button", name="Draw").click()
+    judith.get_by_role("button", name="Draw it again").click()
+    camera.pictures(judith, "audit-sample")
+    camera.goes(judith, camera.newest(judith, "key.created"), "audit-event")
+    camera.goes(judith, "/audit/verify/", "audit-verify")
 
 
 def looks(camera: Photographer) -> None:
