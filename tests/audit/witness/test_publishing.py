@@ -28,8 +28,8 @@ from audit.witness.cosigner import Cosigner
 from audit.witness.http_witness import HttpWitness
 from audit.witness.publisher import Keeper, Publisher
 from audit.witness.roster import RosterError, any_elsewhere, read_roster, witnesses_of
+from tests.audit.processes import start_sealer, wait_until
 from tests.audit.sealing import make_sealer, write_events
-from tests.audit.test_sealer import start_sealer, wait_until
 from tests.audit.witness.logs import SIGNER, WITNESS, GrowingLog, served
 
 ALARMS: list[tuple[str, str]] = []
