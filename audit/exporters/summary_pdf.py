@@ -88,7 +88,10 @@ def summary_pdf(manifest: BundleManifest, tally: Tally, *, note: str) -> bytes:
     page = SimpleDocTemplate(
         into,
         pagesize=A4,
-        margins=18 * mm,
+        leftMargin=18 * mm,
+        rightMargin=18 * mm,
+        topMargin=18 * mm,
+        bottomMargin=18 * mm,
         title="Evidence from the audit log",
         author="Keystead",
         lang="en",
