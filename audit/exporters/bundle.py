@@ -14,25 +14,23 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 from uuid import UUID
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connections
 
 from audit import verify
 from audit.actor import Actor
 from audit.canonical import canonical_json
-from audit.checkpoints import NotSealed, consistency_proof, cosigned, nodes, proof_of_event
+from audit.checkpoints import consistency_proof, cosigned, nodes, proof_of_event
 from audit.events import LogExported
 from audit.exporters import csv_table, json_lines
+from audit.exporters.bundle_rows import LeafRange, Row, Scope, head_of, rows_of, support_of
 from audit.exporters.bundle_zip import BundleFile, BundleZip, add_members, is_finished
 from audit.exporters.gap_proof import GapProof
 from audit.exporters.summary import readme, summary
 from audit.governed import column_value
-from audit.models import AuditCheckpoint
 from audit.notes import Note, Proof
-from audit.queries import AuditEventQuerySet
 
 FORM = "bundle"
 KIND = "keystead-evidence-bundle"
@@ -43,50 +41,11 @@ CHECKPOINT, GROWTH, SUMMARY, README = "checkpoint", "growth.txt", "summary.html"
 KEY, VERIFIER = "log.vkey", "verify.py"
 EXPORT_EVENT, EXPORT_PROOF, EXPORT_GROWTH = "export.json", "export.tlog-proof", "export.growth"
 SUPPORT = "support.jsonl"
-PAGE = 500
 IN_MEMORY = 256 * 1024
-_PLACES = (
-    "SELECT l.index, e.uid, e.payload, {private} FROM audit_leaf l JOIN audit_event e ON e.id = l.event_id {joins}"
-)
-_PRIVATE = ("p.salt, p.body", "LEFT JOIN audit_private p ON p.event_id = e.id")
-_NONE = ("NULL, NULL", "")
 
 
 class BundleError(Exception):
     """The bundle cannot be made as it was asked for."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LeafRange:
-    """Every event from one place in the log on and before another; None: up to the newest checkpoint. Proves completeness.
-
-    Of `support` those events that lie before the range go beside it: what its approvals are proved with.
-    """
-
-    from_leaf: int = 0
-    upto_leaf: int | None = None
-    support: AuditEventQuerySet | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The sealed events that a search finds; proves that they are in the log, and not that they are all."""
-
-    events: AuditEventQuerySet
-    searched: Mapping[str, str]
-
-
-Scope = LeafRange | Selection
-
-
-class Row(NamedTuple):
-    """One event of a bundle: its place, its exact bytes, and its private part where that is there and asked for."""
-
-    place: int
-    uid: UUID
-    payload: bytes
-    salt: bytes | None = None
-    body: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,11 +149,11 @@ def write_bundle(
     """
     if not connections[using].in_atomic_block:
         raise RuntimeError("a bundle is read in one transaction: its pages are of one snapshot")
-    head = _head(scope, using)
+    head = head_of(scope, using)
     contents = Contents(
         scope=scope,
-        rows=_rows(scope, head.size, with_private=with_private, using=using),
-        support=_support(scope, using=using),
+        rows=rows_of(scope, head.size, with_private=with_private, using=using),
+        support=support_of(scope, using=using),
         note=cosigned(head, using),
         nodes=lambda wanted: nodes(wanted, using),
         growth=[(size, consistency_proof(size, head.size, using=using)) for size in sorted(set(since))],
@@ -355,61 +314,6 @@ def _check_range(scope: Scope, told: _Told, size: int) -> None:
         told.first = told.after = scope.from_leaf
     if (told.first, told.after, told.rows) != (scope.from_leaf, upto, upto - scope.from_leaf):
         raise BundleError(f"not every leaf from {scope.from_leaf} to {upto} is in the database; see the archive")
-
-
-def _head(scope: Scope, using: str) -> AuditCheckpoint:
-    """Return the newest checkpoint over a scope; for a fixed range one that a witness saw, if there is any."""
-    heads = AuditCheckpoint.objects.using(using).order_by("-size")
-    head = heads.first()
-    upto = scope.upto_leaf if isinstance(scope, LeafRange) else None
-    if head is None or (upto or 0) > head.size or (isinstance(scope, LeafRange) and scope.from_leaf > head.size):
-        raise NotSealed("the log is not as large as that")
-    if upto is not None:
-        return heads.filter(size__gte=upto, cosignatures__isnull=False).first() or head
-    return head
-
-
-def _rows(scope: Scope, size: int, *, with_private: bool, using: str) -> Iterator[list[Row]]:
-    columns, joins = _PRIVATE if with_private else _NONE
-    statement = _PLACES.format(private=columns, joins=joins)
-    if isinstance(scope, LeafRange):
-        return _range_rows(
-            statement, scope.from_leaf, size if scope.upto_leaf is None else scope.upto_leaf, using=using
-        )
-    return _chosen_rows(statement, scope.events, size, using=using)
-
-
-def _support(scope: Scope, *, using: str) -> Iterator[list[Row]] | None:
-    if not isinstance(scope, LeafRange) or scope.support is None:
-        return None
-    private, joins = _NONE
-    return _chosen_rows(_PLACES.format(private=private, joins=joins), scope.support, scope.from_leaf, using=using)
-
-
-def _chosen_rows(statement: str, events: AuditEventQuerySet, before: int, *, using: str) -> Iterator[list[Row]]:
-    try:
-        chosen, params = events.order_by().values_list("id").query.get_compiler(using).as_sql()
-    except EmptyResultSet:
-        return
-    # One query read to its end: a keyset over two orders (the search's and the log's) would search anew for each page.
-    with connections[using].chunked_cursor() as cursor:
-        cursor.execute(f"{statement} WHERE e.id IN ({chosen}) AND l.index < %s ORDER BY l.index", (*params, before))
-        while rows := cursor.fetchmany(PAGE):
-            yield [_row(*each) for each in rows]
-
-
-def _range_rows(statement: str, start: int, end: int, *, using: str) -> Iterator[list[Row]]:
-    for first in range(start, end, PAGE):
-        with connections[using].cursor() as cursor:
-            cursor.execute(
-                f"{statement} WHERE l.index >= %s AND l.index < %s ORDER BY l.index", (first, min(first + PAGE, end))
-            )
-            yield [_row(*each) for each in cursor.fetchall()]
-
-
-def _row(place: int, uid: UUID, payload: Any, salt: Any, body: Any) -> Row:
-    """Make bytes of what the driver gives (Any: bytes or memoryview)."""
-    return Row(place, uid, bytes(payload), None if salt is None else bytes(salt), None if body is None else bytes(body))
 
 
 def _payload(uid: UUID, using: str) -> bytes:

@@ -12,7 +12,8 @@ from django.db.models import Q
 
 from audit.actor import Actor
 from audit.checkpoints import wait_until_sealed
-from audit.exporters.bundle import BundleManifest, LeafRange, Scope, Selection, finish_bundle, write_bundle
+from audit.exporters.bundle import BundleManifest, finish_bundle, write_bundle
+from audit.exporters.bundle_rows import LeafRange, Scope, Selection
 from audit.log import record
 from audit.models import AuditEvent
 from audit.queries import AuditEventQuerySet

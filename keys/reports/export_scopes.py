@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from audit.exporters import payloads
-from audit.exporters.bundle import LeafRange, Scope
+from audit.exporters.bundle_rows import LeafRange, Scope
 from keys.reports.evidence import scope_of
 from keys.reports.searches import LogSearch
 

@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 from audit import verify
 from audit.actor import Actor
 from audit.canonical import canonical_json
-from audit.exporters.bundle import Contents, LeafRange, Row, Scope, Selection, add_signature, assemble
+from audit.exporters.bundle import Contents, add_signature, assemble
+from audit.exporters.bundle_rows import LeafRange, Row, Scope, Selection
 from audit.merkle import (
     NodeId,
     consistency_ranges,

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from audit import verify
 from audit.canonical import canonical_json
-from audit.exporters.bundle import BundleError, LeafRange
+from audit.exporters.bundle import BundleError
+from audit.exporters.bundle_rows import LeafRange
 from audit.notes import Signer
 from tests.audit.bundles import (
     KEYS,

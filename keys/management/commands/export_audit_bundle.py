@@ -11,7 +11,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audit.actor import Actor
 from audit.checkpoints import NotSealed
-from audit.exporters.bundle import BundleError, LeafRange
+from audit.exporters.bundle import BundleError
+from audit.exporters.bundle_rows import LeafRange
 from audit.notes import NoteError, open_checkpoint
 from audit.pins import log_keys
 from keys.models import KeyRequest, ManagedKey

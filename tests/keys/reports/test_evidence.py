@@ -18,7 +18,7 @@ from django.core.management import CommandError, call_command
 
 from audit import verify
 from audit.canonical import canonical_json
-from audit.exporters.bundle import LeafRange
+from audit.exporters.bundle_rows import LeafRange
 from audit.models import AuditEvent, AuditLeaf
 from keys.errors import Denied
 from keys.reports.evidence import export_bundle, seal_bundle, selection_of
@@ -580,7 +580,7 @@ def test_a_bundle_of_the_real_log_is_finished_by_its_own_seal(
 
 @pytest.mark.long
 def test_a_journeys_bundle_changed_in_a_thousand_places_of_each_file_is_refused(story):
-    assert_refused_when_changed(make_bundle(MemoryLog(story), with_private=True), places=1_000)
+    assert_refused_when_changed(make_bundle(MemoryLog(story)), places=1_000)
 
 
 def test_an_operator_writes_bundles_at_the_shell(
