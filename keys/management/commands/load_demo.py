@@ -7,10 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from audit.checkpoints import wait_until_sealed
+from audit.models import AuditEvent
 from keys.demo.company import PASSWORD
 from keys.demo.people import sign_ins
 from keys.demo.story import tell
 from keys.models import Person
+
+SEALER_SECONDS = 60
 
 
 class Command(BaseCommand):
@@ -25,6 +29,7 @@ class Command(BaseCommand):
         if not people and Person.objects.exists():
             raise CommandError("There are people here already: the demo wants an empty installation.")
         if not people:
+            _wait_for_the_sealer()
             secrets = tell()
             people = sign_ins()
             self.stdout.write("\nSecrets to try, shown this once:")
@@ -35,3 +40,10 @@ class Command(BaseCommand):
         for each in people:
             self.stdout.write(f"  {each.email:<28} {each.seed.reveal():<41} {each.part}")
         self.stdout.write("\nNo app at hand? `manage.py demo_code EMAIL` prints the code of this moment.")
+
+
+def _wait_for_the_sealer() -> None:
+    """The story claims secrets, which are handed over only by a log that is sealed; the sealer may just be starting."""
+    newest = AuditEvent.objects.order_by("-id").values_list("uid", flat=True)[:1]
+    if not wait_until_sealed(list(newest), seconds=SEALER_SECONDS):
+        raise CommandError("The audit log is not being sealed. Look at the sealer's log, then run this again.")
