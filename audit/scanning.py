@@ -204,7 +204,11 @@ def _candidates(
 def _bounds(
     question: Question, columns: Sequence[str], lane: Sequence[str], *, after: Position | None, newer: bool
 ) -> tuple[list[str], list[Any]]:
-    """Span and place as comparisons of the columns of one index."""
+    """Span and place as comparisons of the columns of one index, one for each end.
+
+    A scan begins at one bound of its side and filters by a second: the end of the span and a later page's place together
+    read everything between them.
+    """
     conditions: list[str] = []
     values: list[Any] = []
 
@@ -217,10 +221,13 @@ def _bounds(
             values.append(number)
         conditions.append(f"({', '.join(left)}) {sign} ({', '.join(right)})")
 
-    if columns or question.start is not None:
-        bound(">=", question.start or "-infinity")
-    if columns or question.end is not None:
-        bound("<", question.end or "infinity")
-    if after is not None:
-        bound(">" if newer else "<", after.occurred_at, after.id)
+    start, end = question.start, question.end
+    if after is not None and newer and (start is None or after.occurred_at >= start):
+        bound(">", after.occurred_at, after.id)
+    elif columns or start is not None:
+        bound(">=", start or "-infinity")
+    if after is not None and not newer and (end is None or after.occurred_at < end):
+        bound("<", after.occurred_at, after.id)
+    elif columns or end is not None:
+        bound("<", end or "infinity")
     return conditions, values

@@ -161,6 +161,17 @@ def test_each_filter_is_led_by_its_own_index(many, filters, index):
     assert "Seq Scan" not in told
 
 
+@pytest.mark.parametrize("newer", [False, True])
+@pytest.mark.parametrize("is_within", [False, True])
+def test_a_later_page_starts_at_its_place_and_not_at_the_end_of_the_span(many, newer, is_within):
+    place = Position(occurred_at=many + timedelta(milliseconds=100), id=7)
+    span = {"start": many, "end": many + timedelta(milliseconds=220)} if is_within else {}
+    question = Question(filters=(ACTION,), **span)
+    sql = scanning._candidates(question, ACTION, [], after=place, newer=newer, limit=50).sql
+    # A second comparison on one side would be a filter over everything between the two.
+    assert (sql.count(" < ("), sql.count(" > (") + sql.count(" >= (")) == (1, 1)
+
+
 def test_the_narrowest_filter_leads(many):
     rare = Filter(("target_type", "target_id"), (("thing", "no-such"),))
     assert scanning._narrowest(Question(filters=(ACTION, PLACE, rare))) is rare
