@@ -135,7 +135,9 @@ class _Pass:
         self._look_for_strays()
         late = backlog(self.using)
         found.waiting = late.waiting
-        if late.is_late:
+        if late.is_interrupted:
+            found.add("interrupted", "the database was restored, and its rows do not follow the log yet")
+        elif late.is_late:
             found.add("unsealed", f"an event has waited {late.age.total_seconds():.0f} s to be sealed")
         return found
 
