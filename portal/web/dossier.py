@@ -125,7 +125,7 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
         held_changes=_changes(held, power_of(content), only=("scopes", "networks", "cryptoperiod_days")),
         template_changes=_changes(template, power_of(content), only=("scopes",)) if template else [],
         timeline=told(events_of_request(request), actor=actor),
-        receipts=_receipts(request, actor=actor),
+        receipts=_receipts(request, approvals, actor=actor),
         key=ManagedKey.objects.visible_to(actor).filter(request=request).first() or request.renews,
         denial=next((each.comment for each in approvals if each.decision == "deny"), ""),
         is_mine=str(request.requester_id) == actor.id,
@@ -137,13 +137,14 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
     )
 
 
-def _receipts(request: KeyRequest, *, actor: Actor) -> list[ReceiptLine]:
+def _receipts(request: KeyRequest, approvals: Sequence[Approval], *, actor: Actor) -> list[ReceiptLine]:
     if request.state not in DECIDED or not may_have_receipts(request, actor=actor):
         return []
+    names = {str(each.pk): f": {each.person.name}" for each in approvals}
     return [
         ReceiptLine(
             uid=each.event.uid,
-            words=str(TOLD[each.event.action][0]),
+            words=f"{TOLD[each.event.action][0]}{names.get(each.event.target_id, '')}",
             at=each.event.occurred_at,
             is_sealed=each.is_sealed,
         )
