@@ -129,14 +129,15 @@ def test_an_empty_selection_exports_no_row(db: None) -> None:
     assert (manifest.rows, text) == (0, csv_table.header())
 
 
-def test_the_memory_of_an_export_does_not_grow_with_it(db: None) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_the_memory_of_an_export_does_not_grow_with_it(db: None, form: str) -> None:
     def peak() -> int:
         class Sink(io.RawIOBase):
             def write(self, text: object) -> int:
                 return len(text)  # type: ignore[arg-type]
 
         tracemalloc.start()
-        export(AuditEvent.objects.all(), form="jsonl", into=Sink(), searched={}, actor=ALICE, at=START)  # type: ignore[arg-type]
+        export(AuditEvent.objects.all(), form=form, into=Sink(), searched={}, actor=ALICE, at=START)  # type: ignore[arg-type]
         size = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return size
