@@ -37,7 +37,11 @@ def test_ready_when_the_database_answers_is_migrated_and_agrees_about_the_time()
     assert answer.status_code == 200
     assert body == {
         "status": "ok",
-        "parts": {"database": {"ok": True, "reason": ""}, "migrations": {"ok": True, "reason": ""}},
+        "parts": {
+            "database": {"ok": True, "reason": ""},
+            "migrations": {"ok": True, "reason": ""},
+            "restore": {"ok": True, "reason": ""},
+        },
     }
 
 
