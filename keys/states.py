@@ -120,6 +120,14 @@ OVERLAP_PERIODS: Final[Mapping[Overlap, timedelta]] = {
 }
 
 
+class Delivery(StrEnum):
+    """When a notice goes out: by itself, with others in one mail, or never."""
+
+    NOW = "now"
+    DIGEST = "digest"
+    SILENT = "silent"
+
+
 class EnvironmentClass(StrEnum):
     """What rules speak of, instead of the name of an environment."""
 

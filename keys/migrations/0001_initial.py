@@ -272,10 +272,31 @@ class Migration(migrations.Migration):
                 ("sent_at", models.DateTimeField(null=True)),
                 ("attempts", models.PositiveSmallIntegerField(default=0)),
                 ("next_attempt_at", models.DateTimeField(null=True)),
+                ("delivery", models.CharField(default="now", max_length=8)),
+                (
+                    "digest",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="lines",
+                        to="keys.notice",
+                    ),
+                ),
             ],
             options={
                 "ordering": ("-created_at", "-id"),
             },
+        ),
+        migrations.CreateModel(
+            name="Reminder",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=40)),
+                ("subject_id", models.UUIDField()),
+                ("ends_at", models.DateTimeField()),
+                ("days_before", models.SmallIntegerField()),
+                ("at", models.DateTimeField()),
+            ],
         ),
         migrations.CreateModel(
             name="Passkey",
@@ -1140,6 +1161,22 @@ class Migration(migrations.Migration):
             model_name="notice",
             constraint=models.UniqueConstraint(
                 models.F("event_uid"), models.F("person"), models.F("kind"), name="notice_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="notice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("delivery__in", ["now", "digest", "silent"])), name="notice_delivery_known"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="reminder",
+            constraint=models.UniqueConstraint(
+                models.F("kind"),
+                models.F("subject_id"),
+                models.F("ends_at"),
+                models.F("days_before"),
+                name="reminder_once",
             ),
         ),
         migrations.AddConstraint(

@@ -4,7 +4,7 @@ from keys.models.catalogue import Environment, KeyTemplate, Scope, Service
 from keys.models.factors import FactorReset, FactorTries, Passkey, RecoveryCode, TotpDevice
 from keys.models.invitations import Invitation, PasswordReset
 from keys.models.keys import KeyTransfer, KeyVersion, ManagedKey
-from keys.models.notices import DispatchCursor, Notice
+from keys.models.notices import DispatchCursor, Notice, Reminder
 from keys.models.people import Delegation, Membership, Person, Team
 from keys.models.policies import Policy, PolicyProposal
 from keys.models.requests import Approval, ApprovalStatement, KeyRequest
@@ -35,6 +35,7 @@ __all__ = [
     "Policy",
     "PolicyProposal",
     "RecoveryCode",
+    "Reminder",
     "Rotation",
     "SavedSearch",
     "Scope",

@@ -7,8 +7,10 @@ from typing import ClassVar
 from django.db import models
 
 from audit.actor import Actor
+from keys.models.base import one_of
 from keys.models.people import Person
 from keys.models.reach import reach_of
+from keys.states import Delivery
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
@@ -19,11 +21,15 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         return self.none() if person_id is None else self.filter(person_id=person_id)
 
     def unsent(self) -> NoticeQuerySet:
-        return self.filter(sent_at=None)
+        """What goes out by itself and has not."""
+        return self.filter(sent_at=None, delivery=Delivery.NOW, digest=None)
+
+    def waiting_for_a_digest(self) -> NoticeQuerySet:
+        return self.filter(sent_at=None, delivery=Delivery.DIGEST, digest=None)
 
 
 class Notice(models.Model):
-    """One thing one person is told about one event. The words are made when it is shown or sent, and no link is stored."""
+    """One thing one person is told about one event, or reminded of by the clock. No words and no link are stored."""
 
     event_uid = models.UUIDField()
     person = models.ForeignKey(Person, on_delete=models.CASCADE, related_name="notices")
@@ -35,16 +41,43 @@ class Notice(models.Model):
     sent_at = models.DateTimeField(null=True)
     attempts = models.PositiveSmallIntegerField(default=0)
     next_attempt_at = models.DateTimeField(null=True)
+    delivery = models.CharField(max_length=8, default=str(Delivery.NOW))
+    # The notice whose one mail says this too.
+    digest = models.ForeignKey("self", on_delete=models.SET_NULL, null=True, related_name="lines")
 
     objects = NoticeQuerySet.as_manager()
 
     class Meta:
         ordering = ("-created_at", "-id")
-        constraints: ClassVar = [models.UniqueConstraint("event_uid", "person", "kind", name="notice_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint("event_uid", "person", "kind", name="notice_once"),
+            models.CheckConstraint(condition=one_of("delivery", Delivery), name="notice_delivery_known"),
+        ]
         indexes: ClassVar = [models.Index("created_at", condition=models.Q(sent_at=None), name="notice_unsent")]
 
     def __str__(self) -> str:
         return self.kind
+
+
+class Reminder(models.Model):
+    """One threshold before an end of which people were reminded: the row is why it happens once, whoever sweeps and how often.
+
+    When the end moves, by a renewal or another claim, the thresholds before the new end are other rows.
+    """
+
+    kind = models.CharField(max_length=40)
+    subject_id = models.UUIDField()
+    ends_at = models.DateTimeField()
+    days_before = models.SmallIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint("kind", "subject_id", "ends_at", "days_before", name="reminder_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.days_before}"
 
 
 class DispatchCursor(models.Model):

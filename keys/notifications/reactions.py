@@ -16,12 +16,14 @@ from keys.models import (
     Notice,
     Person,
     PolicyProposal,
+    Rotation,
     Scope,
     Service,
 )
 from keys.notifications import audience
 from keys.notifications.audience import People
-from keys.states import Role, TeamRole
+from keys.notifications.sayings import STOPPED
+from keys.states import OVERLAP_PERIODS, Delivery, Overlap, Role, TeamRole
 
 READER = "notices"
 Finder = Callable[[Told], People]
@@ -46,8 +48,40 @@ def _suspended(told: Told) -> People:
 
 
 def _to_claim(told: Told) -> People:
+    if Rotation.objects.filter(new_version_id=told.target_id).exists():
+        return set()  # rotation.prepared says it, and says what happens to the old secret
     recipient = _version_key(told).recipient_id
     return {recipient} if recipient else set()
+
+
+def _rotation(told: Told) -> Rotation:
+    return Rotation.objects.select_related("managed_key__service").get(pk=told.target_id)
+
+
+def _rotating(told: Told) -> People:
+    return audience.owners(_rotation(told).managed_key)
+
+
+def _two_secrets(told: Told) -> People:
+    """Only when the old secret has no time: otherwise `rotation.drained` follows at once and says it."""
+    rotation = _rotation(told)
+    if rotation.old_version_id is None or rotation.overlap in OVERLAP_PERIODS:
+        return set()
+    return audience.owners(rotation.managed_key)
+
+
+def _draining(told: Told) -> People:
+    """Nobody when the old secret ended at once: there is nothing left to do before a time."""
+    rotation = _rotation(told)
+    return set() if rotation.overlap == Overlap.NOW else audience.owners(rotation.managed_key)
+
+
+def _stopped(told: Told) -> People:
+    """Who has to do something about it; whoever stopped or revoked knows, and everybody hears of that by another notice."""
+    key = _rotation(told).managed_key
+    if told.reason == "second-token":
+        return audience.everyone_concerned(key)
+    return audience.owners(key) if told.reason in STOPPED else set()
 
 
 def _transfer(told: Told) -> KeyTransfer:
@@ -123,6 +157,12 @@ WHO: dict[str, Finder] = {
     "key.revoked": lambda told: audience.everyone_concerned(_key(told)),
     "key.shortened": lambda told: audience.owners(_key(told)),
     "key.renewed": lambda told: audience.owners(_key(told)),
+    "rotation.prepared": _rotating,
+    "rotation.activated": _two_secrets,
+    "rotation.drained": _draining,
+    "rotation.completed": _rotating,
+    "rotation.aborted": _stopped,
+    "rotation.rolled-back": _rotating,
     "transfer.offered": lambda told: audience.receiving_leads(_transfer(told)),
     "transfer.decided": _transfer_decided,
     "policy-proposal.made": lambda told: audience.people_with(Role.ADMINISTRATOR),
@@ -144,8 +184,17 @@ WHO: dict[str, Finder] = {
 }
 # What people do themselves they need not be told, unless it may have been somebody else in their name.
 ALSO_TO_THE_ACTOR = frozenset(
-    {"version.created", "version.suspended", "version.claim-repeated", "password.changed", "password.reset-requested"}
+    {
+        "version.created",
+        "version.suspended",
+        "version.claim-repeated",
+        "rotation.prepared",
+        "password.changed",
+        "password.reset-requested",
+    }
 )
+# What nobody has to act on stays out of the mails of the hour; it comes with the next digest.
+QUIET = frozenset({"rotation.completed"})
 
 
 def notice_everyone(told: Told) -> int:
@@ -167,6 +216,7 @@ def notice_everyone(told: Told) -> int:
             subject_id=told.target_id,
             params={"reason": told.reason, **told.details},
             created_at=at,
+            delivery=str(Delivery.DIGEST if told.action in QUIET else Delivery.NOW),
         )
         for person in living
     ]

@@ -10,7 +10,8 @@ from keys.lifecycle.claiming import claim_secret
 from keys.models import DispatchCursor, Notice
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, WHO, notice_everyone
-from keys.notifications.words import SAYINGS, words_for
+from keys.notifications.sayings import SAYINGS
+from keys.notifications.words import words_for
 from tests.people import World, acting, issued, submitted
 from tests.sealers import SealingThread
 

@@ -1,0 +1,101 @@
+"""Whoever has to act on a replacement is told when, and what ends when they do not."""
+
+from datetime import timedelta
+
+from audit import clock
+from keys.dispatch.cursor import read_all
+from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.revocation import suspend_key
+from keys.lifecycle.rotation import start_rotation, undo_rotation
+from keys.models import KeyVersion, Notice, Rotation
+from keys.notifications.reactions import READER, notice_everyone
+from keys.notifications.words import Words, spoken, words_for
+from keys.people.teams import change_member_roles
+from keys.states import Overlap, SuspensionReason
+from keys.tasks import rotate
+from tests.people import World, acting, issued
+from tests.sealers import SealingThread
+
+
+def told(sealing: SealingThread, kind: str) -> dict[str, Words]:
+    sealing.settle()
+    read_all(READER, (notice_everyone,))
+    return {notice.person.name: words_for(notice) for notice in Notice.objects.filter(kind=kind)}
+
+
+def begun(world: World, overlap: Overlap = Overlap.HOUR) -> Rotation:
+    key, _, _ = issued(world)
+    return start_rotation(key, overlap=overlap, actor=acting(world.anna, "claim"))
+
+
+def claimed(world: World, rotation: Rotation) -> Rotation:
+    assert rotation.new_version is not None
+    claim_secret(rotation.new_version, actor=acting(world.alice, "claim"))
+    rotation.refresh_from_db()
+    return rotation
+
+
+def lead_too(world: World) -> None:
+    membership = world.reporting.memberships.get(person=world.anna)
+    change_member_roles(membership, roles=["developer", "lead"], actor=acting(world.admin, "people"))
+
+
+def test_the_recipient_and_leads_are_asked_once_to_claim_the_next_secret(sealing: SealingThread, world: World) -> None:
+    rotation = begun(world)
+    words = told(sealing, "rotation.prepared")
+    assert set(words) == {"Alice"}  # the recipient leads the team too
+    assert rotation.old_version is not None
+    assert spoken(rotation.old_version.expires_at) in words["Alice"].sentence
+    assert words["Alice"].path == f"/keys/{rotation.managed_key.number}/"
+    # the first secret of the key only: the next one is told by its rotation
+    assert Notice.objects.filter(kind="version.created").count() == 1
+
+
+def test_owners_hear_when_the_old_secret_ends_and_not_twice_of_one_claim(sealing: SealingThread, world: World) -> None:
+    rotation = begun(world)
+    claimed(world, rotation)
+    lead_too(world)
+    words = told(sealing, "rotation.drained")
+    old = rotation.managed_key.versions.get(sequence=1)
+    assert set(words) == {"Anna"}  # Alice claimed it and was shown when the old one ends
+    assert spoken(old.retire_at) in words["Anna"].subject
+    assert told(sealing, "rotation.activated") == {}
+
+
+def test_without_a_time_owners_hear_what_ends_the_old_secret(sealing: SealingThread, world: World) -> None:
+    rotation = begun(world, Overlap.WHEN_IDLE)
+    claimed(world, rotation)
+    lead_too(world)
+    assert set(told(sealing, "rotation.activated")) == {"Anna"}
+    assert told(sealing, "rotation.drained") == {}
+
+
+def test_a_completed_rotation_waits_for_the_digest(sealing: SealingThread, world: World) -> None:
+    claimed(world, begun(world, Overlap.NOW))
+    assert rotate() == 1
+    assert set(told(sealing, "rotation.completed")) == {"Alice"}
+    assert not Notice.objects.unsent().filter(kind="rotation.completed").exists()
+
+
+def test_a_lapsed_claim_is_told_with_the_end_of_the_old_secret(sealing: SealingThread, world: World) -> None:
+    rotation = begun(world)
+    KeyVersion.objects.filter(pk=rotation.new_version_id).update(claim_until=clock.now() - timedelta(seconds=1))
+    assert rotate() == 1
+    assert rotation.old_version is not None
+    words = told(sealing, "rotation.aborted")["Alice"]
+    assert "Nobody claimed" in words.sentence
+    assert spoken(rotation.old_version.expires_at) in words.sentence
+
+
+def test_a_suspended_key_is_not_replaced_and_its_owners_hear_why(sealing: SealingThread, world: World) -> None:
+    key, _, _ = issued(world)
+    suspend_key(key, actor=acting(world.admin, "suspend"), reason=SuspensionReason.INVESTIGATION)
+    Rotation.objects.update(due_at=clock.now())
+    assert rotate() == 1
+    assert "suspended" in told(sealing, "rotation.aborted")["Alice"].sentence
+
+
+def test_an_undone_rotation_is_told(sealing: SealingThread, world: World) -> None:
+    rotation = claimed(world, begun(world))
+    undo_rotation(rotation, actor=acting(world.anna, "claim"))
+    assert set(told(sealing, "rotation.rolled-back")) == {"Alice"}
