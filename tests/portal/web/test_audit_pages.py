@@ -107,7 +107,10 @@ def test_rows_speak_of_people_and_things_by_name(world):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("who=alice@example.com", {"request.submitted", "version.claim-intended", "version.issued"}),
+        (
+            "who=alice@example.com",
+            {"request.submitted", "rotation.scheduled", "version.claim-intended", "version.issued"},
+        ),
         ("who=Bob", {"approval.given"}),
         ("action=key.created", {"key.created"}),
         ("target=REQ-{request}", {"request.submitted", "approval.given", "request.approved"}),
