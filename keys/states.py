@@ -177,6 +177,14 @@ class InvitationPurpose(StrEnum):
     RECOVERY = "recovery"
 
 
+class DeliveryState(StrEnum):
+    """Where an event for a webhook is: it waits for its next attempt, was taken by the receiver, or was given up."""
+
+    WAITING = "waiting"
+    ACCEPTED = "accepted"
+    FAILED = "failed"
+
+
 _V = VersionState
 VERSION_MOVES: Final[Mapping[VersionState, frozenset[VersionState]]] = {
     _V.PRE_ACTIVATION: frozenset({_V.ACTIVE, _V.SUSPENDED, _V.DEACTIVATED, _V.COMPROMISED}),

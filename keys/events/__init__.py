@@ -130,6 +130,16 @@ from keys.events.searches import (
     SavedSearchCreated,
     SavedSearchRemoved,
 )
+from keys.events.webhooks import (
+    WebhookAdded,
+    WebhookChanged,
+    WebhookDisabled,
+    WebhookEnabled,
+    WebhookRedelivered,
+    WebhookRemoved,
+    WebhookSecretRotated,
+    WebhookTested,
+)
 
 __all__ = [
     "FOLLOWED",
@@ -248,4 +258,12 @@ __all__ = [
     "VersionRetirementSet",
     "VersionShortened",
     "VersionSuspended",
+    "WebhookAdded",
+    "WebhookChanged",
+    "WebhookDisabled",
+    "WebhookEnabled",
+    "WebhookRedelivered",
+    "WebhookRemoved",
+    "WebhookSecretRotated",
+    "WebhookTested",
 ]

@@ -1540,4 +1540,110 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="WebhookEndpoint",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField()),
+                ("url", models.CharField(max_length=500)),
+                ("description", models.CharField(max_length=120)),
+                (
+                    "kinds",
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=60), size=None),
+                ),
+                ("sealed_secret", models.TextField()),
+                ("previous_secret", models.TextField(blank=True, default="")),
+                ("secret_set_at", models.DateTimeField()),
+                ("previous_until", models.DateTimeField(blank=True, null=True)),
+                ("disabled_at", models.DateTimeField(blank=True, null=True)),
+                ("disabled_reason", models.CharField(blank=True, default="", max_length=20)),
+                ("removed_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "owner_team",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="webhooks",
+                        to="keys.team",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("created_at", "id"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("disabled_at", None), ("disabled_reason", "")),
+                            models.Q(("disabled_at__isnull", False), models.Q(("disabled_reason", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="webhook_disabled_with_a_reason",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("removed_at", None),
+                            models.Q(("previous_secret", ""), ("sealed_secret", "")),
+                            _connector="OR",
+                        ),
+                        name="webhook_removed_without_secrets",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="WebhookDelivery",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("event_uid", models.UUIDField()),
+                ("action", models.CharField(max_length=60)),
+                ("leaf", models.BigIntegerField(null=True)),
+                ("body", models.TextField()),
+                ("created_at", models.DateTimeField()),
+                ("state", models.CharField(default="waiting", max_length=8)),
+                ("attempts", models.PositiveSmallIntegerField(default=0)),
+                ("next_attempt_at", models.DateTimeField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("attempted_at", models.DateTimeField(null=True)),
+                ("accepted_at", models.DateTimeField(null=True)),
+                ("status_code", models.PositiveSmallIntegerField(null=True)),
+                ("latency_ms", models.PositiveIntegerField(null=True)),
+                ("outcome", models.CharField(blank=True, default="", max_length=20)),
+                ("answer", models.CharField(blank=True, default="", max_length=200)),
+                (
+                    "endpoint",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deliveries",
+                        to="keys.webhookendpoint",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-created_at", "-id"),
+                "indexes": [
+                    models.Index(
+                        models.F("next_attempt_at"),
+                        condition=models.Q(("state", "waiting")),
+                        name="webhook_delivery_due",
+                    ),
+                    models.Index(fields=["endpoint", "-created_at", "-id"], name="webhook_delivery_log"),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("state__in", ["waiting", "accepted", "failed"])),
+                        name="webhook_delivery_state_known",
+                    ),
+                    models.UniqueConstraint(models.F("endpoint"), models.F("event_uid"), name="webhook_delivery_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("state", "waiting"), _negated=True),
+                            ("next_attempt_at__isnull", False),
+                            _connector="OR",
+                        ),
+                        name="webhook_delivery_waits_for_a_time",
+                    ),
+                ],
+            },
+        ),
     ]

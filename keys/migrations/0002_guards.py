@@ -175,6 +175,11 @@ class Migration(migrations.Migration):
             "saved-search",
             "id created_at person_id name query is_shared removed_at".split(),
         ),
+        GuardTable(
+            "keys_webhookendpoint",
+            "webhook",
+            "id created_at owner_team_id url description kinds secret_set_at previous_until disabled_at disabled_reason removed_at".split(),
+        ),
         migrations.RunSQL(SET_ONCE, DROP_SET_ONCE),
         migrations.RunSQL(TERMINAL, DROP_TERMINAL),
     ]

@@ -12,6 +12,7 @@ from keys.models.rotations import Rotation
 from keys.models.searches import SavedSearch
 from keys.models.sessions import Session
 from keys.models.usage import Sighting, UsageCount, VerificationChange
+from keys.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "Approval",
@@ -46,4 +47,6 @@ __all__ = [
     "TotpDevice",
     "UsageCount",
     "VerificationChange",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]
