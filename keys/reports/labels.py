@@ -28,6 +28,7 @@ from keys.models import (
     Person,
     Policy,
     PolicyProposal,
+    Rotation,
     SavedSearch,
     Scope,
     Service,
@@ -39,6 +40,7 @@ from keys.reports.searches import Subject
 _ROWS: Mapping[str, tuple[type[models.Model], tuple[str, ...]]] = {
     "key": (ManagedKey, ()),
     "version": (KeyVersion, ("managed_key",)),
+    "rotation": (Rotation, ("managed_key",)),
     "transfer": (KeyTransfer, ("managed_key", "from_team", "to_team")),
     "request": (KeyRequest, ()),
     "approval": (Approval, ("request", "person")),

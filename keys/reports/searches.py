@@ -14,10 +14,10 @@ from audit.models import AuditEvent, AuditLeaf
 from audit.queries import AuditEventQuerySet
 from audit.scanning import Filter, Question
 from keys.events import LogSampled
-from keys.models import Approval, KeyTransfer, KeyVersion
+from keys.models import Approval, KeyTransfer, KeyVersion, Rotation
 
 # What belongs to a thing and has a life of its own in the log.
-PARTS = {"key": "versions and transfers", "request": "approvals"}
+PARTS = {"key": "versions, rotations and transfers", "request": "approvals"}
 
 
 class Subject(NamedTuple):
@@ -161,8 +161,10 @@ def subjects_of(target: Subject) -> list[Subject]:
     pk = _uuid(target.id)
     if pk is not None and target.kind == "key":
         versions = KeyVersion.objects.filter(managed_key_id=pk).values_list("pk", flat=True)
+        rotations = Rotation.objects.filter(managed_key_id=pk).values_list("pk", flat=True)
         transfers = KeyTransfer.objects.filter(managed_key_id=pk).values_list("pk", flat=True)
         found += [Subject("version", str(part)) for part in versions]
+        found += [Subject("rotation", str(part)) for part in rotations]
         found += [Subject("transfer", str(part)) for part in transfers]
     if pk is not None and target.kind == "request":
         approvals = Approval.objects.filter(request_id=pk).values_list("pk", flat=True)

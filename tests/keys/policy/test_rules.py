@@ -38,6 +38,7 @@ def program(*scopes: str, team: UUID = MINE, environment: UUID = PROD) -> ActorF
     )
 
 
+MACHINE = Actor(kind=ActorKind.PROGRAM, id=str(ME))
 ADMIN = person(None, Role.ADMINISTRATOR)
 RESPONDER = person(None, Role.RESPONDER)
 OWNER = person({MINE: DEVELOPER})
@@ -252,6 +253,14 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
     "the shell accepts": ("second_administrator_needed", lambda: accept(SHELL)),
     "gone people read the log": ("not_active", lambda: rules.may_read_log(NOBODY)),
     "others read the log": ("not_an_auditor", lambda: rules.may_read_log(RESPONDER)),
+    "programs export every environment": (
+        "range_is_for_people",
+        lambda: rules.may_export_so(MACHINE, whole_range=True, with_private=False),
+    ),
+    "programs export personal data": (
+        "private_is_for_people",
+        lambda: rules.may_export_so(MACHINE, whole_range=False, with_private=True),
+    ),
 }
 NOBODY_ACTIVE = ActorFacts(active=True)
 

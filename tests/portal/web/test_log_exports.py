@@ -41,7 +41,7 @@ def test_an_export_holds_exactly_the_rows_of_its_filter_and_its_manifest_fits(se
     assert manifest["rows"] == len(told)
     assert manifest["sha256"] == hashlib.sha256(file).hexdigest()
     assert manifest["size"] == len(file)
-    assert manifest["searched"] == {"target": f"key:{key.pk} with its versions and transfers"}
+    assert manifest["searched"] == {"target": f"key:{key.pk} with its versions, rotations and transfers"}
     assert manifest["exported_by"] == f"person:{world.auditor.pk}"
     exported = last_event("audit.log-exported")
     assert details(exported) == {
