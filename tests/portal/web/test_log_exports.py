@@ -31,7 +31,7 @@ def test_an_export_holds_exactly_the_rows_of_its_filter_and_its_manifest_fits(se
     assert answer["Content-Type"] == "application/zip"
     file, manifest = _unpacked(answer, form)
     expected = [str(event.uid) for event in events(target_id=str(key.pk))] + [
-        str(event.uid) for event in events(target_type="version")
+        str(event.uid) for event in events(target_type__in=["version", "rotation"])
     ]
     if form == "csv":
         told = [row["uid"] for row in csv.DictReader(io.StringIO(file.decode()))]
