@@ -16,7 +16,15 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection
 
-from benchmarks.audit.changes import Change, audited, leave_unguarded, make_services, saved, unaudited
+from benchmarks.audit.changes import (
+    Change,
+    audited,
+    leave_unguarded,
+    make_services,
+    saved,
+    unaudited,
+    with_plain_insert,
+)
 from benchmarks.audit.sizes import Sizes
 from benchmarks.cluster import Cluster
 from benchmarks.measuring import by_turns, processor_seconds
@@ -54,6 +62,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     ways: dict[str, tuple[str, Change]] = {
         "audited": (guarded, audited),
         "unaudited": (unguarded, unaudited),
+        "plain": (unguarded, with_plain_insert),
         "saved": (unguarded, saved),
     }
     if HAS_AUDITLOG:
@@ -109,9 +118,12 @@ def _results(costs: dict[str, list[Cost]]) -> list[Result]:
         found.append(at_most(metric, statistics.median(shares), 0.5, "x"))
     else:
         found.append(at_most(f"{metric}; it is not installed", None, 0.5, "x"))
+    plainly = [one.both / other.both for one, other in zip(audited_, costs["plain"], strict=True)]
+    found.append(told("CPU of an audited change / the same change and a plain insert", statistics.median(plainly), "x"))
     words = {
         "audited": "audited change",
         "unaudited": "the same change untold",
+        "plain": "the same change and a plain insert",
         "saved": "the same change by Model.save()",
         "auditlog": "the same change by Model.save() under django-auditlog",
     }
