@@ -121,9 +121,10 @@ OVERLAP_PERIODS: Final[Mapping[Overlap, timedelta]] = {
 
 
 class Delivery(StrEnum):
-    """When a notice goes out: by itself, with others in one mail, or never."""
+    """When a notice goes out: by itself, when its sweep is over, with others in one mail, or never."""
 
     NOW = "now"
+    HELD = "held"  # until a sweep of reminders is over
     DIGEST = "digest"
     SILENT = "silent"
 

@@ -20,8 +20,10 @@ from keys.invariants import report_breaches
 from keys.lifecycle.expiry import end_version
 from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, prepare_rotation
 from keys.models import KeyRequest, KeyVersion, Rotation, Scope, Service
+from keys.notifications.digests import gather_digests, release_reminders
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, notice_everyone
+from keys.notifications.reminders import propose_unused, remind
 from keys.people.passwords import forget_resets
 from keys.people.session_table import forget_dead_sessions
 from keys.reports.export_jobs import forget_exports, make_waiting
@@ -47,6 +49,8 @@ SCHEDULE = {
     "keys.inspect_log": 5.0,
     "keys.make_exports": 2.0,
     "keys.forward_log": 2.0,
+    "keys.remind": 600.0,
+    "keys.propose_unused": 6 * 3600.0,
 }
 
 
@@ -58,6 +62,21 @@ def react() -> int:
     finally:
         sent = send_waiting()
     return read + sent
+
+
+@shared_task(name="keys.remind", ignore_result=True)
+def remind_people() -> int:
+    """Remind people of what ends, and gather what can wait into digests."""
+    told = remind()
+    return told + release_reminders() + gather_digests()
+
+
+@shared_task(name="keys.propose_unused", ignore_result=True)
+def propose_unused_keys() -> int:
+    """Propose keys that nobody uses for revocation, to their owners."""
+    told = propose_unused()
+    release_reminders()
+    return told
 
 
 @shared_task(name="keys.end_what_is_over", ignore_result=True)

@@ -1166,7 +1166,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="notice",
             constraint=models.CheckConstraint(
-                condition=models.Q(("delivery__in", ["now", "digest", "silent"])), name="notice_delivery_known"
+                condition=models.Q(("delivery__in", ["now", "held", "digest", "silent"])), name="notice_delivery_known"
             ),
         ),
         migrations.AddConstraint(

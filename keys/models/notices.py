@@ -24,6 +24,9 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
         """What goes out by itself and has not."""
         return self.filter(sent_at=None, delivery=Delivery.NOW, digest=None)
 
+    def held(self) -> NoticeQuerySet:
+        return self.filter(sent_at=None, delivery=Delivery.HELD)
+
     def waiting_for_a_digest(self) -> NoticeQuerySet:
         return self.filter(sent_at=None, delivery=Delivery.DIGEST, digest=None)
 

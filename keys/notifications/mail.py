@@ -7,8 +7,11 @@ from datetime import timedelta
 from email.utils import parseaddr
 
 from django.conf import settings
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMultiAlternatives
 from django.db import transaction
+from django.db.models import Q
+from django.template.loader import render_to_string
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from audit import clock
@@ -21,6 +24,7 @@ from keys.people.passwords import make_reset_link
 
 POSTMAN = Actor.job("mail")
 BATCH = 50
+MOST_LINES = 50  # of a digest
 # A server that is down is asked again, later and later, for about three days.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440, 1440))
 
@@ -58,7 +62,7 @@ def _send(notice: Notice) -> bool:
             _message(notice, words_for(notice), link).send()
         except (OSError, smtplib.SMTPException):
             return False  # due again after the pause of the lease
-    Notice.objects.filter(pk=notice.pk).update(sent_at=clock.now())
+    Notice.objects.filter(Q(pk=notice.pk) | Q(digest=notice)).update(sent_at=clock.now())
     return link is not None
 
 
@@ -76,16 +80,34 @@ def _link(notice: Notice) -> str | None:
     return str(settings.KEYSTEAD_PUBLIC_URL) + words_for(notice).path
 
 
-def _message(notice: Notice, words: Words, link: str) -> EmailMessage:
+def _message(notice: Notice, words: Words, link: str) -> EmailMultiAlternatives:
+    """Write the mail as text and as HTML: the same words, one link, nothing that is fetched or counted."""
     domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")[2] or "localhost"
-    greeting = _("Hello {name},").format(name=notice.person.name)
-    body = "\n\n".join((greeting, words.sentence, f"{words.action}: {link}", _("Keystead")))
-    return EmailMessage(
-        subject=words.subject,
-        body=body,
+    lines, more = _lines(notice)
+    said = {
+        "words": words,
+        "greeting": _("Hello {name},").format(name=notice.person.name),
+        "lines": lines,
+        "more": _("and {count} more").format(count=more) if more else "",
+        "link": link,
+        "site": str(settings.KEYSTEAD_PUBLIC_URL),
+        "language": get_language() or settings.LANGUAGE_CODE,
+    }
+    # A subject is one line whatever a name holds.
+    mail = EmailMultiAlternatives(
+        subject=" ".join(words.subject.split()),
+        body=render_to_string("mail/notice.txt", said).strip() + "\n",
         to=[notice.person.email],
         headers={
             "Message-ID": f"<{notice.event_uid}.{notice.person_id}@{domain}>",
             "Auto-Submitted": "auto-generated",
         },
     )
+    mail.attach_alternative(render_to_string("mail/notice.html", said), "text/html")
+    return mail
+
+
+def _lines(notice: Notice) -> tuple[list[str], int]:
+    """What a digest says of each of its notices, the most urgent first, and how many are left out."""
+    told = sorted(notice.lines.all(), key=lambda line: (line.params.get("days", MOST_LINES), line.pk))
+    return [words_for(line).subject for line in told[:MOST_LINES]], max(len(told) - MOST_LINES, 0)

@@ -48,7 +48,7 @@ def _suspended(told: Told) -> People:
 
 
 def _to_claim(told: Told) -> People:
-    if Rotation.objects.filter(new_version_id=told.target_id).exists():
+    if Rotation.objects.filter(new_version_id=UUID(told.target_id)).exists():
         return set()  # rotation.prepared says it, and says what happens to the old secret
     recipient = _version_key(told).recipient_id
     return {recipient} if recipient else set()

@@ -23,6 +23,7 @@ from keys.models import (
     Scope,
     Service,
 )
+from keys.notifications.reminder_sayings import REMINDER_SAYINGS
 from keys.notifications.sayings import SAYINGS, STOPPED
 
 # The doors serve these paths (portal/web/urls.py; a test compares them).
@@ -48,16 +49,24 @@ class Words:
 
 def words_for(notice: Notice) -> Words:
     """The words of a notice as things stand now."""
-    subject, sentence, action = SAYINGS[notice.kind]
+    subject, sentence, action = EVERYTHING_SAID[notice.kind]
     facts = _facts(notice)
     path = facts.pop("path")
-    values = {**_NOTHING, "reason": notice.params.get("reason", ""), **facts}
+    if "until" in notice.params:  # of what somebody was reminded, also when the end has moved since
+        facts["until"] = spoken(datetime.fromisoformat(notice.params["until"]))
+    values = {
+        **_NOTHING,
+        "reason": notice.params.get("reason", ""),
+        "lines": str(notice.params.get("lines", "")),
+        **facts,
+    }
     values["because"] = _(STOPPED.get(values["reason"], "")).format(**values) if values["reason"] in STOPPED else ""
     return Words(
         subject=_(subject).format(**values), sentence=_(sentence).format(**values), action=_(action), path=path
     )
 
 
+EVERYTHING_SAID = {**SAYINGS, **REMINDER_SAYINGS}
 _NOTHING = {"subject": "", "service": "", "environment": "", "until": ""}
 
 

@@ -11,7 +11,7 @@ from keys.models import DispatchCursor, Notice
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, WHO, notice_everyone
 from keys.notifications.sayings import SAYINGS
-from keys.notifications.words import words_for
+from keys.notifications.words import EVERYTHING_SAID, words_for
 from tests.people import World, acting, issued, submitted
 from tests.sealers import SealingThread
 
@@ -73,7 +73,7 @@ def test_mail_has_one_recipient_one_action_and_a_constant_id(sealing: SealingThr
 
 def test_every_saying_can_be_said(sealing: SealingThread, world: World) -> None:
     request = submitted(world)
-    for kind in SAYINGS:
+    for kind in EVERYTHING_SAID:
         notice = Notice(kind=kind, subject_type="request", subject_id=str(request.pk), params={}, person=world.alice)
         words = words_for(notice)
         assert words.subject
