@@ -85,6 +85,7 @@ REQUESTS: Final[Mapping[str, Promise]] = {
 
 KEYS: Final[Mapping[str, Promise]] = {
     "already_revoked": _("This key was revoked already."),
+    "authorisation_ends_first": _("No new version could live longer than this one. Ask for a renewal of the key."),
     "authorisation_over": _("The key's authorisation has ended. Ask for a renewal or a new key."),
     "claim_misused": _(
         "This secret was claimed before, and not by this session: the version is suspended and everyone concerned is told."
@@ -93,6 +94,10 @@ KEYS: Final[Mapping[str, Promise]] = {
     "claim_lapsed": _("The time to claim this secret is over. Issue a new version and claim that one."),
     "handover_needs_another": _("You offered this key, so somebody else of the receiving team has to accept it."),
     "key_revoked": _("This key was revoked. Ask for a new one."),
+    "emergency_needs_a_filter": _("Say which keys: choose a team, a service, an environment, a person, or list them."),
+    "list_differs": _("This is not the list that was shown. Look at the list again, then confirm it."),
+    "may_not_act_on_many": _("Only administrators and responders act on many keys at once."),
+    "unknown_key": _("There is no such key."),
     "may_not_hand_over": _(
         "Only a lead of the owning team, the person who receives the key, or an administrator can hand it over."
     ),
@@ -272,6 +277,16 @@ EXPORTS: Final[Mapping[str, Promise]] = {
     "too_many_exports": _("You have %(most)s files in the making. Wait until one is done."),
 }  # fmt: skip
 
+WEBHOOKS: Final[Mapping[str, Promise]] = {
+    "address_not_public": _("This address is not on the public internet. Webhooks are sent nowhere else."),
+    "address_without_sign_in": _("Write the address without a user, a password or a # part."),
+    "https_only": _("Webhooks are sent by https only."),
+    "not_a_web_address": _("This is not a web address. Write it like https://hooks.example.com/keystead."),
+    "only_people_change_webhooks": _("Only people say where events are sent."),
+    "webhook_disabled": _("This webhook is disabled. Enable it first."),
+    "webhook_removed": _("This webhook was removed."),
+}
+
 SENTENCES: Final[Mapping[str, Promise]] = {
     **REQUESTS,
     **KEYS,
@@ -280,6 +295,7 @@ SENTENCES: Final[Mapping[str, Promise]] = {
     **RETENTION,
     **SEARCHES,
     **EXPORTS,
+    **WEBHOOKS,
     **INPUT,
 }
 

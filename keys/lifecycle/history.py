@@ -8,13 +8,13 @@ from uuid import UUID
 from django.db.models import Q
 
 from audit.models import AuditEvent
-from keys.models import Approval, KeyRequest, KeyTransfer, KeyVersion, ManagedKey
+from keys.models import Approval, KeyRequest, KeyTransfer, KeyVersion, ManagedKey, Rotation
 
 LONGEST = 500
 
 
 def events_of_key(key: ManagedKey) -> list[AuditEvent]:
-    """The events of a key, its versions and transfers, and of the requests and decisions behind it, newest first."""
+    """The events of a key, its versions, rotations and transfers, and of the requests and decisions behind it, newest first."""
     requests = list(
         KeyRequest.objects.filter(Q(pk=key.request_id) | Q(renews=key)).values_list("pk", flat=True).order_by("number")
     )
@@ -22,6 +22,7 @@ def events_of_key(key: ManagedKey) -> list[AuditEvent]:
         {
             "key": [key.pk],
             "version": KeyVersion.objects.filter(managed_key=key).values_list("pk", flat=True),
+            "rotation": Rotation.objects.filter(managed_key=key).values_list("pk", flat=True),
             "transfer": KeyTransfer.objects.filter(managed_key=key).values_list("pk", flat=True),
             "request": requests,
             "approval": Approval.objects.filter(request__in=requests).values_list("pk", flat=True),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import ClassVar
+from datetime import datetime, timedelta
+from typing import ClassVar, Final
 
 from django.db import models
 from django.db.models import Q
@@ -15,6 +15,9 @@ from keys.models.keys import KeyVersion, ManagedKey
 from keys.states import OPEN_ROTATION_STATES, Overlap, RotationCause, RotationState
 
 _OPEN = [str(each) for each in OPEN_ROTATION_STATES]
+# Workers write what the clock has done within seconds; whoever is to claim has days.
+_SOON_WRITTEN: Final = timedelta(minutes=1)
+_SOON_CLAIMED: Final = timedelta(days=3)
 
 
 class RotationQuerySet(models.QuerySet["Rotation"]):
@@ -35,6 +38,22 @@ class RotationQuerySet(models.QuerySet["Rotation"]):
         """Those whose new version can no longer be had."""
         waiting = self.filter(state__in=(RotationState.PREPARED, RotationState.HANDED_OVER))
         return waiting.exclude(new_version__in=KeyVersion.objects.living(at).values("pk"))
+
+    def late(self, at: datetime) -> RotationQuerySet:
+        """Those somebody should look at: not begun or not written down in time, or the new secret waits too long."""
+        waiting = Q(state__in=(RotationState.PREPARED, RotationState.HANDED_OVER))
+        overdue = Q(prepared_at__lte=at - _SOON_CLAIMED) | Q(old_version__expires_at__lte=at + _SOON_CLAIMED)
+        both = Q(state__in=(RotationState.ACTIVATED, RotationState.DRAINING))
+        return self.filter(
+            Q(state=RotationState.SCHEDULED, due_at__lte=at - _SOON_WRITTEN)
+            | (waiting & overdue)
+            | (both & Q(old_version__retire_at__lte=at - _SOON_WRITTEN))
+        )
+
+    def waiting_for_traffic(self) -> RotationQuerySet:
+        """Those whose old version ends by what clients do."""
+        by_traffic = (Overlap.FIRST_USE, Overlap.WHEN_IDLE)
+        return self.filter(state=RotationState.ACTIVATED, overlap__in=by_traffic)
 
     def over(self, at: datetime) -> RotationQuerySet:
         """Those whose old version has ended, by its state or by the clock."""

@@ -59,6 +59,34 @@ def bar_chart(points: Iterable[tuple[Words, int]], *, label: Words) -> SafeStrin
 
 
 @register.simple_tag
+def paired_chart(points: Iterable[tuple[Words, int, int]], *, label: Words, first: Words, second: Words) -> SafeString:
+    """Draw two counts side by side at each place, such as the old and the new; the first is hatched, so that no colour is needed."""
+    rows = [(name, int(one), int(other)) for name, one, other in points]
+    highest = max((max(one, other) for _, one, other in rows), default=0) or 1
+    room = WIDTH / max(len(rows), 1)
+    thin = max(len(rows) // 6, 1)
+    pairs = []
+    for place, (name, *values) in enumerate(rows):
+        bars = [
+            Bar(
+                name,
+                value,
+                round(place * room + room * (0.1 + 0.4 * side), 1),
+                FLOOR - (height := round((FLOOR - TOP) * value / highest, 1)),
+                round(room * 0.38, 1),
+                height,
+            )
+            for side, value in enumerate(values)
+        ]
+        pairs.append({"name": name, "bars": bars, "middle": bars[1].x, "is_named": place % thin == 0})
+    context = {
+        "pairs": pairs, "label": label, "first": first, "second": second,
+        "width": WIDTH, "height": HEIGHT, "floor": FLOOR, "words_at": HEIGHT - 6, "highest": highest,
+    }  # fmt: skip
+    return render_to_string("components/paired_chart.html", context)
+
+
+@register.simple_tag
 def sparkline(values: Sequence[int], *, label: Words) -> SafeString:
     """Draw the course of a figure as one line; `label` says in words what it shows."""
     highest = max(values, default=0) or 1

@@ -5,6 +5,7 @@ from django.utils.safestring import SafeString
 
 from portal.templatetags.badges import badge
 from portal.web.components import Words
+from portal.web.rotation_words import STATES, cause_words, overlap_words
 from portal.web.wording import METHODS, ROLES, STANDINGS, days_in_words
 
 register = template.Library()
@@ -15,6 +16,17 @@ def standing_badge(standing: str) -> SafeString:
     """Draw how a key stands as a whole."""
     words, icon, tone = STANDINGS[standing]
     return badge(words, tone=tone, icon=icon)
+
+
+@register.simple_tag
+def rotation_badge(state: str) -> SafeString:
+    """Draw how far a rotation is."""
+    words, icon, tone = STATES[state]
+    return badge(words, tone=tone, icon=icon)
+
+
+register.filter("overlap_words", overlap_words)
+register.filter("cause_words", cause_words)
 
 
 @register.filter

@@ -17,13 +17,15 @@ from keys.lifecycle.claiming import Claim, ClaimOutcome, claim_secret, intend_cl
 from keys.lifecycle.inventory import line_of
 from keys.lifecycle.issuance import end_of
 from keys.lifecycle.rotation import issue_new_version
-from keys.models import KeyVersion, ManagedKey
+from keys.lifecycle.rotation_steps import plan_of
+from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.policy.rules import may_claim
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.doors import form_page
-from portal.web.finding import key_by_number
+from portal.web.finding import key_by_number, open_rotation_of
 from portal.web.key_acts import enforce_but_for_step_up
+from portal.web.rotation_words import overlap_words
 from portal.web.snippets import snippets_for
 
 _NOT_A_VARIABLE = re.compile(r"[^A-Z0-9]+")
@@ -40,7 +42,7 @@ def claim(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     problem = confirm(http, "claim")
     if problem is not None:
         return _explained(http, key, version, actor=actor, problem=problem)
-    return _answer(http, key, claim_secret(version, actor=actor_of(http)))
+    return _answer(http, key, claim_secret(version, actor=actor_of(http)), actor=actor)
 
 
 def _version_to_claim(key: ManagedKey, http: HttpRequest, *, actor: Actor) -> KeyVersion:
@@ -67,13 +69,22 @@ def _explained(
         "version": version,
         "can_claim": line.waiting is not None,
         "was_claimed": version.claimed_at is not None,
+        "rotation": _rotation_of(version, actor=actor),
         "would_end_at": end_of(key, at=at),
         "step_up": fields(http, "claim", problem=problem),
     }
     return render(http, "web/claim.html", context, status=problem.status if problem else 200)
 
 
-def _answer(http: HttpRequest, key: ManagedKey, claimed: Claim) -> HttpResponse:
+def _rotation_of(version: KeyVersion, *, actor: Actor) -> Rotation | None:
+    """The rotation that this version is the new one of, where an old one works beside it."""
+    found = open_rotation_of(version.managed_key, actor=actor)
+    if found is None or found.new_version_id != version.pk or found.old_version_id is None:
+        return None
+    return found
+
+
+def _answer(http: HttpRequest, key: ManagedKey, claimed: Claim, *, actor: Actor) -> HttpResponse:
     """Show the secret this one time, or say why there is none. The secret is in this answer and in nothing that lasts."""
     context: dict[str, object] = {"key": key, "environment": key.environment, "version": claimed.version}
     if claimed.outcome != ClaimOutcome.ISSUED or claimed.secret is None:
@@ -84,6 +95,7 @@ def _answer(http: HttpRequest, key: ManagedKey, claimed: Claim) -> HttpResponse:
         "masked": f"ks_{key.environment.tag}_{claimed.version.kid}_••••••{claimed.version.last4}",
         "snippets": snippets_for(variable_of(key)),
         "variable": variable_of(key),
+        "rotation": _rotation_of(claimed.version, actor=actor),
     }
     return _unstored(render(http, "web/claimed.html", context))
 
@@ -116,5 +128,10 @@ def replace(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             else:
                 messages.success(http, _("A new version waits to be claimed."))
             return HttpResponseRedirect(reverse("claim", args=[number]))
-    context = {"key": key, "environment": key.environment, "step_up": fields(http, "claim", problem=problem)}
+    context = {
+        "key": key,
+        "environment": key.environment,
+        "overlap": overlap_words(plan_of(key)[0]),
+        "step_up": fields(http, "claim", problem=problem),
+    }
     return render(http, "web/replace.html", context, status=problem.status if problem else 200)

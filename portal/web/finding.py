@@ -15,12 +15,14 @@ from keys.models import (
     ManagedKey,
     Membership,
     Person,
+    Rotation,
     Service,
     Team,
 )
 from keys.states import TeamRole
 
 Row = TypeVar("Row")
+MOST_ROTATIONS = 50
 
 
 def key_by_number(number: int, *, actor: Actor) -> ManagedKey:
@@ -66,6 +68,20 @@ def open_transfer(key: ManagedKey, *, actor: Actor) -> KeyTransfer | None:
     """Find the offer of a key that waits for an answer or has just lapsed."""
     rows = KeyTransfer.objects.visible_to(actor).select_related("from_team", "to_team", "offered_by")
     return rows.filter(managed_key=key, decided_at=None).first()
+
+
+def rotations_of(key: ManagedKey, *, actor: Actor) -> list[Rotation]:
+    """List the replacements of a key's secret, the latest first."""
+    rows = Rotation.objects.visible_to(actor).filter(managed_key=key).select_related("old_version", "new_version")
+    found = list(rows.order_by("-created_at", "-id")[:MOST_ROTATIONS])
+    for rotation in found:
+        rotation.managed_key = key  # with all that was read of it
+    return found
+
+
+def open_rotation_of(key: ManagedKey, *, actor: Actor) -> Rotation | None:
+    """Find the rotation that is under way or has its date."""
+    return next((each for each in rotations_of(key, actor=actor) if each.ended_at is None), None)
 
 
 def environments(actor: Actor) -> list[Environment]:

@@ -22,6 +22,7 @@ from keys.policy.rules import (
     may_report_leak,
     may_request,
     may_revoke,
+    may_rotate,
     may_suspend,
 )
 from keys.states import VersionState
@@ -35,6 +36,7 @@ class Acts:
 
     claim: bool
     new_version: bool
+    rotate: bool
     suspend: bool
     reinstate: bool
     reinstate_why_not: str
@@ -54,19 +56,23 @@ def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at
     facts = key_facts(key, versions)
     lives_on = key.revoked_at is None
     states = {version.state for version in versions if lives(version, at=at)}
-    claiming = _but_for_step_up(may_claim(actor, who, facts, at=at)) and lives_on
+    claiming = but_for_step_up(may_claim(actor, who, facts, at=at)) and lives_on
     suspended = VersionState.SUSPENDED in states
     reinstating = may_reinstate(actor, who, facts, at=at)
     authorised = lives_on and key.authorised_until > at
     return Acts(
         claim=claiming and VersionState.PRE_ACTIVATION in states,
         new_version=claiming and authorised and VersionState.PRE_ACTIVATION not in states,
-        suspend=_but_for_step_up(may_suspend(actor, who, facts, at=at))
+        rotate=but_for_step_up(may_rotate(actor, who, facts, at=at))
+        and authorised
+        and VersionState.ACTIVE in states
+        and not states & {VersionState.PRE_ACTIVATION, VersionState.SUSPENDED},
+        suspend=but_for_step_up(may_suspend(actor, who, facts, at=at))
         and lives_on
         and bool(states & {VersionState.ACTIVE, VersionState.PRE_ACTIVATION}),
-        reinstate=_but_for_step_up(reinstating) and lives_on and suspended,
-        reinstate_why_not="" if _but_for_step_up(reinstating) or not (lives_on and suspended) else why_not(reinstating),
-        revoke=_but_for_step_up(may_revoke(actor, who, facts, at=at)) and lives_on,
+        reinstate=but_for_step_up(reinstating) and lives_on and suspended,
+        reinstate_why_not="" if but_for_step_up(reinstating) or not (lives_on and suspended) else why_not(reinstating),
+        revoke=but_for_step_up(may_revoke(actor, who, facts, at=at)) and lives_on,
         leak=bool(may_report_leak(who, facts)) and lives_on,
         renew=lives_on
         and bool(
@@ -77,11 +83,11 @@ def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at
                 recipient_in_team=True,
             )
         ),
-        hand_over=_but_for_step_up(may_offer_transfer(actor, who, facts, at=at)) and lives_on,
+        hand_over=but_for_step_up(may_offer_transfer(actor, who, facts, at=at)) and lives_on,
     )
 
 
-def _but_for_step_up(decision: Decision) -> bool:
+def but_for_step_up(decision: Decision) -> bool:
     """Whether it is allowed, or only presence is missing: the form asks for that."""
     return bool(decision) or (isinstance(decision, Deny) and decision.code == "step_up_required")
 
@@ -97,5 +103,5 @@ def enforce_but_for_step_up(rule: KeyRule, key: ManagedKey, *, before: Callable[
     at = clock.now()
     versions = KeyVersion.objects.visible_to(actor).filter(managed_key=key)
     decision = rule(actor, standing_of(actor, at=at), key_facts(key, versions), at=at)
-    if not _but_for_step_up(decision):
+    if not but_for_step_up(decision):
         enforce_before(before, key, decision, actor=actor)

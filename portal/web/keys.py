@@ -18,12 +18,12 @@ from keys.lifecycle.history import events_of_key
 from keys.lifecycle.inventory import KeyLine, Standing, ending_soon, line_of, lines_of, standing_as
 from keys.models import KeyVersion, ManagedKey, Scope, Service, Team
 from keys.monitoring.usage import usage_of
-from keys.states import Role
+from keys.states import Role, RotationState
 from portal.web.action_items import action_items
 from portal.web.components import Tab
 from portal.web.doors import inbox_count, page
 from portal.web.filters import Choice, choice, is_filtered, number_in, searched
-from portal.web.finding import environments, key_by_number, names_of, open_transfer, teams_of
+from portal.web.finding import environments, key_by_number, names_of, open_rotation_of, open_transfer, teams_of
 from portal.web.key_acts import acts_on
 from portal.web.life import told
 from portal.web.listing import Page, Sorting, keyset_page
@@ -140,9 +140,12 @@ def key_detail(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     view = view if view in ("use", "life") else ""
     scopes = Scope.objects.visible_to(actor).filter(service=key.service, name__in=key.scopes)
     line = line_of(key, versions, at=at, last_used_at=usage.last_used_at)
+    rotation = open_rotation_of(key, actor=actor)
     context: dict[str, object] = {
         "key": key,
         "environment": key.environment,
+        "rotation": rotation,
+        "under_way": rotation if rotation is not None and rotation.state != RotationState.SCHEDULED else None,
         "line": line,
         "suspended_because": reason_words(line.version.suspended_reason) if line.version else "",
         "versions": [(version, _ending(version)) for version in versions],

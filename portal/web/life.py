@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -14,8 +15,10 @@ from django.utils.translation import gettext_lazy
 from audit.actor import Actor, ActorKind
 from audit.models import AuditEvent
 from keys.models import KeyVersion
+from portal.templatetags.times import absolute
 from portal.web.components import TimelineItem, Words
 from portal.web.finding import names_of
+from portal.web.rotation_words import cause_words
 from portal.web.wording import METHODS, reason_words
 
 Facts = Mapping[str, Any]  # JSON of an event
@@ -47,15 +50,24 @@ TOLD: Mapping[str, tuple[Promise, str, str]] = {
     "version.suspended": (gettext_lazy("%(version)s suspended"), "circle-pause", "warning"),
     "version.reinstated": (gettext_lazy("%(version)s reinstated"), "circle-play", "success"),
     "version.retirement-set": (
-        gettext_lazy("%(version)s retires in 24 hours: a newer one was claimed"),
+        gettext_lazy("%(version)s has its end: a newer one takes its place"),
         "calendar-clock",
         "neutral",
     ),
+    "version.retirement-lifted": (gettext_lazy("%(version)s lives on"), "undo-2", "warning"),
     "version.shortened": (gettext_lazy("%(version)s will end earlier"), "calendar-minus", "neutral"),
     "version.deactivated": (gettext_lazy("%(version)s ended"), "circle-off", "neutral"),
     "version.compromised": (gettext_lazy("%(version)s ended: compromised"), "siren", "danger"),
     "version.destroyed": (gettext_lazy("%(version)s destroyed"), "trash-2", "neutral"),
     "version.integrity-failed": (gettext_lazy("%(version)s: its row was tampered with"), "shield-alert", "danger"),
+    "rotation.scheduled": (gettext_lazy("Rotation scheduled"), "calendar-clock", "neutral"),
+    "rotation.prepared": (gettext_lazy("Rotation: the next version waits"), "hourglass", "info"),
+    "rotation.handed-over": (gettext_lazy("Rotation: the client fetched the new secret"), "package-check", "info"),
+    "rotation.activated": (gettext_lazy("Rotation: the new version works"), "copy-check", "success"),
+    "rotation.drained": (gettext_lazy("Rotation: the old version is ending"), "timer", "neutral"),
+    "rotation.completed": (gettext_lazy("Rotation completed"), "circle-check", "success"),
+    "rotation.aborted": (gettext_lazy("Rotation stopped"), "circle-off", "warning"),
+    "rotation.rolled-back": (gettext_lazy("Rotation undone"), "undo-2", "warning"),
     "transfer.offered": (gettext_lazy("Offered to another team"), "send", "info"),
     "transfer.decided": (gettext_lazy("The offer was answered"), "arrow-right-left", "neutral"),
 }
@@ -169,7 +181,17 @@ def _detail(event: AuditEvent, envelope: Facts, hidden: Facts, parts: Cast) -> W
         return _sentences(_("To %(team)s") % {"team": team} if team else "", _quoted(_new(private_change, "comment")))
     if event.action in ("key.leak-reported", "request.withdrawn"):
         return _quoted(str(private_details.get("comment") or ""))
-    return _because(str(envelope.get("reason") or ""))
+    return _of_rotation(event, change) or _because(str(envelope.get("reason") or ""))
+
+
+def _of_rotation(event: AuditEvent, change: Facts) -> str:
+    """Say when the old version ends or the next rotation is due, and why it was begun."""
+    column = {"version.retirement-set": "retire_at", "rotation.scheduled": "due_at"}.get(event.action, "")
+    instant, cause = _new(change, column), _new(change, "cause")
+    return _sentences(
+        absolute(datetime.fromisoformat(instant)) if instant else "",
+        _("Because %(reason)s") % {"reason": cause_words(cause)} if cause else "",
+    )
 
 
 def _because(reason: str) -> str:

@@ -39,6 +39,16 @@ REASONS: Mapping[str, Promise] = {
     "claim-lapsed": _("it was not claimed in time"),
     "expired": _("its time was over"),
     "retired": _("it was retired after a rotation"),
+    "rolled-back": _("the rotation was undone"),
+    "undone": _("somebody undid it"),
+    "stopped": _("somebody stopped it"),
+    "replaced": _("a newer rotation took its place"),
+    "completed": _("the old version had ended"),
+    "key-revoked": _("the key was revoked"),
+    "key-suspended": _("the key was suspended"),
+    "authorisation-over": _("the authorisation of the key was over"),
+    "authorisation-ends-first": _("the key needs a renewal: no new version could live longer"),
+    "version-waits-for-claim": _("a new version waited to be claimed already"),
 }
 
 REVOCATION_CHOICES: Mapping[str, tuple[Promise, Promise]] = {
@@ -70,6 +80,7 @@ OUTCOMES: Mapping[str, Promise] = {
     Reason.SUSPENDED: _("Refused: suspended"),
     Reason.REVOKED: _("Refused: revoked"),
     Reason.COMPROMISED: _("Refused: compromised"),
+    Reason.ROTATE_NOW: _("Refused for a moment: the old version ends soon"),
     Reason.NETWORK: _("Refused: from a network that is not allowed"),
     Reason.SCOPE: _("Refused: scope not granted"),
     Reason.RATE_LIMIT: _("Refused: too many in a minute"),

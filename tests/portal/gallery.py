@@ -145,6 +145,7 @@ def _context() -> dict[str, object]:
             Tab(label="History", href="?tab=h"),
         ],
         "counts": [3, 5, 4, 9, 12],
+        "pairs": [("Mon", 12, 0), ("Tue", 7, 9), ("Wed", 0, 14)],
         "days": [("Mon", 4), ("Tue", 9), ("Wed", 2), ("Thu", 12), ("Fri", 7), ("Sat", 0), ("Sun", 1)],
     }
 

@@ -10,11 +10,12 @@ from playwright.sync_api import Browser
 
 from audit import clock
 from keys.approvals.decisions import approve_request, deny_request, return_request
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import offer_transfer
-from keys.lifecycle.rotation import issue_new_version
 from keys.lifecycle.revocation import report_leak, revoke_key
+from keys.lifecycle.rotation import issue_new_version, start_rotation, undo_rotation
 from keys.models import ManagedKey, Person, Sighting, UsageCount
-from keys.states import RevocationReason
+from keys.states import Overlap, RevocationReason
 from tests.people import World, acting, approved, issued, submitted
 from tests.portal.browser import NARROW, WIDE, Visit
 from tests.portal.web.signing_in import signed_in
@@ -43,6 +44,9 @@ def furnished(world: World) -> dict[str, list[str]]:
     offer_transfer(offered, to_team=world.orders_team, actor=acting(world.alice, "handover"), comment="Yours now.")
     twice, _, _ = issued(world, name="Replaced")
     issue_new_version(twice, actor=acting(world.alice, "claim"))
+    rotated = both_work(world)
+    undone = both_work(world, name="Undone", overlap=Overlap.HOUR)
+    undo_rotation(undone.rotations.open().get(), actor=acting(world.alice, "claim"))
     pending = submitted(world, name="Pending", scopes=("orders:read", "orders:write"), networks=("10.1.0.0/16",))
     approve_request(pending, digest=pending.digest, actor=acting(world.carol, "approve"), comment="Fine.")
     returned = submitted(world, name="Returned")
@@ -57,13 +61,40 @@ def furnished(world: World) -> dict[str, list[str]]:
             key, f"{key}?view=use", f"{key}?view=life", f"{key}claim/", f"{key}replace/", f"{key}renew/", f"{key}suspend/",
             f"{key}revoke/", f"{key}hand-over/", f"/keys/{waiting.number}/", f"/keys/{waiting.number}/claim/",
             f"/keys/{leaked.number}/", f"/keys/{leaked.number}/leaked/", f"/keys/{revoked.number}/", f"/keys/{twice.number}/",
+            "/rotations/", "/rotations/?state=handed-over", f"{key}rotate/", f"{key}rotation/",
+            f"/keys/{rotated.number}/", f"/keys/{rotated.number}/rotation/", f"/keys/{rotated.number}/rotation/undo/",
+            f"/keys/{rotated.number}/?view=life", f"/keys/{undone.number}/rotation/",
+            f"/keys/{twice.number}/rotation/", f"/keys/{twice.number}/rotation/stop/", f"/keys/{twice.number}/claim/",
             f"/keys/{offered.number}/transfer/", request, f"{request}edit/", f"/requests/{returned.number}/",
             f"/requests/{denied.number}/",
         ],
         "bob": ["/", "/inbox/", request, f"/keys/{offered.number}/transfer/", "/requests/?whose=all"],
         "responder": ["/keys/", f"/keys/{leaked.number}/", f"/keys/{leaked.number}/reinstate/"],
-        "mallory": ["/", key],
+        "admin": ["/rotations/", f"/keys/{rotated.number}/rotation/end/"],
+        "mallory": ["/", key, "/rotations/"],
     }  # fmt: skip
+
+
+def both_work(world: World, *, name: str = "Both work", overlap: Overlap = Overlap.WHEN_IDLE) -> ManagedKey:
+    """A key in the middle of its rotation, with clients that have moved and others that have not."""
+    key, old, _ = issued(world, name=name)
+    rotation = start_rotation(key, overlap=overlap, actor=acting(world.alice, "claim"))
+    new = rotation.new_version
+    assert new is not None
+    claim_secret(new, actor=acting(world.alice, "claim"))
+    at = clock.now()
+    for back in range(20):
+        hour = (at - timedelta(hours=back)).replace(minute=0, second=0, microsecond=0)
+        UsageCount.objects.create(version=old, outcome="valid", hour=hour, count=30 + 3 * back, last_at=at)
+        if back < 5:
+            UsageCount.objects.create(version=new, outcome="valid", hour=hour, count=70 - 9 * back, last_at=at)
+    for place, (version, ago) in enumerate([(old, 60), (new, 0), (old, 2)]):
+        seen_at = at - timedelta(minutes=ago)
+        Sighting.objects.create(
+            version=version, address=f"10.20.0.{5 + place // 2}", user_agent="report/2", instance="report-builder-7d9f-x2",
+            first_at=seen_at, last_at=seen_at, count=40,
+        )  # fmt: skip
+    return key
 
 
 def test_every_page_is_accessible_keeps_the_policy_and_fits(

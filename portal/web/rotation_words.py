@@ -1,0 +1,125 @@
+"""Say how far the replacement of a secret is, what happens next, how long the old one lives, and why it was replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from keys.models import Rotation
+from keys.states import Overlap, RotationCause, RotationState
+from portal.web.components import Step, Words, steps
+from portal.web.wording import reason_words
+
+OVERLAPS: Mapping[str, tuple[Promise, Promise]] = {
+    Overlap.NOW: (gettext_lazy("Not at all"), gettext_lazy("It ends the moment the new secret is claimed.")),
+    Overlap.QUARTER: (gettext_lazy("15 minutes"), gettext_lazy("For one program that you restart yourself.")),
+    Overlap.HOUR: (gettext_lazy("1 hour"), gettext_lazy("For a deployment that you watch.")),
+    Overlap.SIX_HOURS: (gettext_lazy("6 hours"), gettext_lazy("For a deployment during the day.")),
+    Overlap.DAY: (gettext_lazy("24 hours"), gettext_lazy("Also jobs that run once a day move.")),
+    Overlap.WEEK: (gettext_lazy("7 days"), gettext_lazy("Also jobs that run once a week move.")),
+    Overlap.FIRST_USE: (
+        gettext_lazy("Until the new one is used"),
+        gettext_lazy("It ends at the first use of the new secret. For a single program."),
+    ),
+    Overlap.WHEN_IDLE: (
+        gettext_lazy("Until everybody has moved"),
+        gettext_lazy("It ends when every client seen on it uses the new one."),
+    ),
+}
+
+CAUSES: Mapping[str, Promise] = {
+    RotationCause.SCHEDULE: gettext_lazy("its time had come"),
+    RotationCause.DEMAND: gettext_lazy("somebody asked for it"),
+    RotationCause.LOST: gettext_lazy("the secret was lost"),
+    RotationCause.LEAVER: gettext_lazy("somebody who knew the secret left"),
+    RotationCause.COMPROMISE: gettext_lazy("the secret is known to others"),
+    RotationCause.POLICY: gettext_lazy("the policy changed"),
+}
+
+STATES: Mapping[str, tuple[Promise, str, str]] = {
+    RotationState.SCHEDULED: (gettext_lazy("Scheduled"), "calendar-clock", "neutral"),
+    RotationState.PREPARED: (gettext_lazy("New secret waits"), "hourglass", "info"),
+    RotationState.HANDED_OVER: (gettext_lazy("Fetched, not in use"), "package-check", "info"),
+    RotationState.ACTIVATED: (gettext_lazy("Both work"), "copy-check", "success"),
+    RotationState.DRAINING: (gettext_lazy("Old one is ending"), "timer", "success"),
+    RotationState.COMPLETED: (gettext_lazy("Completed"), "circle-check", "neutral"),
+    RotationState.ABORTED: (gettext_lazy("Stopped"), "circle-off", "neutral"),
+    RotationState.ROLLED_BACK: (gettext_lazy("Undone"), "undo-2", "warning"),
+}
+
+OVER: Mapping[str, Promise] = {
+    RotationState.COMPLETED: gettext_lazy("The old version has ended. Only the new one works."),
+    RotationState.ROLLED_BACK: gettext_lazy("It was undone: the old version works on, and the new one has ended."),
+    RotationState.ABORTED: gettext_lazy("It was stopped before its end, because %(reason)s."),
+}
+BOTH_WORK: Mapping[str, Promise] = {
+    Overlap.FIRST_USE: gettext_lazy(
+        "The old version ends as soon as the new one is used, and at this time at the latest."
+    ),
+    Overlap.WHEN_IDLE: gettext_lazy(
+        "The old version ends as soon as every client has moved, and at this time at the latest."
+    ),
+}
+BY_THE_CLOCK = gettext_lazy("The old version ends by the clock of the database, even if nothing else runs.")
+
+_COURSE = (
+    gettext_lazy("Scheduled"),
+    gettext_lazy("New secret waits"),
+    gettext_lazy("Both work"),
+    gettext_lazy("Only the new one works"),
+)
+_PLACE: Mapping[str, int] = {
+    RotationState.SCHEDULED: 0,
+    RotationState.PREPARED: 1,
+    RotationState.HANDED_OVER: 1,
+    RotationState.ACTIVATED: 2,
+    RotationState.DRAINING: 2,
+    RotationState.COMPLETED: len(_COURSE),
+}
+
+
+def overlap_words(overlap: str) -> Words:
+    """Say how long the old version works beside the new one."""
+    return OVERLAPS[overlap][0] if overlap in OVERLAPS else overlap
+
+
+def cause_words(cause: str) -> Words:
+    """Say why a secret is replaced."""
+    return CAUSES.get(cause, cause)
+
+
+def course_of(rotation: Rotation) -> list[Step]:
+    """Number the steps of a rotation; one that was stopped or undone has none."""
+    place = _PLACE.get(rotation.state)
+    return steps(_COURSE, current=place) if place is not None else []
+
+
+def next_words(rotation: Rotation) -> tuple[Words, datetime | None]:
+    """Say what happens next, and when at the latest (None: it is over, or nobody knows)."""
+    if rotation.state in OVER:
+        words = OVER[rotation.state]
+        return str(words) % {"reason": reason_words(rotation.ended_reason)}, None
+    if rotation.state in (RotationState.ACTIVATED, RotationState.DRAINING):
+        by_traffic = rotation.state == RotationState.ACTIVATED
+        words = BOTH_WORK.get(rotation.overlap, BY_THE_CLOCK) if by_traffic else BY_THE_CLOCK
+        return words, rotation.old_version.retire_at if rotation.old_version else None
+    return _before_the_claim(rotation)
+
+
+def _before_the_claim(rotation: Rotation) -> tuple[Words, datetime | None]:
+    name = str(rotation.managed_key.recipient or _("the recipient"))
+    if rotation.state == RotationState.SCHEDULED:
+        words = _("A new version is made ready, and %(name)s is asked to claim its secret. Until then nothing changes.")
+        return words % {"name": name}, rotation.due_at
+    claim_until = rotation.new_version.claim_until if rotation.new_version else None
+    if rotation.state == RotationState.HANDED_OVER:
+        return _("The client that fetched the new secret says that it has it; then both work."), claim_until
+    if rotation.old_version is not None and rotation.old_version.retire_at is not None:
+        words = _("%(name)s claims the new secret. By policy the old one ends at this time, claimed or not.")
+        return words % {"name": name}, rotation.old_version.retire_at
+    words = _("%(name)s claims the new secret, at this time at the latest. Until it is claimed the old one works on.")
+    return words % {"name": name}, claim_until
