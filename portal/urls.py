@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import health, metrics
-from portal.web import status
+from portal.web import demo_mails, status
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("healthz", health.healthz, name="healthz"),
@@ -17,6 +17,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("portal.accounts.urls")),
     path("", include("portal.web.urls")),
     path("", include("portal.web.audit_urls")),
+    path("demo/mail/", demo_mails.demo_mails, name="demo_mails"),
+    path("demo/mail/<slug:name>/", demo_mails.demo_mail, name="demo_mail"),
+    path("demo/mail/<slug:name>/html/", demo_mails.demo_mail_as_html, name="demo_mail_as_html"),
     path("admin/", admin.site.urls),
 ]
 
