@@ -34,7 +34,6 @@ PURPOSES = (
     "factors",
     "export",
     "retention",
-    "webhooks",
 )
 
 

@@ -69,7 +69,7 @@ NEVER = {
     "abandon_rotation", "abort_rotation", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_request",
     "destroy_version", "end_delegation", "end_membership", "end_version", "finish_retirement", "finish_rotation",
     "lapse_request", "leave_claim", "plan_scope_retirement", "plan_service_retirement", "record_integrity_failure",
-    "report_breaches", "report_leak", "retire_team", "retire_template", "return_request", "revoke_invitation",
+    "report_breaches", "report_leak", "retire_by_traffic", "retire_team", "retire_template", "return_request", "revoke_invitation",
     "revoke_key", "suspend_key", "withdraw_request", "withdraw_transfer",
     # they let in who has a place: nobody stops anything from outside
     "accept_invitation", "change_password", "complete_password_reset", "confirm_factor_reset", "confirm_totp",
@@ -86,9 +86,6 @@ NEVER = {
     "read_sample", "redraw_sample", "remove_saved_search", "rename_environment", "rename_person", "request_export",
     "save_search", "save_template", "search_log", "take_export", "take_receipt", "view_retention",
 }  # fmt: skip
-    # they say where events are sent, and nothing is sent before it is sealed
-    "add_endpoint", "change_endpoint", "disable_endpoint", "enable_endpoint", "redeliver", "remove_endpoint",
-    "rotate_endpoint_secret", "send_test_event",
 
 LATE = Backlog(waiting=1, age=timedelta(seconds=61))
 Stop = Callable[[], None]
