@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
+from itertools import islice
 from itertools import islice
 
 import structlog
@@ -33,6 +35,9 @@ from keys.reports.inspections import ask_nightly, inspect_waiting
 from keys.retention.periods import expire_private_parts
 from keys.verification.integrity import sweep_integrity
 
+from keys.webhooks.delivering import deliver_due
+from keys.webhooks.queue import READER as WEBHOOKS
+from keys.webhooks.queue import forget_deliveries, queue_deliveries
 log = structlog.get_logger(__name__)
 SWEEP = 500
 EXPIRIES = 20  # ranges of leaves in one run, each a transaction; the next run goes on
@@ -52,6 +57,7 @@ SCHEDULE = {
     "keys.make_exports": 2.0,
     "keys.forward_log": 2.0,
     "keys.remind": 600.0,
+    "keys.send_webhooks": 1.0,
     "keys.propose_unused": 6 * 3600.0,
 }
 
@@ -150,7 +156,7 @@ def forget() -> int:
     """Delete what served its moment: dead sessions, spent statements, old password links. None of it is governed."""
     before = clock.now() - timedelta(days=1)
     forgotten = forget_dead_sessions() + forget_statements(before=before) + forget_resets(before=before)
-    return forgotten + forget_exports(actor=Actor.job("forget"))
+    return forgotten + forget_deliveries() + forget_exports(actor=Actor.job("forget"))
 
 
 @shared_task(name="keys.forward_log", ignore_result=True)
@@ -162,6 +168,13 @@ def forward_log() -> int:
 # As inspect_log: the row is the queue.
 @shared_task(
     name="keys.make_exports", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60
+# As inspect_log: the row is the queue.
+@shared_task(name="keys.send_webhooks", ignore_result=True, acks_late=False)
+def send_webhooks() -> int:
+    """Read the log on for webhooks, and send what is due; returns how many deliveries were accepted."""
+    return deliver_due(actor=Actor.job("send_webhooks"), listen=partial(read_all, WEBHOOKS, (queue_deliveries,)))
+
+
 )
 def make_exports() -> int:
     """Make the files from the log that somebody asked for, one after the other."""

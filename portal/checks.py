@@ -175,6 +175,14 @@ def check_forwarding(**_facts: object) -> list[CheckMessage]:
     return []
 
 
+def check_webhooks(**_facts: object) -> list[CheckMessage]:
+    """Refuse a production in which webhooks could be pointed at the host itself."""
+    if settings.KEYSTEAD_WEBHOOK_LOOPBACK and settings.KEYSTEAD_ENV == "production":
+        message = "KEYSTEAD_WEBHOOK_LOOPBACK lets webhooks reach this host: unset it."
+        return [Error(message, id="keystead.E020")]
+    return []
+
+
 def check_witnesses(**_facts: object) -> list[CheckMessage]:
     """Doubt a log that nobody elsewhere watches: whoever has this host could set it back unseen."""
     try:
@@ -201,6 +209,7 @@ CHECKS: Final[Sequence[Callable[..., list[CheckMessage]]]] = (
     check_witnesses,
     check_exports,
     check_forwarding,
+    check_webhooks,
 )
 
 

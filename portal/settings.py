@@ -188,6 +188,8 @@ KEYSTEAD_EXPORT_AT_ONCE = env.int("KEYSTEAD_EXPORT_AT_ONCE", default=50_000)
 # Where the sealed log is sent on to: a dotted path and an address that it understands (docs/operations.md).
 KEYSTEAD_LOG_FORWARD = env.str("KEYSTEAD_LOG_FORWARD", default="")
 KEYSTEAD_LOG_FORWARD_URL = env.str("KEYSTEAD_LOG_FORWARD_URL", default="")
+# Lets webhooks reach this machine, also without TLS: to try a receiver out, never in production.
+KEYSTEAD_WEBHOOK_LOOPBACK = env.bool("KEYSTEAD_WEBHOOK_LOOPBACK", default=False)
 
 # --- Valkey and Celery: the doorbell, never the queue -----------------------------------------------------------------
 REDIS_URL = env.str("REDIS_URL", default="") or LAYOUT.redis_url

@@ -34,6 +34,7 @@ PURPOSES = (
     "factors",
     "export",
     "retention",
+    "webhooks",
 )
 
 

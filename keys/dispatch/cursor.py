@@ -43,6 +43,7 @@ FROM audit_checkpoint
 class Told:
     """One event as the log tells it. `payload` is the parsed canonical JSON, without the private part."""
 
+    leaf: int
     uid: UUID
     occurred_at: datetime
     action: str
@@ -82,7 +83,7 @@ def read_on(reader: str, reactions: Sequence[Reaction], *, most: int = BATCH, be
             return 0  # another worker is at it
         cursor.execute(_NEXT, (held.next_leaf, most))
         for index, *columns, payload in cursor.fetchall():
-            told = _told(columns, payload)
+            told = _told(index, columns, payload)
             if before is not None and told.occurred_at >= before:
                 break
             try:
@@ -109,12 +110,13 @@ def read_all(reader: str, reactions: Sequence[Reaction], *, before: datetime | N
     return total
 
 
-def _told(columns: list[Any], payload: Any) -> Told:  # Any: a row of the query above
+def _told(index: int, columns: list[Any], payload: Any) -> Told:  # Any: a row of the query above
     value = parse_strict(bytes(payload))
     if not isinstance(value, dict):
         raise TypeError("an event's payload is an object")
     uid, occurred_at, action, actor_type, actor_id, target_type, target_id, environment, outcome = columns
     return Told(
+        leaf=index,
         uid=uid,
         occurred_at=occurred_at,
         action=action,

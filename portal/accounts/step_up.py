@@ -39,6 +39,7 @@ PURPOSES: Final[dict[str, Promise]] = {
     "factors": _("change your sign-in"),
     "export": _("take data out"),
     "retention": _("change how long the log is kept"),
+    "webhooks": _("change where events are sent"),
 }
 
 

@@ -13,6 +13,7 @@ WRITERS = (
     "keys/lifecycle/rotation_steps.py",
     "keys/reports/export_queue.py",
     "keys/reports/inspections.py",
+    "keys/webhooks/queue.py",
 )
 ORM_WRITES = {"update", "update_or_create", "bulk_update", "save"}
 

@@ -86,6 +86,9 @@ NEVER = {
     "read_sample", "redraw_sample", "remove_saved_search", "rename_environment", "rename_person", "request_export",
     "save_search", "save_template", "search_log", "take_export", "take_receipt", "view_retention",
 }  # fmt: skip
+    # they say where events are sent, and nothing is sent before it is sealed
+    "add_endpoint", "change_endpoint", "disable_endpoint", "enable_endpoint", "redeliver", "remove_endpoint",
+    "rotate_endpoint_secret", "send_test_event",
 
 LATE = Backlog(waiting=1, age=timedelta(seconds=61))
 Stop = Callable[[], None]
