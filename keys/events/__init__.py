@@ -19,6 +19,7 @@ from keys.events.catalogue import (
     TemplateRetired,
 )
 from keys.events.dispatch import IntentUnfinished, ReaderMoved
+from keys.events.emergencies import EmergencyExecuted, KeyPassedOver
 from keys.events.factors import (
     FactorResetConfirmed,
     FactorResetDeclined,
@@ -152,6 +153,7 @@ __all__ = [
     "ClaimRepeated",
     "DelegateNamed",
     "DelegationEnded",
+    "EmergencyExecuted",
     "EnvironmentChanged",
     "EnvironmentCreated",
     "FactorResetConfirmed",
@@ -170,6 +172,7 @@ __all__ = [
     "KeyCreated",
     "KeyHandedOver",
     "KeyLeakReported",
+    "KeyPassedOver",
     "KeyRenewed",
     "KeyRevoked",
     "KeyShortened",

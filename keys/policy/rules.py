@@ -178,6 +178,17 @@ def _program_may_stop(who: ActorFacts, key: KeyFacts, *, purpose: str) -> Decisi
     return ALLOW
 
 
+def may_act_on_many(actor: Actor, who: ActorFacts, *, at: datetime) -> Decision:
+    """Administrators and responders stop many keys at once, or have their secrets replaced, with presence."""
+    if not who.active:
+        return Deny("not_active", "emergency.active")
+    if who.operator:
+        return ALLOW
+    if who.person_id is None or not who.has(Role.ADMINISTRATOR, Role.RESPONDER):
+        return Deny("may_not_act_on_many", "emergency.role")
+    return needs_step_up(actor, "revoke", at=at)
+
+
 def may_report_leak(who: ActorFacts, key: KeyFacts) -> Decision:
     """Whoever owns or answers for a key may say it leaked, at once and without a second factor: no blame, no delay."""
     if not who.active:

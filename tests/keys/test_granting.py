@@ -67,6 +67,7 @@ SOMETIMES = {
 NEVER = {
     # they stop, end, refuse or take back
     "abandon_rotation", "abort_rotation", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_request",
+    "execute_emergency",  # what it prepares is handed over by a claim, and that grants
     "destroy_version", "end_delegation", "end_membership", "end_version", "finish_retirement", "finish_rotation",
     "lapse_request", "leave_claim", "plan_scope_retirement", "plan_service_retirement", "record_integrity_failure",
     "report_breaches", "report_leak", "retire_by_traffic", "retire_team", "retire_template", "return_request", "revoke_invitation",
@@ -85,10 +86,10 @@ NEVER = {
     "read_entry", "read_event", "read_export", "read_exports", "read_inspections", "read_key_life", "read_proof",
     "read_sample", "redraw_sample", "remove_saved_search", "rename_environment", "rename_person", "request_export",
     "save_search", "save_template", "search_log", "take_export", "take_receipt", "view_retention",
-}  # fmt: skip
     # they say where events are sent, and nothing is sent before it is sealed
     "add_endpoint", "change_endpoint", "disable_endpoint", "enable_endpoint", "redeliver", "remove_endpoint",
     "rotate_endpoint_secret", "send_test_event",
+}  # fmt: skip
 
 LATE = Backlog(waiting=1, age=timedelta(seconds=61))
 Stop = Callable[[], None]

@@ -1,0 +1,1 @@
+"""Measure how long it takes to stop many keys at once."""
