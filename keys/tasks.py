@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 from itertools import islice
-from itertools import islice
 
 import structlog
 from celery import shared_task
@@ -23,8 +22,8 @@ from keys.invariants import report_breaches
 from keys.lifecycle.expiry import end_version
 from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, prepare_rotation
 from keys.models import KeyRequest, KeyVersion, Rotation, Scope, Service
-from keys.notifications.digests import gather_digests, release_reminders
 from keys.monitoring.retirement import retire_by_traffic, ripe_by_traffic
+from keys.notifications.digests import gather_digests, release_reminders
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, notice_everyone
 from keys.notifications.reminders import propose_unused, remind
@@ -34,10 +33,10 @@ from keys.reports.export_jobs import forget_exports, make_waiting
 from keys.reports.inspections import ask_nightly, inspect_waiting
 from keys.retention.periods import expire_private_parts
 from keys.verification.integrity import sweep_integrity
-
 from keys.webhooks.delivering import deliver_due
 from keys.webhooks.queue import READER as WEBHOOKS
 from keys.webhooks.queue import forget_deliveries, queue_deliveries
+
 log = structlog.get_logger(__name__)
 SWEEP = 500
 EXPIRIES = 20  # ranges of leaves in one run, each a transaction; the next run goes on
@@ -56,8 +55,8 @@ SCHEDULE = {
     "keys.inspect_log": 5.0,
     "keys.make_exports": 2.0,
     "keys.forward_log": 2.0,
-    "keys.remind": 600.0,
     "keys.send_webhooks": 1.0,
+    "keys.remind": 600.0,
     "keys.propose_unused": 6 * 3600.0,
 }
 
@@ -166,15 +165,15 @@ def forward_log() -> int:
 
 
 # As inspect_log: the row is the queue.
-@shared_task(
-    name="keys.make_exports", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60
-# As inspect_log: the row is the queue.
 @shared_task(name="keys.send_webhooks", ignore_result=True, acks_late=False)
 def send_webhooks() -> int:
     """Read the log on for webhooks, and send what is due; returns how many deliveries were accepted."""
     return deliver_due(actor=Actor.job("send_webhooks"), listen=partial(read_all, WEBHOOKS, (queue_deliveries,)))
 
 
+# As inspect_log: the row is the queue.
+@shared_task(
+    name="keys.make_exports", ignore_result=True, acks_late=False, time_limit=6 * HOURS, soft_time_limit=6 * HOURS - 60
 )
 def make_exports() -> int:
     """Make the files from the log that somebody asked for, one after the other."""
