@@ -6,7 +6,7 @@ import pytest
 
 from tests.architecture.source import Module, modules
 
-# Each the one writer of the states of its own table: versions, requests, and the jobs of the log.
+# Each the one writer of the states of its own table: versions, requests, the jobs of the log, deliveries.
 WRITERS = (
     "keys/lifecycle/transitions.py",
     "keys/approvals/transitions.py",
