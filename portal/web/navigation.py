@@ -50,6 +50,12 @@ PLACES = (
     Place(url_name="requests", label=_("Requests"), icon="file-text"),
     Place(url_name="inbox", label=_("Inbox"), icon="inbox"),
     Place(url_name="rotations", label=_("Rotations"), icon="calendar-sync"),
+    Place(
+        url_name="emergency",
+        label=_("Emergency"),
+        icon="siren",
+        roles=frozenset({Role.ADMINISTRATOR, Role.RESPONDER}),
+    ),
     Place(url_name="services", label=_("Services"), icon="server"),
     Place(url_name="team", label=_("Team"), icon="users-round"),
     Place(

@@ -13,7 +13,9 @@ from keys.policy.decisions import Decision
 from keys.policy.enforcement import enforce
 
 
-def enforce_before(operation: Callable[..., object], subject: Model, decision: Decision, *, actor: Actor) -> None:
+def enforce_before(
+    operation: Callable[..., object], subject: Model | None, decision: Decision, *, actor: Actor
+) -> None:
     """Refuse at once what `operation` would refuse after more questions, and record it once, as its refusal."""
     try:
         enforce(decision)

@@ -62,6 +62,18 @@ REVOCATION_CHOICES: Mapping[str, tuple[Promise, Promise]] = {
     RevocationReason.PRIVILEGE_WITHDRAWN: (_("Privilege withdrawn"), _("They should no longer be able to do this.")),
 }
 
+# What became of a key in an emergency: keys.lifecycle.emergency.
+PASSED_OVER: Mapping[str, Promise] = {
+    "stopped": _("Stopped for good"),
+    "rotating": _("The next secret waits for its owner; the present one ends when that is claimed"),
+    "already-ended": _("Had ended before"),
+    "appeared-meanwhile": _("Not touched: fits the choice only since the list was shown"),
+    "already-rotating": _("Left as it was: its next secret waits already, for a compromise"),
+    "authorisation-over": _("Not replaced: its authorisation has ended, nothing of it works"),
+    "key-suspended": _("Not replaced: suspended on purpose, nothing of it works"),
+    "nothing-works": _("Not replaced: no secret of it works now"),
+}
+
 SUSPENSION_CHOICES: Mapping[str, tuple[Promise, Promise]] = {
     SuspensionReason.INVESTIGATION: (_("Investigation"), _("Something about its use has to be looked into first.")),
     SuspensionReason.SUSPECTED_LEAK: (_("Suspected leak"), _("The secret may be known to others.")),

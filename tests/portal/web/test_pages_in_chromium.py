@@ -69,7 +69,7 @@ def furnished(world: World) -> dict[str, list[str]]:
             f"/requests/{denied.number}/",
         ],
         "bob": ["/", "/inbox/", request, f"/keys/{offered.number}/transfer/", "/requests/?whose=all"],
-        "responder": ["/keys/", f"/keys/{leaked.number}/", f"/keys/{leaked.number}/reinstate/"],
+        "responder": ["/emergency/?team=reporting", "/keys/", f"/keys/{leaked.number}/", f"/keys/{leaked.number}/reinstate/"],
         "admin": ["/rotations/", f"/keys/{rotated.number}/rotation/end/"],
         "mallory": ["/", key, "/rotations/"],
     }  # fmt: skip
