@@ -1,8 +1,10 @@
+import time
 import uuid
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import transaction
 
 from audit import checkpoints
 from audit.merkle import leaf_hash, verify_consistency, verify_inclusion
@@ -67,3 +69,23 @@ def test_the_backlog_is_counted_and_its_age_is_that_of_the_oldest(tmp_path: Path
     assert timedelta() < found.age
     make_sealer(tmp_path).seal()
     assert checkpoints.backlog() == checkpoints.Backlog(waiting=0, age=timedelta())
+
+
+def test_waiting_for_the_sealer_ends_with_the_sealing_or_in_time(tmp_path: Path) -> None:
+    sealer = make_sealer(tmp_path)
+    write_events(2)
+    uids = list(AuditEvent.objects.values_list("uid", flat=True))
+    began = time.monotonic()
+    assert not checkpoints.wait_until_sealed(uids, seconds=0.3)
+    assert 0.3 <= time.monotonic() - began < 2
+    sealer.seal()
+    assert checkpoints.wait_until_sealed(uids, seconds=0)
+    assert not checkpoints.wait_until_sealed([*uids, uuid.uuid4()], seconds=0)
+
+
+def test_nobody_waits_for_the_sealer_inside_a_transaction(tmp_path: Path) -> None:
+    """What it waits for would never be committed, and its locks would be held."""
+    write_events(1)
+    (uid, *_) = AuditEvent.objects.values_list("uid", flat=True)
+    with transaction.atomic(), pytest.raises(RuntimeError):
+        checkpoints.wait_until_sealed([uid], seconds=0)

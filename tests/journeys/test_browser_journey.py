@@ -163,9 +163,12 @@ def test_the_main_job_in_a_browser(
         "request.approved",
         "key.created",
         "version.created",
+        "version.claim-intended",
         "version.issued",
+        "rotation.scheduled",
         "key.revoked",
         "version.deactivated",
+        "rotation.aborted",
     ]
     approvals = Approval.objects.order_by("created_at")
     assert [(each.person, each.method) for each in approvals] == [(world.bob, "passkey"), (world.carol, "passkey")]

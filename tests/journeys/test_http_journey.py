@@ -117,14 +117,22 @@ def test_the_main_job_over_http(portal_server: PortalServer, world: World) -> No
         "request.approved",
         "key.created",
         "version.created",
+        "version.claim-intended",
         "version.issued",
+        "rotation.scheduled",
         "key.leak-reported",
         "version.suspended",
         "version.created",
+        "rotation.prepared",
+        "version.claim-intended",
         "version.issued",
         "version.deactivated",
+        "rotation.activated",
+        "rotation.completed",
+        "rotation.scheduled",
         "key.revoked",
         "version.deactivated",
+        "rotation.aborted",
     ]
     methods = AuditEvent.objects.filter(action="step-up.completed").order_by("id").values_list("actor_id", flat=True)
     people = [world.bob, world.carol, world.alice, world.admin]

@@ -75,7 +75,12 @@ def test_the_intent_is_sealed_before_the_secret_is_minted(
         return mint(*args, **facts)
 
     monkeypatch.setattr(claiming, "mint", watched)
-    assert claim_secret(version, actor=acting(world.alice, "claim")).outcome == ClaimOutcome.ISSUED
+    sealing.stop()
+    waiting = claiming_meanwhile(version, acting(world.alice, "claim"))
+    time.sleep(0.5)
+    assert not sealed_when_minted
+    sealing.start()
+    assert waiting.result(10).outcome == ClaimOutcome.ISSUED
     assert sealed_when_minted == [True]
     intent, outcome = told("version.claim-intended", "version.issued")
     assert (intent["outcome"], outcome["outcome"]) == ("intent", "success")
