@@ -19,6 +19,7 @@ from keys.models import (
     Rotation,
     Scope,
     Service,
+    WebhookEndpoint,
 )
 from keys.notifications import audience
 from keys.notifications.audience import People
@@ -127,6 +128,14 @@ def _holder(told: Told) -> People:
     return {UUID(found)} if found else set()
 
 
+def _webhook_owners(told: Told) -> People:
+    """Who answers for an endpoint that stopped by itself; what people stop, they know."""
+    if told.actor_type == "person":
+        return set()
+    team_id = WebhookEndpoint.objects.get(pk=told.target_id).owner_team_id
+    return audience.people_in(team_id, TeamRole.LEAD) if team_id else audience.people_with(Role.ADMINISTRATOR)
+
+
 def _team_leads(told: Told) -> People:
     """Who has to take over what somebody left behind."""
     teams = Membership.objects.filter(person_id=told.target_id).values_list("team_id", flat=True)
@@ -180,6 +189,7 @@ WHO: dict[str, Finder] = {
     "second-factor.locked": _holder,
     "recovery.link-ordered": lambda told: audience.people_with(Role.ADMINISTRATOR) | _holder(told),
     "intent.unfinished": lambda told: audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
+    "webhook.disabled": _webhook_owners,
     "invariants.broken": lambda told: audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
 }
 # What people do themselves they need not be told, unless it may have been somebody else in their name.

@@ -173,6 +173,13 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         ),
         gettext_noop("Open Keystead"),
     ),
+    "webhook.disabled": (
+        gettext_noop("The webhook {subject} was disabled"),
+        gettext_noop(
+            "Its receiver accepted nothing for days, or said that it is gone. Repair it, then enable it again."
+        ),
+        gettext_noop("See the webhook"),
+    ),
     "invariants.broken": (
         gettext_noop("The nightly check found broken invariants"),
         gettext_noop("Rows contradict the rules of Keystead. Run check_invariants and treat it as an incident."),

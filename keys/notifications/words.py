@@ -22,6 +22,7 @@ from keys.models import (
     Rotation,
     Scope,
     Service,
+    WebhookEndpoint,
 )
 from keys.notifications.reminder_sayings import REMINDER_SAYINGS
 from keys.notifications.sayings import SAYINGS, STOPPED
@@ -33,6 +34,7 @@ PATHS = {
     "policy-proposals": "/policies/proposals/",
     "factors": "/account/factors/",
     "people": "/admin/",
+    "webhook": "/webhooks/{id}/",
     "home": "/",
 }
 
@@ -97,6 +99,8 @@ def _facts(notice: Notice) -> dict[str, str]:
         return {"subject": str(row), "path": PATHS["policy-proposals"]}
     if isinstance(row, FactorReset):
         return {"path": PATHS["people"] if notice.kind == "factor-reset.proposed" else PATHS["home"]}
+    if isinstance(row, WebhookEndpoint):
+        return {"subject": str(row), "path": PATHS["webhook"].format(id=row.pk)}
     if isinstance(row, Service | Scope):
         return {"subject": str(row), "path": PATHS["home"]}
     return {"path": PATHS["factors"] if notice.kind in _ABOUT_FACTORS else PATHS["home"]}
@@ -114,6 +118,7 @@ _MODELS: dict[str, type[models.Model]] = {
     "service": Service,
     "scope": Scope,
     "factor-reset": FactorReset,
+    "webhook": WebhookEndpoint,
 }
 
 

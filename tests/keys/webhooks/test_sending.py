@@ -173,7 +173,12 @@ def test_what_is_no_public_https_address_is_refused(url: str, code: str) -> None
 
 @pytest.mark.parametrize(
     "url",
-    ["https://hooks.example.com/keystead?team=a", "https://hooks.example.com:8443/", "https://8.8.8.8/", "https://xn--hks-5qa.example/"],
+    [
+        "https://hooks.example.com/keystead?team=a",
+        "https://hooks.example.com:8443/",
+        "https://8.8.8.8/",
+        "https://xn--hks-5qa.example/",
+    ],
 )
 def test_public_addresses_are_taken(settings: Any, url: str) -> None:
     settings.KEYSTEAD_WEBHOOK_LOOPBACK = False
