@@ -339,6 +339,9 @@ LANGUAGE_CODE = "en"
 
 # --- Mail -------------------------------------------------------------------------------------------------------------
 globals().update(env.email_url("EMAIL_URL", default=f"filemail:///{KEYSTEAD_DATA / 'mail'}"))
+if DEMO:  # whatever EMAIL_URL says: made-up people have made-up addresses, which may be somebody's
+    EMAIL_BACKEND = "django.core.mail.backends.filebased.EmailBackend"
+    EMAIL_FILE_PATH = str(KEYSTEAD_DATA / "mail")
 EMAIL_TIMEOUT = 5
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("KEYSTEAD_MAIL_FROM", default="keystead@localhost")
 

@@ -21,8 +21,7 @@ from django.shortcuts import render
 from audit.actor import Actor
 from portal.web.doors import page
 
-KEPT_BY = "django.core.mail.backends.filebased.EmailBackend"
-END = b"\n" + b"-" * 79 + b"\n"  # how that back end ends a mail
+END = b"\n" + b"-" * 79 + b"\n"  # how Django's back end for files ends a mail
 MOST = 100
 MOST_BYTES = 256 * 1024  # of one file; ours are a few kilobytes
 # The mail's own styles and nothing else: it runs nothing, sends nothing, and its links open elsewhere.
@@ -49,10 +48,7 @@ class KeptMail:
 @page
 def demo_mails(http: HttpRequest, _actor: Actor) -> HttpResponse:
     """List the newest mails, whoever they are for: in the demo one visitor plays everybody."""
-    folder = _folder()
-    return render(
-        http, "web/demo_mails.html", {"mails": _kept(folder) if folder else [], "is_kept": folder is not None}
-    )
+    return render(http, "web/demo_mails.html", {"mails": _kept(_folder())})
 
 
 @page
@@ -75,16 +71,15 @@ def demo_mail_as_html(http: HttpRequest, _actor: Actor, name: str) -> HttpRespon
     return cast("HttpResponse", drawn(http))
 
 
-def _folder() -> Path | None:
-    """The folder, or None when mail really leaves. Outside the demo there is no such page."""
+def _folder() -> Path:
+    """The folder of the settings. Outside the demo there is no such page."""
     if not settings.DEMO:
         raise Http404
-    return Path(settings.EMAIL_FILE_PATH) if settings.EMAIL_BACKEND == KEPT_BY else None
+    return Path(settings.EMAIL_FILE_PATH)
 
 
 def _find(name: str) -> KeptMail:
-    folder = _folder()
-    found = next((mail for mail in _kept(folder) if mail.name == name), None) if folder else None
+    found = next((mail for mail in _kept(_folder()) if mail.name == name), None)
     if found is None:
         raise Http404
     return found
