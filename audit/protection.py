@@ -69,8 +69,16 @@ END $$;
 
 CREATE OR REPLACE FUNCTION audit_guard() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
-    row_id text := CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ->> TG_ARGV[1] ELSE to_jsonb(NEW) ->> TG_ARGV[1] END;
+    row_id text;
 BEGIN
+    -- Nearly every table has an `id`; the way of the others writes the whole row out to find one column.
+    IF TG_ARGV[1] <> 'id' THEN
+        row_id := CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ->> TG_ARGV[1] ELSE to_jsonb(NEW) ->> TG_ARGV[1] END;
+    ELSIF TG_OP = 'DELETE' THEN
+        row_id := OLD.id;
+    ELSE
+        row_id := NEW.id;
+    END IF;
     IF NOT EXISTS (
         -- `|| ''` keeps the planner off the index by target: a fresh table's plan read a thing's whole history at each COMMIT.
         SELECT FROM public.audit_event event

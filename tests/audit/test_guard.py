@@ -179,6 +179,21 @@ def test_a_thousand_rows_in_one_transaction_are_guarded_in_time_that_grows_with_
     assert thing.objects.count() == 1000
 
 
+@pytest.mark.parametrize("pk", ["id", "code"])
+def test_a_row_is_named_by_its_key_whatever_that_is_called(committed_db: None, connect: Connect, pk: str) -> None:
+    with connect("keystead_owner") as owner:
+        owner.execute(f"CREATE TABLE part ({pk} text PRIMARY KEY, state text)")
+        owner.execute(guard_sql("part", "thing", columns=[pk, "state"], pk=pk))
+        owner.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON part TO {APPLICATION}")
+    statements = ("INSERT INTO part VALUES ('p-1', 'new')", "UPDATE part SET state = 'used'", "DELETE FROM part")
+    for statement in statements:
+        for target in ("p-2", "p-1"):
+            with transaction.atomic() if target == "p-1" else pytest.raises(IntegrityError), transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute(statement)
+                log.record(ThingChanged(target_id=target), actor=ALICE, at=clock.now())
+
+
 def test_the_check_says_which_governed_table_is_not_guarded(thing: Any, connect: Connect) -> None:
     assert governed_tables_are_guarded(databases=["default"]) == []
     assert installed_guards()["thing"] == ("thing", "id", frozenset(GOVERNED))
