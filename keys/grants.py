@@ -18,11 +18,12 @@ _GOVERN = ("SELECT", "INSERT", "UPDATE")
 _VERIFIER_READS = {
     "keys_keyversion": "id, managed_key_id, sequence, kid, state, digest, digest_algorithm, row_mac, claim_until,"
     " activated_at, expires_at, retire_at, suspended_reason, ended_reason",
-    "keys_managedkey": "id, number, name, owner_team_id, consumer, service_id, environment_id, kind, scopes, networks, limits,"
+    "keys_managedkey": "id, number, name, owner_team_id, consumer, service_id, environment_id, kind, scopes, networks, limits, policy_id,"
     " authorised_until, verifies_service_id, verifies_environment_id, revoked_at, revoked_reason",
     "keys_service": "id, slug, owner_team_id, retires_at, retired_at",
     "keys_environment": "id, tag, environment_class, max_staleness_ms",
     "keys_team": "id, slug",
+    "keys_policy": "id, brownouts",
     "keys_verificationchange": "id, version_id, at",
 }
 _VERIFIER_WRITES = ("keys_usagecount", "keys_sighting")

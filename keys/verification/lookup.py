@@ -24,7 +24,14 @@ SELECT clock_timestamp(), v.id AS version_id, v.kid, v.sequence, v.state, v.dige
        v.activated_at, v.expires_at, v.retire_at, v.ended_reason,
        k.id, k.number, k.name, k.consumer, k.kind, k.scopes, k.networks, k.authorised_until, k.revoked_at,
        k.owner_team_id, t.slug, k.service_id, s.slug, k.environment_id, e.tag,
-       k.verifies_service_id, k.verifies_environment_id
+       k.verifies_service_id, k.verifies_environment_id,
+       -- Asked only of a version that is being retired: since when a newer one works, where the policy warns by refusals.
+       CASE WHEN v.retire_at IS NOT NULL THEN (
+           SELECT min(n.activated_at) FROM keys_keyversion n, keys_policy p
+           WHERE p.id = k.policy_id AND p.brownouts AND n.managed_key_id = k.id AND n.sequence > v.sequence
+           AND n.state = 'active' AND n.activated_at <= clock_timestamp() AND n.expires_at > clock_timestamp()
+           AND (n.retire_at IS NULL OR n.retire_at > clock_timestamp())
+       ) END
 FROM keys_keyversion v
 JOIN keys_managedkey k ON k.id = v.managed_key_id
 JOIN keys_service s ON s.id = k.service_id
@@ -56,6 +63,8 @@ class Found:
     environment_id: UUID
     verifies_service_id: UUID | None
     verifies_environment_id: UUID | None
+    # Since when a newer version works too, where the policy lets the old one be refused for moments before its end.
+    warned_since: datetime | None = None
 
     @property
     def ends_at(self) -> datetime | None:
@@ -112,4 +121,5 @@ def find(kid: str) -> Found | None:
         environment_id=environment_id,
         verifies_service_id=row[27],
         verifies_environment_id=row[28],
+        warned_since=row[29],
     )

@@ -20,6 +20,7 @@ from keys.crypto.keyring import Keyring
 from keys.crypto.row_mac import verify_row_mac
 from keys.crypto.secrets import Secret
 from keys.states import VersionState
+from keys.verification.brownouts import is_browned_out
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
 
@@ -107,6 +108,12 @@ def not_in_force(found: Found) -> Reason | None:  # noqa: PLR0911 - one conditio
     return None if fields.state == VersionState.ACTIVE else Reason.SUSPENDED
 
 
+def warned(found: Found) -> Reason | None:
+    """Why an old version is refused for a moment before its end. Keystead's own callers are not: others wait for their answers."""
+    at, retire_at = found.at, found.fields.retire_at
+    return Reason.ROTATE_NOW if is_browned_out(at, retire_at=retire_at, both_since=found.warned_since) else None
+
+
 def outside_networks(networks: Collection[str], address: str | None) -> bool:
     """Whether an address is missing or in none of the allowed networks; no networks means any address."""
     if not networks:
@@ -136,7 +143,7 @@ def decide(
         return Reason.UNKNOWN
     if not is_intact(found, keyring):
         return Reason.INTEGRITY_FAILURE
-    refused = out_of_bounds(found, binding) or not_in_force(found)
+    refused = out_of_bounds(found, binding) or not_in_force(found) or warned(found)
     if refused is not None:
         return refused
     if outside_networks(found.fields.networks, question.client.address):

@@ -19,6 +19,7 @@ from keys.monitoring.traffic import WINDOW, clients_on_old, hours_of_use
 from keys.people.standing import standing_of
 from keys.policy.rules import may_claim, may_override_retirement, may_rotate
 from keys.states import OPEN_ROTATION_STATES, Overlap, RotationCause, RotationState, VersionState
+from keys.verification.brownouts import brownouts
 from portal.web.doors import page
 from portal.web.filters import choice, is_filtered
 from portal.web.finding import environments, key_by_number, rotations_of
@@ -72,7 +73,7 @@ def rotation(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             "window_days": WINDOW.days,
             "shows_use": shown.state in (*WAITING, *BOTH_WORK, RotationState.COMPLETED, RotationState.ROLLED_BACK),
             "shows_clients": shown.state in (*WAITING, *BOTH_WORK),
-            "is_waiting": shown.state in WAITING,
+            "warnings": _warnings(shown, at=at),
             "earlier": [(each, reason_words(each.ended_reason)) for each in found if each.pk != shown.pk],
             "scheduled": next((each for each in found if each.state == RotationState.SCHEDULED), None),
         }
@@ -87,6 +88,17 @@ def _shown(found: list[Rotation], *, at: datetime) -> Rotation | None:
         return begun or scheduled
     is_fresh = begun.ended_at is None or begun.ended_at > at - FRESH
     return begun if is_fresh and scheduled.due_at > at else scheduled
+
+
+def _warnings(rotation: Rotation, *, at: datetime) -> list[tuple[datetime, timedelta]]:
+    """The moments still to come in which the old version is refused, by policy, and for how long."""
+    policy, old, new = rotation.managed_key.policy, rotation.old_version, rotation.new_version
+    if policy is None or not policy.brownouts or rotation.state not in BOTH_WORK or old is None or new is None:
+        return []
+    if old.retire_at is None or new.activated_at is None:
+        return []
+    spans = brownouts(old.retire_at, both_since=new.activated_at)
+    return [(begin, end - begin) for begin, end in spans if end > at]
 
 
 def _acts_on(rotation: Rotation, *, actor: Actor, at: datetime) -> RotationActs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -39,10 +40,10 @@ def both_work(world: World, overlap: Overlap = Overlap.WHEN_IDLE, **changes: obj
 
 
 @operation
-def _overlaps_of(world: World, *, hours: int, actor: Actor) -> None:
+def _policy_of(world: World, *, actor: Actor, **rules_now: Any) -> None:
     production = Environment.objects.get(tag="prod")
     rules = rules_of(Policy.objects.current().get(service=world.orders, environment=production))
-    add_version(world.orders, production, replace(rules, longest_overlap_hours=hours), actor=actor, at=clock.now())
+    add_version(world.orders, production, replace(rules, **rules_now), actor=actor, at=clock.now())
 
 
 def seen(version: KeyVersion | None, *, address: str = "10.0.0.5", ago: timedelta = timedelta()) -> None:
@@ -95,7 +96,7 @@ def test_an_odd_overlap_is_asked_for_again(world: World, as_: Browser, overlap: 
 
 
 def test_what_the_policy_forbids_is_disabled_with_the_reason_and_refused(world: World, as_: Browser) -> None:
-    _overlaps_of(world, hours=6, actor=SYSTEM)
+    _policy_of(world, longest_overlap_hours=6, actor=SYSTEM)
     key, _, _ = issued(world)
     alice = as_("alice", "claim")
     page = alice.get(f"/keys/{key.number}/rotate/").content.decode()
@@ -286,6 +287,17 @@ def test_a_scheduled_rotation_tells_its_date(world: World, as_: Browser) -> None
     page = as_("alice").get(f"/keys/{key.number}/rotation/").content.decode()
     assert "Until then nothing changes." in page
     assert "Next rotation" in as_("alice").get(f"/keys/{key.number}/").content.decode()
+
+
+def test_the_moments_of_refusal_before_the_end_are_announced(world: World, as_: Browser) -> None:
+    quiet, _ = both_work(world, Overlap.DAY, name="Quiet")
+    _policy_of(world, brownouts=True, actor=SYSTEM)
+    key, _ = both_work(world, Overlap.DAY)
+    page = as_("alice").get(f"/keys/{key.number}/rotation/").content.decode()
+    assert "refused for a moment before it ends" in page
+    assert page.count("30 seconds</li>") == 1, "the first window would begin at the claim"
+    assert page.count("1 minute</li>") == 2
+    assert "refused for a moment" not in as_("alice").get(f"/keys/{quiet.number}/rotation/").content.decode()
 
 
 def test_everything_of_a_rotation_has_words() -> None:
