@@ -98,6 +98,8 @@ KEYS: Final[Mapping[str, Promise]] = {
     "list_differs": _("This is not the list that was shown. Look at the list again, then confirm it."),
     "may_not_act_on_many": _("Only administrators and responders act on many keys at once."),
     "unknown_key": _("There is no such key."),
+    "may_not_name_recipient": _("Only a lead of the owning team or an administrator says who receives its secrets."),
+    "recipient_already": _("This person receives its secrets already."),
     "may_not_hand_over": _(
         "Only a lead of the owning team, the person who receives the key, or an administrator can hand it over."
     ),

@@ -66,6 +66,15 @@ class KeyHandedOver(Event):
     change_fields = KEY
 
 
+class KeyRecipientChanged(Event):
+    """Another member of the owner team receives a key's next secrets."""
+
+    action = "key.recipient-changed"
+    target_type = "key"
+    severity = Severity.LOW
+    change_fields = KEY
+
+
 class KeyLeakReported(Event):
     """Someone said that a key leaked."""
 

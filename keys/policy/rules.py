@@ -222,6 +222,15 @@ def may_offer_transfer(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: date
     return needs_step_up(actor, "handover", at=at)
 
 
+def may_name_recipient(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) -> Decision:
+    """A lead of the owners or an administrator says who of the team receives a key's secrets, above all after a leaver."""
+    if not who.active or who.person_id is None:
+        return Deny("only_people_hand_over", "recipient.person")
+    if not (who.is_lead_of(key.owner_team_id) or who.has(Role.ADMINISTRATOR)):
+        return Deny("may_not_name_recipient", "recipient.role")
+    return needs_step_up(actor, "handover", at=at)
+
+
 def _is_living_recipient(who: ActorFacts, key: KeyFacts) -> bool:
     return who.person_id == key.recipient_id and who.is_in(key.owner_team_id)
 

@@ -8,6 +8,7 @@ from django.shortcuts import render
 from audit import clock
 from audit.actor import Actor
 from keys.lifecycle.inventory import lines_of
+from keys.lifecycle.leaving import leavers
 from keys.models import ManagedKey, Membership, Service, Team
 from portal.web.doors import page
 from portal.web.finding import team_by_slug, teams_of
@@ -49,6 +50,7 @@ def team(http: HttpRequest, actor: Actor, slug: str) -> HttpResponse:
         "team": row,
         "members": [(each.person, [TEAM_ROLES[role] for role in each.roles]) for each in members],
         "services": Service.objects.visible_to(actor).filter(owner_team=row),
+        "leavers": leavers(ManagedKey.objects.visible_to(actor).filter(owner_team=row), at=at),
         "lines": lines_of(shown[:MOST_KEYS], at=at),
         "has_more": len(shown) > MOST_KEYS,
         "is_mine": any(str(each.person_id) == actor.id for each in members),

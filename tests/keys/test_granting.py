@@ -43,6 +43,7 @@ ALWAYS = {
     "invite_person",
     "issue_new_version",
     "name_delegate",
+    "name_recipient",
     "narrow_request",
     "prepare_rotation",
     "reactivate_person",
