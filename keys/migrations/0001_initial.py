@@ -1594,7 +1594,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="WebhookDelivery",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("event_uid", models.UUIDField()),
                 ("action", models.CharField(max_length=60)),
                 ("leaf", models.BigIntegerField(null=True)),

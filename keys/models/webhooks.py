@@ -103,7 +103,7 @@ class WebhookDeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
         return self.filter(Q(state=DeliveryState.FAILED) | Q(state=DeliveryState.WAITING, attempts__gt=0))
 
 
-class WebhookDelivery(models.Model):
+class WebhookDelivery(Row):
     """One event for one endpoint. `body` is what is signed and sent, the same at every attempt."""
 
     endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, related_name="deliveries")
@@ -111,7 +111,6 @@ class WebhookDelivery(models.Model):
     action = models.CharField(max_length=60)
     leaf = models.BigIntegerField(null=True)
     body = models.TextField()
-    created_at = models.DateTimeField()
     state = models.CharField(max_length=8, default="waiting")
     # How often it was tried since somebody last asked for it; the place in the schedule.
     attempts = models.PositiveSmallIntegerField(default=0)

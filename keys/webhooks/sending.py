@@ -35,7 +35,7 @@ _UNSAFE: Final = re.compile(r"[^\x20-\x7e\u00a1-\u024f]+")
 class Parcel:
     """One attempt, as it was taken: everything that is needed to send it. Without secrets it cannot be signed."""
 
-    delivery_id: int
+    delivery_id: UUID
     endpoint_id: UUID
     message_id: str
     action: str

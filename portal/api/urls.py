@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from keys.errors import NotFound
-from portal.api import catalogue, events, exports, managed_keys, requests, transfers
+from portal.api import catalogue, events, exports, managed_keys, requests, transfers, webhooks
 from portal.api.openapi import Document
 
 
@@ -65,5 +65,15 @@ urlpatterns = [
     path("audit/exports", exports.Exports.as_view()),
     path("audit/exports/<str:id>", exports.OneExport.as_view()),
     path("audit/exports/<str:id>/download", exports.Download.as_view()),
+    path("webhooks", webhooks.Webhooks.as_view()),
+    path("webhooks/<str:id>", webhooks.OneWebhook.as_view()),
+    path("webhooks/<str:id>/change", webhooks.WebhookChange.as_view()),
+    path("webhooks/<str:id>/rotate", webhooks.WebhookRotation.as_view()),
+    path("webhooks/<str:id>/enable", webhooks.WebhookEnabling.as_view()),
+    path("webhooks/<str:id>/disable", webhooks.WebhookDisabling.as_view()),
+    path("webhooks/<str:id>/remove", webhooks.WebhookRemoval.as_view()),
+    path("webhooks/<str:id>/test", webhooks.WebhookTest.as_view()),
+    path("webhooks/<str:id>/deliveries", webhooks.Deliveries.as_view()),
+    path("webhook-deliveries/<str:id>/redeliver", webhooks.Redelivery.as_view()),
     re_path(r"^", NoSuchAddress.as_view()),
 ]

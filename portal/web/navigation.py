@@ -80,6 +80,7 @@ PLACES = (
 ACCOUNT_PLACES = (
     Place(url_name="sessions", label=_("Sessions"), icon="monitor-smartphone"),
     Place(url_name="factors", label=_("Passkeys and second factors"), icon="fingerprint-pattern"),
+    Place(url_name="webhooks", label=_("Webhooks"), icon="webhook"),
     Place(url_name="delegates", label=_("Delegates"), icon="user-round-check"),
 )
 

@@ -18,6 +18,8 @@ from portal.web import (
     services,
     stopping,
     teams,
+    webhook_acts,
+    webhooks,
 )
 
 urlpatterns = [
@@ -61,4 +63,18 @@ urlpatterns = [
     path("services/<slug:slug>/", services.service, name="service"),
     path("team/", teams.team_list, name="team"),
     path("team/<slug:slug>/", teams.team, name="one_team"),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/new/", webhooks.add_webhook, name="add_webhook"),
+    path("webhooks/<uuid:uid>/", webhooks.webhook, name="webhook"),
+    path("webhooks/<uuid:uid>/edit/", webhooks.edit_webhook, name="edit_webhook"),
+    path("webhooks/<uuid:uid>/rotate/", webhook_acts.rotate_webhook, name="rotate_webhook"),
+    path("webhooks/<uuid:uid>/enable/", webhook_acts.enable_webhook, name="enable_webhook"),
+    path("webhooks/<uuid:uid>/remove/", webhook_acts.remove_webhook, name="remove_webhook"),
+    path("webhooks/<uuid:uid>/disable/", webhooks.disable_webhook, name="disable_webhook"),
+    path("webhooks/<uuid:uid>/test/", webhooks.test_webhook, name="test_webhook"),
+    path(
+        "webhooks/<uuid:uid>/deliveries/<uuid:delivery_id>/redeliver/",
+        webhooks.redeliver_webhook,
+        name="redeliver_webhook",
+    ),
 ]

@@ -28,7 +28,7 @@ def _loopback(settings: Any) -> None:
 
 def parcel(url: str, *, secrets: Any = (SECRET,)) -> Parcel:
     return Parcel(
-        delivery_id=1,
+        delivery_id=uuid4(),
         endpoint_id=uuid4(),
         message_id="msg_1",
         action="key.revoked",

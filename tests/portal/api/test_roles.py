@@ -7,9 +7,12 @@ import pytest
 from django.core.management import call_command
 
 from audit.models import AuditEvent
+from keys.webhooks.again import send_test_event
+from keys.webhooks.endpoints import add_endpoint
 from portal.api.openapi import document
 from portal.api.permissions import ROLES
 from portal.api.roles import table
+from tests.people import acting
 from tests.portal.api.stage import finished_export
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "api-roles.md"
@@ -59,6 +62,13 @@ def act(stage, operation, role):
         # A program takes its own; people who read the log take anybody's.
         export = finished_export(f"program:{stage.program.pk}" if role == "program" else f"person:{world.auditor.pk}")
         return str(export.pk), {"form": "jsonl"} if operation == "exports_create" else {}
+    if family in {"webhooks", "deliveries"}:
+        wish = {"url": "https://hooks.example.com/", "kinds": ["key.revoked"], "description": "Chat"}
+        endpoint = add_endpoint(world.reporting, actor=acting(world.alice, "webhooks"), **wish).endpoint
+        if family == "deliveries":
+            return str(send_test_event(endpoint, actor=acting(world.alice)).pk), {}
+        bodies = {"webhooks_create": {**wish, "team": "reporting"}, "webhooks_change": {**wish, "description": "Other"}}
+        return str(endpoint.pk), bodies.get(operation, {})
     subject = target.get(operation) or target.get(family) or stage.living
     bodies = {
         "requests_create": {**DRAFT, **recipient},
