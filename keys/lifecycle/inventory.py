@@ -9,7 +9,20 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet
+from django.db.models import (
+    DateTimeField,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    Max,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
+from django.db.models.functions import Greatest
 
 from keys.models import KeyVersion, ManagedKey, UsageCount
 from keys.states import LIVING_VERSION_STATES, RevocationReason, VersionState
@@ -148,3 +161,18 @@ def ending_soon(keys: QuerySet[ManagedKey], *, at: datetime) -> QuerySet[Managed
     lasting = active.filter(expires_at__gt=at + SOON).exclude(retire_at__lte=at + SOON)
     waiting = versions.filter(state=VersionState.PRE_ACTIVATION)
     return keys.filter(Exists(ending), ~Exists(lasting), ~Exists(waiting), revoked_at=None)
+
+
+def unused(keys: QuerySet[ManagedKey], *, at: datetime) -> QuerySet[ManagedKey]:
+    """Keep the working keys that nobody has used for as long as their policy says; `unused_since`, `unused_by` tell from when."""
+    working = KeyVersion.objects.living(at).filter(managed_key=OuterRef("pk"), state=VersionState.ACTIVE)
+    uses = UsageCount.objects.filter(version__managed_key=OuterRef("pk"), outcome=USED).order_by()
+    last_use = uses.values("version__managed_key").annotate(last=Max("last_at")).values("last")
+    claims = KeyVersion.objects.filter(managed_key=OuterRef("pk")).order_by()
+    last_claim = claims.values("managed_key").annotate(last=Max("activated_at")).values("last")
+    patience = ExpressionWrapper(F("policy__unused_days") * Value(timedelta(days=1)), output_field=DurationField())
+    living = keys.filter(Exists(working), revoked_at=None, authorised_until__gt=at)
+    return living.annotate(
+        unused_since=Greatest(Subquery(last_use), Subquery(last_claim)),
+        unused_by=ExpressionWrapper(F("unused_since") + patience, output_field=DateTimeField()),
+    ).filter(unused_by__lte=at)

@@ -8,22 +8,18 @@ from typing import Any
 
 from django.db.models import (
     Case,
-    DateTimeField,
-    DurationField,
     Exists,
-    ExpressionWrapper,
     F,
-    Max,
     OuterRef,
     Q,
     QuerySet,
-    Subquery,
     Value,
     When,
 )
-from django.db.models.functions import Greatest, Least
+from django.db.models.functions import Least
 
-from keys.models import KeyRequest, KeyVersion, ManagedKey, Reminder, Rotation, UsageCount
+from keys.lifecycle.inventory import unused
+from keys.models import KeyRequest, KeyVersion, ManagedKey, Reminder, Rotation
 from keys.states import RequestState, RotationState, VersionState
 
 # Days before the end; 0 is after it.
@@ -34,7 +30,6 @@ WHEN_PREPARED = 7  # whoever was asked to claim the next secret is left in peace
 # What ended longer ago than this is history: a site that was off for a month does not begin with old news.
 LATE = timedelta(days=7)
 DAY = timedelta(days=1)
-USED = "valid"
 
 Found = QuerySet[Any]  # rows with `end`, `reached` and `begun` beside their columns
 
@@ -99,18 +94,8 @@ def lapsing_requests(at: datetime) -> Found:
 
 def unused_keys(at: datetime) -> Found:
     """Working keys that nobody has used for as long as their policy says; once for each span without use."""
-    working = KeyVersion.objects.living(at).filter(managed_key=OuterRef("pk"), state=VersionState.ACTIVE)
-    uses = UsageCount.objects.filter(version__managed_key=OuterRef("pk"), outcome=USED).order_by()
-    last_use = uses.values("version__managed_key").annotate(last=Max("last_at")).values("last")
-    claimed = KeyVersion.objects.filter(managed_key=OuterRef("pk")).order_by()
-    last_claim = claimed.values("managed_key").annotate(last=Max("activated_at")).values("last")
-    patience = ExpressionWrapper(F("policy__unused_days") * Value(DAY), output_field=DurationField())
-    keys = ManagedKey.objects.filter(Exists(working), revoked_at=None, authorised_until__gt=at).annotate(
-        begun=Greatest(Subquery(last_use), Subquery(last_claim)),
-        end=ExpressionWrapper(F("begun") + patience, output_field=DateTimeField()),
-        reached=Value(0),
-    )
-    found = keys.filter(end__lte=at).filter(~_told("unused"))
+    keys = unused(ManagedKey.objects.all(), at=at)
+    found: Found = keys.annotate(begun=F("unused_since"), end=F("unused_by"), reached=Value(0)).filter(~_told("unused"))
     return found.order_by("end", "pk").select_related("service", "environment")
 
 

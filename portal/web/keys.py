@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from audit import clock
 from audit.actor import Actor
 from keys.lifecycle.history import events_of_key
-from keys.lifecycle.inventory import KeyLine, Standing, ending_soon, line_of, lines_of, standing_as
+from keys.lifecycle.inventory import KeyLine, Standing, ending_soon, line_of, lines_of, standing_as, unused
 from keys.models import KeyVersion, ManagedKey, Scope, Service, Team
 from keys.monitoring.usage import usage_of
 from keys.states import Role, RotationState
@@ -73,7 +73,13 @@ def _listing(http: HttpRequest, rows: QuerySet[ManagedKey], *, actor: Actor, by_
     at = clock.now()
     standings = [(standing, STANDINGS[standing][0]) for standing in Standing]
     choices = [
-        choice(http, "state", _("State"), [*standings, ("ending", _("Ends within 30 days"))], any_label=_("Any state")),
+        choice(
+            http,
+            "state",
+            _("State"),
+            [*standings, ("ending", _("Ends within 30 days")), ("unused", _("Unused for long"))],
+            any_label=_("Any state"),
+        ),
         choice(
             http,
             "environment",
@@ -103,6 +109,8 @@ def _listing(http: HttpRequest, rows: QuerySet[ManagedKey], *, actor: Actor, by_
         rows = rows.filter(owner_team__slug=chosen["team"])
     if chosen["state"] == "ending":
         rows = ending_soon(rows, at=at)
+    elif chosen["state"] == "unused":
+        rows = unused(rows, at=at)
     elif chosen["state"]:
         rows = standing_as(rows, Standing(chosen["state"]), at=at)
     sorting = Sorting.chosen(http, allowed=SORTS, default="name")
