@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from keys.errors import NotFound
-from portal.api import catalogue, events, exports, managed_keys, requests, transfers, webhooks
+from portal.api import catalogue, emergencies, events, exports, managed_keys, requests, transfers, webhooks
 from portal.api.openapi import Document
 
 
@@ -55,6 +55,9 @@ urlpatterns = [
     path("keys/<str:id>/renew", managed_keys.Renewal.as_view()),
     path("keys/<str:id>/versions", managed_keys.NewVersion.as_view()),
     path("keys/<str:id>/transfers", transfers.Offer.as_view()),
+    path("emergencies", emergencies.Emergencies.as_view()),
+    path("emergencies/preview", emergencies.EmergencyPreview.as_view()),
+    path("emergencies/<str:id>", emergencies.OneEmergency.as_view()),
     path("versions/<str:id>/claim", managed_keys.SecretClaim.as_view()),
     path("transfers", transfers.Transfers.as_view()),
     path("transfers/<str:id>/accept", transfers.Acceptance.as_view()),

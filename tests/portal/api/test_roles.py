@@ -7,6 +7,8 @@ import pytest
 from django.core.management import call_command
 
 from audit.models import AuditEvent
+from keys.lifecycle.emergency import Measure, execute_emergency
+from keys.lifecycle.emergency_lists import EmergencyFilter, list_keys
 from keys.webhooks.again import send_test_event
 from keys.webhooks.endpoints import add_endpoint
 from portal.api.openapi import document
@@ -62,6 +64,14 @@ def act(stage, operation, role):
         # A program takes its own; people who read the log take anybody's.
         export = finished_export(f"program:{stage.program.pk}" if role == "program" else f"person:{world.auditor.pk}")
         return str(export.pk), {"form": "jsonl"} if operation == "exports_create" else {}
+    if family == "emergencies":
+        responder, wanted = acting(world.responder, "revoke"), EmergencyFilter(numbers=(stage.suspended.number,))
+        shown = list_keys(wanted, actor=responder)
+        frozen = {"numbers": shown.numbers, "digest": shown.digest}
+        if operation == "emergencies_retrieve":
+            return str(execute_emergency(wanted, measure=Measure.REVOKE, actor=responder, **frozen)), {}
+        confirmed = {"listed": shown.numbers, "digest": shown.digest, "measure": "revoke"}
+        return "-", {"numbers": shown.numbers} | (confirmed if operation == "emergencies_execute" else {})
     if family in {"webhooks", "deliveries"}:
         wish = {"url": "https://hooks.example.com/", "kinds": ["key.revoked"], "description": "Chat"}
         endpoint = add_endpoint(world.reporting, actor=acting(world.alice, "webhooks"), **wish).endpoint
