@@ -172,9 +172,9 @@ KEYSTEAD_SEALER_KEY_WRAP_OPTIONS = {
 }
 # Where archived ranges of the log go before anything is pruned: write-once storage.
 KEYSTEAD_ARCHIVE = env.str("KEYSTEAD_ARCHIVE", default="audit.archives.folder.FolderStore")
-KEYSTEAD_ARCHIVE_OPTIONS = {"folder": env.str("KEYSTEAD_ARCHIVE_FOLDER", default=str(LAYOUT.data / "archive"))} | env.dict(
-    "KEYSTEAD_ARCHIVE_OPTIONS", default={}
-)
+KEYSTEAD_ARCHIVE_OPTIONS = {
+    "folder": env.str("KEYSTEAD_ARCHIVE_FOLDER", default=str(LAYOUT.data / "archive"))
+} | env.dict("KEYSTEAD_ARCHIVE_OPTIONS", default={})
 KEYSTEAD_ALARM_MAIL = env.list("KEYSTEAD_ALARM_MAIL", default=[])
 # Who is shown the log's head, as a JSON list of back ends (audit/witness/roster.py); the check of production reads it too.
 KEYSTEAD_WITNESSES = env.str("KEYSTEAD_WITNESSES", default="")

@@ -55,8 +55,9 @@ class Command(BaseCommand):
             self.stdout.write(self.style.ERROR(f"  {each}"))
         if found.more:
             self.stdout.write(self.style.ERROR(f"  and {found.more} more"))
-        words = f"{found.size} sealed events, {found.checkpoints} checkpoints, {found.erased} private parts erased and {found.lost} lost on record"
-        self.stdout.write(f"{words}, {found.waiting} events wait to be sealed; root {found.root}")
+        words = f"{found.size} sealed events, {found.checkpoints} checkpoints"
+        gone = f"{found.erased} private parts erased and {found.lost} lost on record"
+        self.stdout.write(f"{words}, {gone}, {found.waiting} events wait to be sealed; root {found.root}")
         if found.findings:
             where = "" if found.first_bad_index is None else f"; the first bad index is {found.first_bad_index}"
             self.stdout.write(self.style.ERROR(f"The log does not hold{where}."))

@@ -16,8 +16,8 @@ from django.db import connections
 from audit import clock
 from keys.crypto.key_text import mint
 from keys.errors import KeysError
-from keys.lifecycle.rotation import issue_new_version
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
+from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason
 from tests.people import acting, issued, verifying_credential
