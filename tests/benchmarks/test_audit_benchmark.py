@@ -9,6 +9,7 @@ import pytest
 
 from tests.architecture.source import ROOT
 
+pytestmark = pytest.mark.timeout(900)  # a PostgreSQL and two sealers start in it; half a minute on an idle machine
 KEYS = {"metric", "value", "unit", "goal", "holds"}
 MEASURES = ("writes", "cpu", "lag", "drain", "proofs", "export", "verification", "search")
 
