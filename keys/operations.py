@@ -101,7 +101,7 @@ def _operation(function: Callable[P, R], *, grants: Grants) -> Callable[P, R]:
 def refuse_if_log_is_behind() -> None:
     """Refuse to open anything while the log is not sealed in time: what is granted could still be unmade unseen.
 
-    Never before stopping: revocation, suspension, retirement, denial and signing in do not ask (docs/decisions/052).
+    Never before stopping: revocation, suspension, retirement, denial and signing in do not ask (docs/decisions/042).
     """
     if log_is_behind():
         raise Unavailable("audit_behind")

@@ -1,7 +1,7 @@
 """Remind people by the clock before something they depend on ends: each threshold once, however late the worker is.
 
 A reminder changes nothing that is governed and grants nothing, so it is no event: the Reminder row makes it happen once, and
-its Notice rows say who was told (docs/decisions/095).
+its Notice rows say who was told (docs/decisions/062).
 """
 
 from __future__ import annotations
