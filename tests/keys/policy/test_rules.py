@@ -231,6 +231,14 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
         "may_not_rotate",
         lambda: rules.may_rotate(actor("claim"), person({ELSEWHERE: LEAD}), KEY, at=AT),
     ),
+    "owners act on many": (
+        "may_not_act_on_many",
+        lambda: rules.may_act_on_many(actor("revoke"), OWNER_LEAD, at=AT),
+    ),
+    "members name a recipient": (
+        "may_not_name_recipient",
+        lambda: rules.may_name_recipient(actor("handover"), OWNER, KEY, at=AT),
+    ),
     "programs hand over": ("only_people_hand_over", lambda: offer(program("keys:revoke"))),
     "a revoked key is handed over": ("key_revoked", lambda: offer(OWNER_LEAD, replace(KEY, revoked=True))),
     "strangers hand over": (
