@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import bisect
 import csv
 import hashlib
 import io
@@ -546,33 +547,21 @@ def entries(folder: Path, size: int) -> Iterator[bytes]:
 
 
 class Seen:
-    """Remember which texts were met, at about sixteen bytes each: a million uids shall fit where a set of them does not."""
+    """Remember which texts were met, at about ten bytes each: a million uids shall fit where a set of them does not."""
 
     def __init__(self) -> None:
-        self.slots, self.count = array("Q", bytes(8 << 12)), 0
+        # Sorted, and short enough that there is always room to let one grow.
+        self.buckets = [array("Q") for _ in range(256)]
 
     def add(self, text: str) -> bool:
         """Tell whether this text is new."""
-        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") or 1
-        if 3 * self.count >= 2 * len(self.slots):
-            older, self.slots = self.slots, array("Q", bytes(16 * len(self.slots)))
-            for each in older:
-                if each:
-                    self.slots[self._slot(each)] = each
-        slot = self._slot(number)
-        if self.slots[slot]:
+        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+        bucket = self.buckets[number >> 56]
+        place = bisect.bisect_left(bucket, number)
+        if place < len(bucket) and bucket[place] == number:
             return False
-        self.slots[slot] = number
-        self.count += 1
+        bucket.insert(place, number)
         return True
-
-    def _slot(self, number: int) -> int:
-        """Return where a number is, or would be."""
-        mask, slots = len(self.slots) - 1, self.slots
-        place = number & mask
-        while slots[place] and slots[place] != number:
-            place = (place + 1) & mask
-        return place
 
 
 def verify_tiles(folder: Path, head: Head, trusted: Sequence[Head], *, deep: bool = False) -> None:
