@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -65,16 +65,17 @@ class LogForm(forms.Form):
 
     def clean_who(self) -> Subject | None:
         """Find the one who is meant."""
-        return self._meant("who", find_actors(self.cleaned_data["who"].strip(), actor=self.actor))
+        return self._meant("who", find_actors)
 
     def clean_target(self) -> Subject | None:
         """Find what is meant."""
-        return self._meant("target", find_targets(self.cleaned_data["target"].strip(), actor=self.actor))
+        return self._meant("target", find_targets)
 
-    def _meant(self, name: str, found: list[Meant]) -> Subject | None:
+    def _meant(self, name: str, find: Callable[..., list[Meant]]) -> Subject | None:
         typed = self.cleaned_data[name].strip()
         if not typed:
             return None
+        found = find(typed, actor=self.actor)
         if len(found) == 1:
             if Subject.parse(typed) is not None:
                 # An identifier from a link is shown again as an address or a number, as somebody would type it.
