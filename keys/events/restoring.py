@@ -13,6 +13,7 @@ from keys.events.requests import APPROVAL, REQUEST
 from keys.events.retention import HOLD, RETENTION
 from keys.events.rotations import ROTATION
 from keys.events.searches import SAVED_SEARCH
+from keys.events.webhooks import WEBHOOK
 
 _COLUMNS: Mapping[str, frozenset[str]] = {
     "person": PERSON,
@@ -35,6 +36,7 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
     "request": REQUEST,
     "approval": APPROVAL,
     "saved-search": SAVED_SEARCH,
+    "webhook": WEBHOOK,
     "hold": HOLD,
     "retention": RETENTION,
     "rotation": ROTATION,

@@ -32,7 +32,11 @@ class Site:
 
     def __call__(self, environ, start_response):
         try:
-            return application(environ, start_response)
+            answer = application(environ, start_response)
+            try:
+                return [b"".join(answer)]
+            finally:
+                answer.close()  # as a server does; the engine forgets it, and a downloaded file stays open
         finally:
             self.opened |= {each.connection for each in connections.all(initialized_only=True) if each.connection}
 
