@@ -40,6 +40,8 @@ class Visit:
 
     def findings(self) -> list[str]:
         """Run axe on the present page; a line for each element that fails a rule."""
+        # On a busy machine a click returns before its page is there, and axe would judge the one that is leaving.
+        self.page.wait_for_load_state("networkidle")
         self.page.evaluate(AXE_SCRIPT)
         found = self.page.evaluate(
             "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})",
