@@ -7,6 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from keys.crypto.secrets import Secret
+from keys.policy.addresses import outside_networks
 from keys.sealing import keyring
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
@@ -18,7 +19,6 @@ from keys.verification.verifier import (
     is_intact,
     kid_of,
     not_in_force,
-    outside_networks,
 )
 
 OWN_SERVICE: Final = "keystead"

@@ -7,8 +7,6 @@ somebody who holds the secret.
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -19,6 +17,7 @@ from keys.crypto.key_text import parse
 from keys.crypto.keyring import Keyring
 from keys.crypto.row_mac import verify_row_mac
 from keys.crypto.secrets import Secret
+from keys.policy.addresses import outside_networks
 from keys.states import VersionState
 from keys.verification.brownouts import is_browned_out
 from keys.verification.lookup import Found
@@ -112,27 +111,6 @@ def warned(found: Found) -> Reason | None:
     """Why an old version is refused for a moment before its end. Keystead's own callers are not: others wait for their answers."""
     at, retire_at = found.at, found.fields.retire_at
     return Reason.ROTATE_NOW if is_browned_out(at, retire_at=retire_at, both_since=found.warned_since) else None
-
-
-def outside_networks(networks: Collection[str], address: str | None) -> bool:
-    """Whether an address is missing or in none of the allowed networks; no networks means any address."""
-    if not networks:
-        return False
-    if address is None:
-        return True
-    found = read_address(address)
-    allowed = [ipaddress.ip_network(text) for text in networks]
-    return not any(found.version == each.version and found in each for each in allowed)
-
-
-def read_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """Read one address; ValueError otherwise. A socket for both families shows IPv4 as ::ffff:a.b.c.d: that is IPv4."""
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            raise ValueError("an address with a zone means something on one machine only")
-        return address.ipv4_mapped or address
-    return address
 
 
 def decide(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from audit.canonical import CanonicalError, parse_strict
-from keys.verification.verifier import Client, Question, read_address
+from keys.policy.addresses import read_address
+from keys.verification.verifier import Client, Question
 
 LONGEST_BODY: Final = 64 * 1024
 LONGEST_KEY: Final = 512

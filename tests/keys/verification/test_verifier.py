@@ -10,12 +10,13 @@ from keys.crypto.digests import digest
 from keys.crypto.key_text import mint
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import Environment, Service, Sighting, UsageCount
+from keys.policy.addresses import outside_networks
 from keys.states import RevocationReason
 from keys.verification.credentials import authenticate_credential
 from keys.verification.lookup import find
 from keys.verification.reasons import Reason
 from keys.verification.verification import verify_key
-from keys.verification.verifier import Binding, Client, Question, not_in_force, outside_networks
+from keys.verification.verifier import Binding, Client, Question, not_in_force
 from tests.people import acting, issued, verifying_credential
 
 pytestmark = pytest.mark.usefixtures("sealing")
