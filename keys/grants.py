@@ -33,8 +33,9 @@ _AUDITOR_READS = {
     "keys_keyversion": "id, created_at, managed_key_id, sequence, kid, state, digest_algorithm, last4, claim_until,"
     " claimed_at, claimed_by_id, activated_at, expires_at, retire_at, suspended_at, suspended_reason, suspended_by,"
     " ended_at, ended_reason",
-    "keys_webhookendpoint": "id, created_at, owner_team_id, url, description, kinds, secret_set_at, previous_until,"
+    "keys_webhookendpoint": "id, created_at, owner_team_id, url, description, form, kinds, secret_set_at, previous_until,"
     " disabled_at, disabled_reason, removed_at",
+    "keys_calendarfeed": "id, created_at, person_id, team_id, read_at, removed_at",
 }
 
 

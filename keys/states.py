@@ -129,6 +129,37 @@ class Delivery(StrEnum):
     SILENT = "silent"
 
 
+class MessageFamily(StrEnum):
+    """The kinds of message about which people choose; what may be an attack is in none of them."""
+
+    NEEDS = "needs"  # somebody waits for this person
+    REMINDERS = "reminders"  # something will end
+    CHANGES = "changes"  # something happened to keys of theirs
+    NEWS = "news"  # nobody has to act on it
+
+
+class Telling(StrEnum):
+    """How somebody wants to be told of a family of messages; the pages show it in any case."""
+
+    NOW = "now"
+    DIGEST = "digest"
+    QUIET = "quiet"
+
+
+class TeamMail(StrEnum):
+    """Who of an owner team is mailed about its keys, beside whoever receives a key's secret."""
+
+    LEADS = "leads"
+    MEMBERS = "members"
+
+
+class EndpointForm(StrEnum):
+    """How an endpoint outside is told: signed events for programs, or sentences for a chat."""
+
+    EVENTS = "events"
+    CHAT = "chat"
+
+
 class EnvironmentClass(StrEnum):
     """What rules speak of, instead of the name of an environment."""
 

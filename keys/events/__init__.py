@@ -18,6 +18,7 @@ from keys.events.catalogue import (
     TemplateCreated,
     TemplateRetired,
 )
+from keys.events.channels import CalendarFeedMade, CalendarFeedRemoved, QuietChoiceMade
 from keys.events.dispatch import IntentUnfinished, ReaderMoved
 from keys.events.emergencies import EmergencyExecuted, KeyPassedOver
 from keys.events.factors import (
@@ -83,6 +84,7 @@ from keys.events.people import (
     PersonRolesChanged,
     TeamChanged,
     TeamCreated,
+    TeamMailChosen,
     TeamRetired,
 )
 from keys.events.requests import (
@@ -149,6 +151,8 @@ __all__ = [
     "ApprovalGiven",
     "ApprovalTextErased",
     "ApprovalVoided",
+    "CalendarFeedMade",
+    "CalendarFeedRemoved",
     "ClaimFailed",
     "ClaimIntended",
     "ClaimRepeated",
@@ -201,6 +205,7 @@ __all__ = [
     "PolicyProposalDecided",
     "PolicyProposed",
     "PolicyVersioned",
+    "QuietChoiceMade",
     "ReaderMoved",
     "ReceiptTaken",
     "RecoveryCodeUsed",
@@ -241,6 +246,7 @@ __all__ = [
     "ServiceRetirementPlanned",
     "TeamChanged",
     "TeamCreated",
+    "TeamMailChosen",
     "TeamRetired",
     "TemplateChanged",
     "TemplateCreated",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from audit.events import Event, Severity
 
 PERSON = frozenset("id created_at email name roles is_active deactivated_at erased_at".split())
-TEAM = frozenset("id created_at slug name description retired_at".split())
+TEAM = frozenset("id created_at slug name description mail_to retired_at".split())
 MEMBERSHIP = frozenset("id created_at team_id person_id roles ended_at".split())
 DELEGATION = frozenset("id created_at person_id delegate_id starts_at ends_at ended_at".split())
 
@@ -66,6 +66,15 @@ class TeamChanged(Event):
 
     action = "team.changed"
     target_type = "team"
+    change_fields = TEAM
+
+
+class TeamMailChosen(Event):
+    """A team chose which of its members are mailed about its keys."""
+
+    action = "team.mail-chosen"
+    target_type = "team"
+    severity = Severity.LOW
     change_fields = TEAM
 
 

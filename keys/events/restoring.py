@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from audit.events import Event, Severity
 from keys.events.catalogue import ENVIRONMENT, POLICY, PROPOSAL, SCOPE, SERVICE, TEMPLATE
+from keys.events.channels import CALENDAR_FEED, QUIET_CHOICE
 from keys.events.factors import FACTOR_RESET, INVITATION, PASSKEY, TOTP_DEVICE
 from keys.events.keys import KEY, TRANSFER, VERSION
 from keys.events.people import DELEGATION, MEMBERSHIP, PERSON, TEAM
@@ -37,6 +38,8 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
     "approval": APPROVAL,
     "saved-search": SAVED_SEARCH,
     "webhook": WEBHOOK,
+    "quiet-choice": QUIET_CHOICE,
+    "calendar-feed": CALENDAR_FEED,
     "hold": HOLD,
     "retention": RETENTION,
     "rotation": ROTATION,

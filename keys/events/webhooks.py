@@ -5,7 +5,7 @@ from __future__ import annotations
 from audit.events import Event, Severity
 
 WEBHOOK = frozenset(
-    "id created_at owner_team_id url description kinds secret_set_at previous_until disabled_at disabled_reason removed_at".split()
+    "id created_at owner_team_id url description form kinds secret_set_at previous_until disabled_at disabled_reason removed_at".split()
 )
 
 

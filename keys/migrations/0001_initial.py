@@ -500,10 +500,16 @@ class Migration(migrations.Migration):
                 ("slug", models.SlugField(max_length=40, unique=True)),
                 ("name", models.CharField(max_length=120)),
                 ("description", models.CharField(blank=True, default="", max_length=500)),
+                ("mail_to", models.CharField(default="leads", max_length=8)),
                 ("retired_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "ordering": ("name", "id"),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("mail_to__in", ["leads", "members"])), name="team_mail_known"
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1547,6 +1553,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField()),
                 ("url", models.CharField(max_length=500)),
                 ("description", models.CharField(max_length=120)),
+                ("form", models.CharField(default="events", max_length=8)),
                 (
                     "kinds",
                     django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=60), size=None),
@@ -1587,6 +1594,17 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="webhook_removed_without_secrets",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("form__in", ["events", "chat"])), name="webhook_form_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("form", "chat"), _negated=True),
+                            models.Q(("owner_team__isnull", False), ("previous_secret", ""), ("sealed_secret", "")),
+                            _connector="OR",
+                        ),
+                        name="webhook_chat_of_a_team",
                     ),
                 ],
             },
@@ -1642,6 +1660,108 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="webhook_delivery_waits_for_a_time",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="FailedReaction",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("reader", models.CharField(max_length=40)),
+                ("leaf", models.BigIntegerField()),
+                ("failures", models.PositiveSmallIntegerField(default=1)),
+                ("first_at", models.DateTimeField()),
+                ("next_attempt_at", models.DateTimeField()),
+                ("error", models.CharField(max_length=120)),
+            ],
+            options={
+                "constraints": [
+                    models.UniqueConstraint(models.F("reader"), models.F("leaf"), name="failed_reaction_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="QuietChoice",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField()),
+                ("needs", models.CharField(default="now", max_length=8)),
+                ("reminders", models.CharField(default="now", max_length=8)),
+                ("changes", models.CharField(default="now", max_length=8)),
+                ("news", models.CharField(default="digest", max_length=8)),
+                (
+                    "person",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="quiet_choice",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("needs__in", ["now", "digest", "quiet"])), name="quiet_choice_needs_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("reminders__in", ["now", "digest", "quiet"])),
+                        name="quiet_choice_reminders_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("changes__in", ["now", "digest", "quiet"])),
+                        name="quiet_choice_changes_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("news__in", ["now", "digest", "quiet"])), name="quiet_choice_news_known"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CalendarFeed",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField()),
+                ("link_hash", models.CharField(blank=True, default="", max_length=200)),
+                ("read_at", models.DateTimeField(null=True)),
+                ("removed_at", models.DateTimeField(null=True)),
+                (
+                    "person",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="calendar_feeds",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "team",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="calendar_feeds",
+                        to="keys.team",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("created_at", "id"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("person"),
+                        models.F("team"),
+                        condition=models.Q(("removed_at", None)),
+                        name="calendar_feed_one_living",
+                        nulls_distinct=False,
+                    ),
+                    models.UniqueConstraint(
+                        models.F("link_hash"),
+                        condition=models.Q(("link_hash", ""), _negated=True),
+                        name="calendar_feed_link_unique",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("removed_at", None), ("link_hash", ""), _connector="OR"),
+                        name="calendar_feed_removed_is_shut",
                     ),
                 ],
             },

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
         GuardTable(
             "keys_team",
             "team",
-            "id created_at slug name description retired_at".split(),
+            "id created_at slug name description mail_to retired_at".split(),
         ),
         GuardTable(
             "keys_membership",
@@ -178,7 +178,17 @@ class Migration(migrations.Migration):
         GuardTable(
             "keys_webhookendpoint",
             "webhook",
-            "id created_at owner_team_id url description kinds secret_set_at previous_until disabled_at disabled_reason removed_at".split(),
+            "id created_at owner_team_id url description form kinds secret_set_at previous_until disabled_at disabled_reason removed_at".split(),
+        ),
+        GuardTable(
+            "keys_quietchoice",
+            "quiet-choice",
+            "id created_at person_id needs reminders changes news".split(),
+        ),
+        GuardTable(
+            "keys_calendarfeed",
+            "calendar-feed",
+            "id created_at person_id team_id removed_at".split(),
         ),
         migrations.RunSQL(SET_ONCE, DROP_SET_ONCE),
         migrations.RunSQL(TERMINAL, DROP_TERMINAL),

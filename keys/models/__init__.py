@@ -1,10 +1,11 @@
 """Hold the data of the keys floor: tables, constraints and queries, no behaviour."""
 
 from keys.models.catalogue import Environment, KeyTemplate, Scope, Service
+from keys.models.channels import CalendarFeed, QuietChoice
 from keys.models.factors import FactorReset, FactorTries, Passkey, RecoveryCode, TotpDevice
 from keys.models.invitations import Invitation, PasswordReset
 from keys.models.keys import KeyTransfer, KeyVersion, ManagedKey
-from keys.models.notices import DispatchCursor, Notice, Reminder
+from keys.models.notices import DispatchCursor, FailedReaction, Notice, Reminder
 from keys.models.people import Delegation, Membership, Person, Team
 from keys.models.policies import Policy, PolicyProposal
 from keys.models.requests import Approval, ApprovalStatement, KeyRequest
@@ -17,11 +18,13 @@ from keys.models.webhooks import WebhookDelivery, WebhookEndpoint
 __all__ = [
     "Approval",
     "ApprovalStatement",
+    "CalendarFeed",
     "Delegation",
     "DispatchCursor",
     "Environment",
     "FactorReset",
     "FactorTries",
+    "FailedReaction",
     "Invitation",
     "KeyRequest",
     "KeyTemplate",
@@ -35,6 +38,7 @@ __all__ = [
     "Person",
     "Policy",
     "PolicyProposal",
+    "QuietChoice",
     "RecoveryCode",
     "Reminder",
     "Rotation",

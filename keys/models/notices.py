@@ -92,3 +92,20 @@ class DispatchCursor(models.Model):
 
     def __str__(self) -> str:
         return self.reader
+
+
+class FailedReaction(models.Model):
+    """An event that a reader could not react to and went past: it comes again, later and later, and holds up nobody."""
+
+    reader = models.CharField(max_length=40)
+    leaf = models.BigIntegerField()
+    failures = models.PositiveSmallIntegerField(default=1)
+    first_at = models.DateTimeField()
+    next_attempt_at = models.DateTimeField()
+    error = models.CharField(max_length=120)  # the name of its class: a message may quote anything
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint("reader", "leaf", name="failed_reaction_once")]
+
+    def __str__(self) -> str:
+        return f"{self.reader} {self.leaf}: {self.error}"

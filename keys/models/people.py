@@ -12,9 +12,9 @@ from django.db.models import Q
 
 from audit.actor import Actor
 from audit.governed import governed
-from keys.models.base import Row
+from keys.models.base import Row, one_of
 from keys.models.reach import reach_of
-from keys.states import Role, TeamRole
+from keys.states import Role, TeamMail, TeamRole
 
 
 class PersonQuerySet(models.QuerySet["Person"]):
@@ -94,12 +94,16 @@ class Team(Row):
     slug = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=120)
     description = models.CharField(max_length=500, blank=True, default="")
+    mail_to = models.CharField(max_length=8, default=str(TeamMail.LEADS))
     retired_at = models.DateTimeField(null=True, blank=True)
 
     objects = TeamQuerySet.as_manager()
 
     class Meta:
         ordering = ("name", "id")
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=one_of("mail_to", TeamMail), name="team_mail_known"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -14,7 +14,7 @@ from audit.governed import governed
 from keys.models.base import Row, one_of
 from keys.models.people import Team
 from keys.models.reach import reach_of
-from keys.states import DeliveryState
+from keys.states import DeliveryState, EndpointForm
 
 
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
@@ -46,11 +46,15 @@ class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     },
 )
 class WebhookEndpoint(Row):
-    """A receiver of a team's events; of the whole organisation's when it has no team. The address may hold a token."""
+    """A receiver of a team's events; of the whole organisation's when it has no team. The address may hold a token.
+
+    A chat is told in words and has no secret: whoever knows its address may write there. Its `kinds` are families of messages.
+    """
 
     owner_team = models.ForeignKey(Team, on_delete=models.PROTECT, null=True, blank=True, related_name="webhooks")
     url = models.CharField(max_length=500)
     description = models.CharField(max_length=120)
+    form = models.CharField(max_length=8, default=str(EndpointForm.EVENTS))
     kinds = ArrayField(models.CharField(max_length=60))
     sealed_secret = models.TextField()
     previous_secret = models.TextField(blank=True, default="")
@@ -74,6 +78,11 @@ class WebhookEndpoint(Row):
             models.CheckConstraint(
                 condition=Q(removed_at=None) | Q(sealed_secret="", previous_secret=""),
                 name="webhook_removed_without_secrets",
+            ),
+            models.CheckConstraint(condition=one_of("form", EndpointForm), name="webhook_form_known"),
+            models.CheckConstraint(
+                condition=~Q(form="chat") | Q(owner_team__isnull=False, sealed_secret="", previous_secret=""),
+                name="webhook_chat_of_a_team",
             ),
         ]
 
