@@ -46,6 +46,7 @@ from keys.events.factors import (
     TotpRemoved,
     TotpSeedUnreadable,
 )
+from keys.events.jobs import ScheduleChanged, ScheduleCreated
 from keys.events.keys import (
     ClaimFailed,
     ClaimIntended,
@@ -236,6 +237,8 @@ __all__ = [
     "SavedSearchChanged",
     "SavedSearchCreated",
     "SavedSearchRemoved",
+    "ScheduleChanged",
+    "ScheduleCreated",
     "ScopeChanged",
     "ScopeCreated",
     "ScopeRetired",

@@ -8,6 +8,7 @@ from audit.events import Event, Severity
 from keys.events.catalogue import ENVIRONMENT, POLICY, PROPOSAL, SCOPE, SERVICE, TEMPLATE
 from keys.events.channels import CALENDAR_FEED, QUIET_CHOICE
 from keys.events.factors import FACTOR_RESET, INVITATION, PASSKEY, TOTP_DEVICE
+from keys.events.jobs import SCHEDULE
 from keys.events.keys import KEY, TRANSFER, VERSION
 from keys.events.people import DELEGATION, MEMBERSHIP, PERSON, TEAM
 from keys.events.requests import APPROVAL, REQUEST
@@ -43,6 +44,7 @@ _COLUMNS: Mapping[str, frozenset[str]] = {
     "hold": HOLD,
     "retention": RETENTION,
     "rotation": ROTATION,
+    "schedule": SCHEDULE,
 }
 
 

@@ -4,8 +4,11 @@ import uuid
 
 import django.contrib.postgres.fields
 import django.db.models.deletion
+import django.db.models.functions.comparison
 from django.conf import settings
 from django.db import migrations, models
+
+import audit.fields
 
 
 class Migration(migrations.Migration):
@@ -191,6 +194,8 @@ class Migration(migrations.Migration):
                 ("state", models.CharField(default="pre-activation", max_length=14)),
                 ("digest", models.BinaryField(max_length=64, null=True)),
                 ("digest_algorithm", models.CharField(blank=True, default="", max_length=20)),
+                ("public_key", models.CharField(blank=True, default="", max_length=43)),
+                ("sealed_secret", models.TextField(blank=True, default="")),
                 ("row_mac", models.CharField(max_length=120)),
                 ("last4", models.CharField(blank=True, default="", max_length=4)),
                 ("claim_until", models.DateTimeField()),
@@ -218,7 +223,8 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=80)),
                 ("consumer", models.CharField(max_length=120)),
                 ("origin", models.CharField(max_length=12)),
-                ("kind", models.CharField(max_length=10)),
+                ("kind", models.CharField(max_length=12)),
+                ("public_key", models.CharField(blank=True, default="", max_length=43)),
                 (
                     "scopes",
                     django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=80), size=None),
@@ -372,7 +378,7 @@ class Migration(migrations.Migration):
                 ("ticket_pattern", models.CharField(blank=True, default="", max_length=120)),
                 (
                     "kinds",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=10), size=None),
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=12), size=None),
                 ),
                 ("self_fetch_allowed", models.BooleanField(default=False)),
                 ("lapse_days", models.PositiveSmallIntegerField(default=7)),
@@ -381,6 +387,14 @@ class Migration(migrations.Migration):
                 ("deadline_wins", models.BooleanField(default=False)),
                 ("brownouts", models.BooleanField(default=False)),
                 ("unused_days", models.PositiveSmallIntegerField(default=90)),
+                ("signature_required", models.BooleanField(default=False)),
+                (
+                    "signed_scopes",
+                    django.contrib.postgres.fields.ArrayField(
+                        base_field=models.CharField(max_length=80), blank=True, default=list, size=None
+                    ),
+                ),
+                ("signature_window_seconds", models.PositiveSmallIntegerField(default=60)),
             ],
             options={
                 "verbose_name_plural": "policies",
@@ -544,7 +558,25 @@ class Migration(migrations.Migration):
             name="VerificationChange",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("at", models.DateTimeField()),
+                (
+                    "txid",
+                    audit.fields.TransactionIdField(
+                        db_default=models.Func(function="pg_current_xact_id", output_field=models.BigIntegerField())
+                    ),
+                ),
+                (
+                    "at",
+                    models.DateTimeField(
+                        db_default=models.Func(function="clock_timestamp", output_field=models.DateTimeField())
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="UsageBatch",
+            fields=[
+                ("id", models.UUIDField(primary_key=True, serialize=False)),
+                ("added_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
@@ -1011,10 +1043,14 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="verificationchange",
-            name="version",
+            name="managed_key",
             field=models.ForeignKey(
-                on_delete=django.db.models.deletion.PROTECT, related_name="+", to="keys.keyversion"
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="keys.managedkey"
             ),
+        ),
+        migrations.AddIndex(
+            model_name="verificationchange",
+            index=models.Index("txid", name="verification_change_txid"),
         ),
         migrations.AddConstraint(
             model_name="delegation",
@@ -1157,6 +1193,13 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="version_active_has_a_digest",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="keyversion",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("public_key", ""), ("sealed_secret", ""), _connector="OR"),
+                name="version_signs_in_one_way",
             ),
         ),
         migrations.AddIndex(
@@ -1316,7 +1359,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="managedkey",
             constraint=models.CheckConstraint(
-                condition=models.Q(("kind__in", ["bearer", "hmac", "ed25519"])), name="key_kind_known"
+                condition=models.Q(("kind__in", ["bearer", "hmac-sha256", "ed25519"])), name="key_kind_known"
             ),
         ),
         migrations.AddConstraint(
@@ -1764,6 +1807,149 @@ class Migration(migrations.Migration):
                         name="calendar_feed_removed_is_shut",
                     ),
                 ],
+            },
+        ),
+        migrations.CreateModel(
+            name="JobSchedule",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("created_at", models.DateTimeField()),
+                ("kind", models.CharField(max_length=40, unique=True)),
+                ("period_seconds", models.PositiveIntegerField()),
+            ],
+            options={
+                "ordering": ("kind",),
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("period_seconds__gt", 0)), name="schedule_has_a_period")
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="JobRun",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=40)),
+                ("slot", models.DateTimeField()),
+                ("attempts", models.PositiveSmallIntegerField(default=1)),
+                ("worker", models.CharField(max_length=80)),
+                ("started_at", models.DateTimeField()),
+                ("free_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("done", models.PositiveIntegerField(default=0)),
+                ("failures", models.PositiveIntegerField(default=0)),
+                ("code", models.CharField(blank=True, default="", max_length=60)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        models.F("kind"),
+                        models.F("slot"),
+                        condition=models.Q(("code", ""), _negated=True),
+                        name="run_failed",
+                    ),
+                    models.Index(models.F("free_at"), condition=models.Q(("ended_at", None)), name="run_open"),
+                ],
+                "constraints": [models.UniqueConstraint(models.F("kind"), models.F("slot"), name="run_once_a_slot")],
+            },
+        ),
+        migrations.CreateModel(
+            name="JobLease",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("kind", models.CharField(max_length=40)),
+                ("step", models.CharField(max_length=40)),
+                ("subject_type", models.CharField(max_length=20)),
+                ("subject_id", models.UUIDField()),
+                ("attempts", models.PositiveSmallIntegerField(default=1)),
+                ("worker", models.CharField(max_length=80)),
+                ("taken_at", models.DateTimeField()),
+                ("first_taken_at", models.DateTimeField()),
+                ("free_at", models.DateTimeField()),
+                ("code", models.CharField(blank=True, default="", max_length=60)),
+            ],
+            options={
+                "ordering": ("first_taken_at", "id"),
+                "constraints": [
+                    models.UniqueConstraint(models.F("step"), models.F("subject_id"), name="lease_once_a_step")
+                ],
+            },
+        ),
+        migrations.AddIndex(
+            model_name="keyversion",
+            index=models.Index(
+                models.Case(
+                    models.When(
+                        models.Q(("digest", None), ("state", "pre-activation"), _connector="OR"),
+                        then=models.F("claim_until"),
+                    ),
+                    default=django.db.models.functions.comparison.Least(models.F("expires_at"), models.F("retire_at")),
+                ),
+                condition=models.Q(("state__in", ["pre-activation", "active", "suspended"])),
+                name="version_ends",
+            ),
+        ),
+        migrations.CreateModel(
+            name="Verifier",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "credential",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="keys.managedkey",
+                    ),
+                ),
+                (
+                    "service",
+                    models.ForeignKey(
+                        null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="keys.service"
+                    ),
+                ),
+                (
+                    "environment",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="keys.environment",
+                    ),
+                ),
+                ("started_at", models.DateTimeField()),
+                ("renewed_at", models.DateTimeField()),
+                ("valid_until", models.DateTimeField()),
+                ("terms", models.JSONField(default=dict)),
+                ("applied", models.TextField()),
+                ("entries", models.BigIntegerField(default=0)),
+                ("hears", models.BooleanField(default=False)),
+                ("stopped_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "ordering": ("name", "id"),
+                "indexes": [models.Index("valid_until", name="verifier_valid_until")],
+            },
+        ),
+        migrations.CreateModel(
+            name="RevocationReceipt",
+            fields=[
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                (
+                    "managed_key",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="receipts",
+                        to="keys.managedkey",
+                    ),
+                ),
+                ("action", models.CharField(max_length=20)),
+                ("committed_at", models.DateTimeField()),
+                ("answered_at", models.DateTimeField()),
+                ("verifiers", models.JSONField(default=list)),
+            ],
+            options={
+                "ordering": ("-answered_at", "id"),
             },
         ),
     ]

@@ -17,10 +17,10 @@ BEGIN
 END $$;
 CREATE TRIGGER keys_key_set_once BEFORE UPDATE ON keys_managedkey FOR EACH ROW
     EXECUTE FUNCTION keys_set_once('number', 'service_id', 'environment_id', 'origin', 'kind', 'request_id',
-        'scopes', 'revoked_at', 'revoked_reason', 'revoked_by');
+        'public_key', 'scopes', 'revoked_at', 'revoked_reason', 'revoked_by');
 ALTER TABLE keys_managedkey ENABLE ALWAYS TRIGGER keys_key_set_once;
 CREATE TRIGGER keys_version_set_once BEFORE UPDATE ON keys_keyversion FOR EACH ROW
-    EXECUTE FUNCTION keys_set_once('managed_key_id', 'sequence', 'kid', 'digest', 'digest_algorithm', 'claimed_at',
+    EXECUTE FUNCTION keys_set_once('managed_key_id', 'sequence', 'kid', 'digest', 'digest_algorithm', 'public_key', 'claimed_at',
         'claimed_by_id', 'activated_at', 'ended_at');
 ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_set_once;
 CREATE TRIGGER keys_environment_set_once BEFORE UPDATE ON keys_environment FOR EACH ROW
@@ -29,7 +29,8 @@ ALTER TABLE keys_environment ENABLE ALWAYS TRIGGER keys_environment_set_once;
 CREATE TRIGGER keys_policy_set_once BEFORE UPDATE ON keys_policy FOR EACH ROW
     EXECUTE FUNCTION keys_set_once('service_id', 'environment_id', 'version', 'approvals_required',
         'service_approvals_required', 'max_cryptoperiod_days', 'max_authorised_days', 'networks_required',
-        'kinds', 'self_fetch_allowed', 'lapse_days', 'claim_hours', 'longest_overlap_hours', 'unused_days');
+        'kinds', 'self_fetch_allowed', 'lapse_days', 'claim_hours', 'longest_overlap_hours', 'unused_days',
+        'signature_required', 'signed_scopes', 'signature_window_seconds');
 ALTER TABLE keys_policy ENABLE ALWAYS TRIGGER keys_policy_set_once;
 """
 DROP_SET_ONCE = "DROP FUNCTION keys_set_once() CASCADE"
@@ -62,6 +63,61 @@ CREATE TRIGGER keys_version_ended BEFORE UPDATE ON keys_keyversion FOR EACH ROW 
 ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_ended;
 """
 DROP_TERMINAL = "DROP FUNCTION keys_terminal_states() CASCADE; DROP FUNCTION keys_ended_versions() CASCADE"
+
+# Whatever changes what a verifier holds in memory writes down which key to read again, whoever did it: an operation, a
+# restore, or somebody at a prompt. By statement, so that ten thousand versions cost one insert.
+CHANGES = """
+CREATE FUNCTION keys_versions_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO keys_verificationchange (managed_key_id) SELECT DISTINCT managed_key_id FROM changed;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keys_version_added AFTER INSERT ON keys_keyversion REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_versions_changed();
+CREATE TRIGGER keys_version_changed AFTER UPDATE ON keys_keyversion REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_versions_changed();
+CREATE TRIGGER keys_version_removed AFTER DELETE ON keys_keyversion REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_versions_changed();
+CREATE FUNCTION keys_keys_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO keys_verificationchange (managed_key_id) SELECT id FROM changed;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keys_key_changed AFTER UPDATE ON keys_managedkey REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_keys_changed();
+CREATE FUNCTION keys_policies_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO keys_verificationchange (managed_key_id)
+    SELECT k.id FROM keys_managedkey k JOIN after_it n ON n.id = k.policy_id JOIN before_it o ON o.id = n.id
+    WHERE n.brownouts <> o.brownouts;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keys_policy_changed AFTER UPDATE ON keys_policy REFERENCING OLD TABLE AS before_it NEW TABLE AS after_it
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_policies_changed();
+CREATE FUNCTION keys_names_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO keys_verificationchange (managed_key_id) VALUES (NULL);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keys_service_changed AFTER INSERT OR UPDATE OR DELETE ON keys_service
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
+CREATE TRIGGER keys_environment_changed AFTER INSERT OR UPDATE OR DELETE ON keys_environment
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
+CREATE TRIGGER keys_team_changed AFTER INSERT OR UPDATE OR DELETE ON keys_team
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
+ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_added;
+ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_changed;
+ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_removed;
+ALTER TABLE keys_managedkey ENABLE ALWAYS TRIGGER keys_key_changed;
+ALTER TABLE keys_policy ENABLE ALWAYS TRIGGER keys_policy_changed;
+ALTER TABLE keys_service ENABLE ALWAYS TRIGGER keys_service_changed;
+ALTER TABLE keys_environment ENABLE ALWAYS TRIGGER keys_environment_changed;
+ALTER TABLE keys_team ENABLE ALWAYS TRIGGER keys_team_changed;
+"""
+DROP_CHANGES = (
+    "DROP FUNCTION keys_versions_changed() CASCADE; DROP FUNCTION keys_keys_changed() CASCADE;"
+    " DROP FUNCTION keys_policies_changed() CASCADE; DROP FUNCTION keys_names_changed() CASCADE"
+)
 
 
 class Migration(migrations.Migration):
@@ -133,7 +189,7 @@ class Migration(migrations.Migration):
         GuardTable(
             "keys_policy",
             "policy",
-            "id created_at service_id environment_id version approvals_required service_approvals_required approver_team_id max_cryptoperiod_days max_authorised_days networks_required ticket_pattern kinds self_fetch_allowed lapse_days claim_hours longest_overlap_hours deadline_wins brownouts unused_days".split(),
+            "id created_at service_id environment_id version approvals_required service_approvals_required approver_team_id max_cryptoperiod_days max_authorised_days networks_required ticket_pattern kinds self_fetch_allowed lapse_days claim_hours longest_overlap_hours deadline_wins brownouts unused_days signature_required signed_scopes signature_window_seconds".split(),
         ),
         GuardTable(
             "keys_policyproposal",
@@ -190,6 +246,8 @@ class Migration(migrations.Migration):
             "calendar-feed",
             "id created_at person_id team_id removed_at".split(),
         ),
+        GuardTable("keys_jobschedule", "schedule", "id created_at kind period_seconds".split()),
         migrations.RunSQL(SET_ONCE, DROP_SET_ONCE),
         migrations.RunSQL(TERMINAL, DROP_TERMINAL),
+        migrations.RunSQL(CHANGES, DROP_CHANGES),
     ]

@@ -4,6 +4,7 @@ from keys.models.catalogue import Environment, KeyTemplate, Scope, Service
 from keys.models.channels import CalendarFeed, QuietChoice
 from keys.models.factors import FactorReset, FactorTries, Passkey, RecoveryCode, TotpDevice
 from keys.models.invitations import Invitation, PasswordReset
+from keys.models.jobs import JobLease, JobRun, JobSchedule
 from keys.models.keys import KeyTransfer, KeyVersion, ManagedKey
 from keys.models.notices import DispatchCursor, FailedReaction, Notice, Reminder
 from keys.models.people import Delegation, Membership, Person, Team
@@ -12,7 +13,8 @@ from keys.models.requests import Approval, ApprovalStatement, KeyRequest
 from keys.models.rotations import Rotation
 from keys.models.searches import SavedSearch
 from keys.models.sessions import Session
-from keys.models.usage import Sighting, UsageCount, VerificationChange
+from keys.models.usage import Sighting, UsageCount
+from keys.models.verifying import RevocationReceipt, UsageBatch, VerificationChange, Verifier
 from keys.models.webhooks import WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -26,6 +28,9 @@ __all__ = [
     "FactorTries",
     "FailedReaction",
     "Invitation",
+    "JobLease",
+    "JobRun",
+    "JobSchedule",
     "KeyRequest",
     "KeyTemplate",
     "KeyTransfer",
@@ -41,6 +46,7 @@ __all__ = [
     "QuietChoice",
     "RecoveryCode",
     "Reminder",
+    "RevocationReceipt",
     "Rotation",
     "SavedSearch",
     "Scope",
@@ -49,8 +55,10 @@ __all__ = [
     "Sighting",
     "Team",
     "TotpDevice",
+    "UsageBatch",
     "UsageCount",
     "VerificationChange",
+    "Verifier",
     "WebhookDelivery",
     "WebhookEndpoint",
 ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, Q, When
+from django.db.models.functions import Least
 
 from audit.actor import Actor
 from audit.governed import governed
@@ -18,6 +19,12 @@ from keys.models.policies import Policy
 from keys.models.reach import reach_of
 from keys.states import LIVING_VERSION_STATES, KeyKind, Origin, RevocationReason, VersionState
 
+_LIVING: Final = [str(each) for each in LIVING_VERSION_STATES]
+# When the clock ends a version whose state lives: an index holds it, so that a sweep of a million finds the few that are over.
+ENDS_AT: Final = Case(
+    When(Q(digest=None) | Q(state="pre-activation"), then=F("claim_until")),
+    default=Least(F("expires_at"), F("retire_at")),
+)
 SUSPENDED_BY_LENGTH = 400  # the ids of all who stopped it, since none of them lifts it alone
 
 
@@ -59,7 +66,9 @@ class ManagedKey(Row):
     policy = models.ForeignKey(Policy, on_delete=models.PROTECT, related_name="keys", null=True)
     request = models.ForeignKey("keys.KeyRequest", on_delete=models.PROTECT, null=True, related_name="keys")
     origin = models.CharField(max_length=12)
-    kind = models.CharField(max_length=10)
+    kind = models.CharField(max_length=12)
+    # The Ed25519 public key that the approvers saw (base64url): the first version takes no other.
+    public_key = models.CharField(max_length=43, blank=True, default="")
     scopes = ArrayField(models.CharField(max_length=80))
     networks = ArrayField(models.CharField(max_length=50), default=list)
     limits = models.JSONField(default=dict)
@@ -106,22 +115,29 @@ class KeyVersionQuerySet(models.QuerySet["KeyVersion"]):
         return self.filter(managed_key__in=ManagedKey.objects.visible_to(actor).values("pk"))
 
     def living(self, at: datetime) -> KeyVersionQuerySet:
-        """Not ended by state nor by the clock; an unclaimed version lives until its claim lapses."""
+        """Not ended by state nor by the clock; one that never was active, claimed by nobody or fetched, until its claim lapses."""
         return self.filter(
-            Q(state__in=(VersionState.PRE_ACTIVATION, VersionState.SUSPENDED), digest=None, claim_until__gt=at)
+            Q(
+                state__in=(VersionState.PRE_ACTIVATION, VersionState.SUSPENDED), activated_at=None, claim_until__gt=at
+            )
             | Q(state__in=(VersionState.ACTIVE, VersionState.SUSPENDED), expires_at__gt=at)
             & (Q(retire_at=None) | Q(retire_at__gt=at))
         )
 
+    def to_claim(self, at: datetime) -> KeyVersionQuerySet:
+        """Those whose secret waits for its recipient; what a client fetched is not to be claimed."""
+        return self.living(at).filter(state=VersionState.PRE_ACTIVATION, digest=None)
+
     def over_by(self, at: datetime) -> KeyVersionQuerySet:
-        """Versions that the clock has ended though their state does not say so yet."""
-        return self.filter(state__in=LIVING_VERSION_STATES).exclude(pk__in=self.living(at).values("pk"))
+        """Versions that the clock has ended though their state does not say so yet; the index version_ends finds them."""
+        return self.filter(state__in=_LIVING).annotate(ends_at=ENDS_AT).filter(ends_at__lte=at)
 
 
 @governed(
     "version",
     excluded={
         "digest": "would let a reader of the log test guesses; its row MAC is checked instead",
+        "sealed_secret": "the secret of a key that signs, sealed; its row MAC is checked instead",
         "row_mac": "derived from the other columns with a key the database does not hold",
         "claimed_session": "a session's name is nobody's business later",
     },
@@ -135,6 +151,9 @@ class KeyVersion(Row):
     state = models.CharField(max_length=14, default=str(VersionState.PRE_ACTIVATION))
     digest = models.BinaryField(null=True, max_length=64)
     digest_algorithm = models.CharField(max_length=20, blank=True, default="")
+    # What verifies the signatures of a key that signs: an Ed25519 public key (base64url), or the shared secret (sealed).
+    public_key = models.CharField(max_length=43, blank=True, default="")
+    sealed_secret = models.TextField(blank=True, default="")
     row_mac = models.CharField(max_length=120)
     last4 = models.CharField(max_length=4, blank=True, default="")
     claim_until = models.DateTimeField()
@@ -168,10 +187,14 @@ class KeyVersion(Row):
                 | Q(digest__isnull=False, activated_at__isnull=False, expires_at__isnull=False),
                 name="version_active_has_a_digest",
             ),
+            models.CheckConstraint(condition=Q(public_key="") | Q(sealed_secret=""), name="version_signs_in_one_way"),
         ]
         indexes: ClassVar = [
             models.Index(
                 "expires_at", condition=Q(state__in=["pre-activation", "active", "suspended"]), name="version_expiring"
+            ),
+            models.Index(
+                ENDS_AT, condition=Q(state__in=["pre-activation", "active", "suspended"]), name="version_ends"
             ),
         ]
 
