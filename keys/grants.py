@@ -16,21 +16,24 @@ _GOVERN = ("SELECT", "INSERT", "UPDATE")
 
 # What a verification asks, column by column: no purpose, no names, nothing about people.
 _VERIFIER_READS = {
-    "keys_keyversion": "id, managed_key_id, sequence, kid, state, digest, digest_algorithm, row_mac, claim_until,"
+    "keys_keyversion": "id, managed_key_id, sequence, kid, state, digest, digest_algorithm, public_key,"
+    " sealed_secret, row_mac, claim_until,"
     " activated_at, expires_at, retire_at, suspended_reason, ended_reason",
     "keys_managedkey": "id, number, name, owner_team_id, consumer, service_id, environment_id, kind, scopes, networks, limits, policy_id,"
     " authorised_until, verifies_service_id, verifies_environment_id, revoked_at, revoked_reason",
     "keys_service": "id, slug, owner_team_id, retires_at, retired_at",
     "keys_environment": "id, tag, environment_class, max_staleness_ms",
     "keys_team": "id, slug",
-    "keys_policy": "id, brownouts",
-    "keys_verificationchange": "id, version_id, at",
+    "keys_policy": "id, service_id, environment_id, version, brownouts, signature_required, signed_scopes,"
+    " signature_window_seconds",
+    "keys_verificationchange": "id, txid, at, managed_key_id",
 }
-_VERIFIER_WRITES = ("keys_usagecount", "keys_sighting")
+# Its own lease, and what it counts.
+_VERIFIER_WRITES = ("keys_verifier", "keys_usagecount", "keys_sighting")
 _AUDITOR_DOES_NOT_READ = ("keys_session", "keys_recoverycode", "keys_passwordreset", "keys_approvalstatement")
 _AUDITOR_READS = {
     "keys_person": "id, created_at, email, name, roles, is_active, deactivated_at, erased_at",
-    "keys_keyversion": "id, created_at, managed_key_id, sequence, kid, state, digest_algorithm, last4, claim_until,"
+    "keys_keyversion": "id, created_at, managed_key_id, sequence, kid, state, digest_algorithm, public_key, last4, claim_until,"
     " claimed_at, claimed_by_id, activated_at, expires_at, retire_at, suspended_at, suspended_reason, suspended_by,"
     " ended_at, ended_reason",
     "keys_webhookendpoint": "id, created_at, owner_team_id, url, description, form, kinds, secret_set_at, previous_until,"

@@ -15,8 +15,9 @@ from audit.actor import Actor
 from audit.events import Event
 from audit.governed import row_columns
 from audit.log import record_many
+from keys.doorbell import ring_after_commit
 from keys.errors import Conflict
-from keys.models import KeyVersion, VerificationChange
+from keys.models import KeyVersion
 from keys.sealing import mac_of
 from keys.states import VERSION_MOVES, VersionState
 
@@ -85,15 +86,10 @@ class ManyChanges:
             alike[type(each.row), each.names, each.compared].append(each)
         for (model, names, compared), changes in alike.items():
             _update(model, names, compared, changes)
-        VerificationChange.objects.bulk_create(
-            [VerificationChange(version=row, at=self.at) for row in self._rows() if isinstance(row, KeyVersion)]
-        )
+        ring_after_commit()
         for added, rows in self._added.items():
             added._base_manager.bulk_create(rows)
         record_many(self._events, actor=self.actor, at=self.at)
-
-    def _rows(self) -> list[models.Model]:
-        return [each.row for each in self._changed]
 
 
 def _update(model: type[models.Model], names: tuple[str, ...], compared: str, changes: list[_Change]) -> None:

@@ -53,5 +53,5 @@ def renew_key(
     if working is not None:
         schedule_next(key, working, actor=actor, at=at)
     for version in versions:
-        reseal(version, at=at)  # also the ended ones: their row MAC covers the key's authorisation
+        reseal(version)  # also the ended ones: their row MAC covers the key's authorisation
     return key

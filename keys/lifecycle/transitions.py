@@ -1,4 +1,4 @@
-"""Write the state of a version: the only place that does, always with its row MAC and an announcement to verifiers."""
+"""Write the state of a version: the only place that does, always with its row MAC; triggers tell verifiers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 from audit.actor import Actor
 from audit.events import Event
 from keys.crypto.key_text import new_kid
+from keys.doorbell import ring_after_commit
 from keys.errors import Conflict
 from keys.events import VersionCreated
-from keys.models import KeyVersion, ManagedKey, VerificationChange
+from keys.models import KeyVersion, ManagedKey
 from keys.operations import insert, update
 from keys.sealing import mac_holds, mac_of
 from keys.states import VERSION_MOVES, VersionState
@@ -71,11 +72,11 @@ def change_version(
     return _write(version, event, actor=actor, at=at, columns=columns, **facts)
 
 
-def reseal(version: KeyVersion, *, at: datetime) -> None:
+def reseal(version: KeyVersion) -> None:
     """Fit the row MAC to columns of the key that changed; the key's own event tells what."""
     if version.is_intact:
         KeyVersion.objects.filter(pk=version.pk, state=version.state).update(row_mac=mac_of(version))
-    VerificationChange.objects.create(version=version, at=at)
+    ring_after_commit()
 
 
 def _write(
@@ -97,5 +98,5 @@ def _write(
         environment=version.managed_key.environment.tag,
         **facts,
     )
-    VerificationChange.objects.create(version=version, at=at)
+    ring_after_commit()
     return version

@@ -365,6 +365,33 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="NonceStore",
+            fields=[
+                ("id", models.PositiveSmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ("store", models.CharField(max_length=8)),
+                ("since", models.DateTimeField()),
+            ],
+            options={
+                "constraints": [
+                    models.CheckConstraint(condition=models.Q(("id", 1)), name="nonce_store_one_row"),
+                    models.CheckConstraint(
+                        condition=models.Q(("store__in", ["valkey", "database"])), name="nonce_store_known"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SpentNonce",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("digest", models.BigIntegerField(unique=True)),
+                ("created", models.BigIntegerField()),
+            ],
+            options={
+                "indexes": [models.Index(models.F("created"), name="spent_nonce_created")],
+            },
+        ),
+        migrations.CreateModel(
             name="Policy",
             fields=[
                 ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),

@@ -199,12 +199,12 @@ class Migration(migrations.Migration):
         GuardTable(
             "keys_managedkey",
             "key",
-            "id created_at number name owner_team_id recipient_id consumer service_id environment_id policy_id request_id origin kind scopes networks limits rotation self_fetch cryptoperiod_days authorised_until verifies_service_id verifies_environment_id revoked_at revoked_reason revoked_by".split(),
+            "id created_at number name owner_team_id recipient_id consumer service_id environment_id policy_id request_id origin kind public_key scopes networks limits rotation self_fetch cryptoperiod_days authorised_until verifies_service_id verifies_environment_id revoked_at revoked_reason revoked_by".split(),
         ),
         GuardTable(
             "keys_keyversion",
             "version",
-            "id created_at managed_key_id sequence kid state digest_algorithm last4 claim_until claimed_at claimed_by_id activated_at expires_at retire_at suspended_at suspended_reason suspended_by ended_at ended_reason".split(),
+            "id created_at managed_key_id sequence kid state digest_algorithm public_key last4 claim_until claimed_at claimed_by_id activated_at expires_at retire_at suspended_at suspended_reason suspended_by ended_at ended_reason".split(),
         ),
         GuardTable(
             "keys_keytransfer",

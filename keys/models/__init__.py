@@ -6,6 +6,7 @@ from keys.models.factors import FactorReset, FactorTries, Passkey, RecoveryCode,
 from keys.models.invitations import Invitation, PasswordReset
 from keys.models.jobs import JobLease, JobRun, JobSchedule
 from keys.models.keys import KeyTransfer, KeyVersion, ManagedKey
+from keys.models.nonces import NonceStore, SpentNonce
 from keys.models.notices import DispatchCursor, FailedReaction, Notice, Reminder
 from keys.models.people import Delegation, Membership, Person, Team
 from keys.models.policies import Policy, PolicyProposal
@@ -37,6 +38,7 @@ __all__ = [
     "KeyVersion",
     "ManagedKey",
     "Membership",
+    "NonceStore",
     "Notice",
     "Passkey",
     "PasswordReset",
@@ -53,6 +55,7 @@ __all__ = [
     "Service",
     "Session",
     "Sighting",
+    "SpentNonce",
     "Team",
     "TotpDevice",
     "UsageBatch",

@@ -1,4 +1,4 @@
-"""Count what versions are used for, and announce changes that verifiers must know. High rate, so not governed."""
+"""Count what versions are used for, and by whom. High rate, so not governed."""
 
 from __future__ import annotations
 
@@ -45,14 +45,3 @@ class Sighting(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} {self.address}"
-
-
-class VerificationChange(models.Model):
-    """A change of a version that verifiers must know; commits with the change (read by transaction, never by `id > last`)."""
-
-    id = models.BigAutoField(primary_key=True)
-    version = models.ForeignKey(KeyVersion, on_delete=models.PROTECT, related_name="+")
-    at = models.DateTimeField()
-
-    def __str__(self) -> str:
-        return f"{self.version} {self.at:%H:%M:%S}"

@@ -76,7 +76,7 @@ def follow_log(*, actor: Actor) -> Followed:
             _record(placed, actor=actor, at=at)
             done.rows += 1
             done.ended += bool(placed.end)
-    fit_row_macs(before, at=at)
+    fit_row_macs(before)
     _skip_numbers()
     Session.objects.all().delete()  # nobody can say who held them
     _finish(interruption, done, reason="recovered", comment="", actor=actor, at=at)

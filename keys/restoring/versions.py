@@ -12,7 +12,7 @@ from audit.canonical import JsonValue
 from audit.governed import column_value
 from audit.log import record
 from keys.events import VersionDeactivated
-from keys.models import KeyVersion, VerificationChange
+from keys.models import KeyVersion
 from keys.restoring.rows import Columns
 from keys.sealing import mac_holds, mac_of
 from keys.states import LIVING_VERSION_STATES, VersionState
@@ -51,12 +51,11 @@ def intact_versions() -> dict[UUID, bool]:
     return {version.pk: mac_holds(version) for version in _versions()}
 
 
-def fit_row_macs(before: Mapping[UUID, bool], *, at: datetime) -> None:
+def fit_row_macs(before: Mapping[UUID, bool]) -> None:
     """Give each version that changed the row MAC that fits; one that was not sound before stays so: it is evidence."""
     for version in _versions():
         if before.get(version.pk, True) and not mac_holds(version):
             KeyVersion.objects.filter(pk=version.pk).update(row_mac=mac_of(version))
-            VerificationChange.objects.create(version=version, at=at)
 
 
 def _versions() -> list[KeyVersion]:
