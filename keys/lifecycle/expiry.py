@@ -37,7 +37,7 @@ def end_version(version: KeyVersion, *, actor: Actor) -> bool:
 
 
 def _end_by_clock(version: KeyVersion, *, at: datetime) -> tuple[datetime, str]:
-    if version.digest is None:
+    if version.activated_at is None:
         return version.claim_until, "claim-lapsed"
     if version.retire_at is not None and version.retire_at <= at:
         return version.retire_at, "retired"
@@ -71,5 +71,5 @@ def shorten_key(key: ManagedKey, *, until: datetime, actor: Actor, at: datetime,
         if columns:
             change_version(version, VersionShortened, actor=actor, at=at, columns=columns)
         else:
-            reseal(version, at=at)
+            reseal(version)
     return True
