@@ -1906,7 +1906,7 @@ class Migration(migrations.Migration):
             index=models.Index(
                 models.Case(
                     models.When(
-                        models.Q(("digest", None), ("state", "pre-activation"), _connector="OR"),
+                        models.Q(("activated_at", None)),
                         then=models.F("claim_until"),
                     ),
                     default=django.db.models.functions.comparison.Least(models.F("expires_at"), models.F("retire_at")),

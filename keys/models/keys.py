@@ -22,7 +22,7 @@ from keys.states import LIVING_VERSION_STATES, KeyKind, Origin, RevocationReason
 _LIVING: Final = [str(each) for each in LIVING_VERSION_STATES]
 # When the clock ends a version whose state lives: an index holds it, so that a sweep of a million finds the few that are over.
 ENDS_AT: Final = Case(
-    When(Q(digest=None) | Q(state="pre-activation"), then=F("claim_until")),
+    When(Q(activated_at=None), then=F("claim_until")),
     default=Least(F("expires_at"), F("retire_at")),
 )
 SUSPENDED_BY_LENGTH = 400  # the ids of all who stopped it, since none of them lifts it alone
@@ -117,9 +117,7 @@ class KeyVersionQuerySet(models.QuerySet["KeyVersion"]):
     def living(self, at: datetime) -> KeyVersionQuerySet:
         """Not ended by state nor by the clock; one that never was active, claimed by nobody or fetched, until its claim lapses."""
         return self.filter(
-            Q(
-                state__in=(VersionState.PRE_ACTIVATION, VersionState.SUSPENDED), activated_at=None, claim_until__gt=at
-            )
+            Q(state__in=(VersionState.PRE_ACTIVATION, VersionState.SUSPENDED), activated_at=None, claim_until__gt=at)
             | Q(state__in=(VersionState.ACTIVE, VersionState.SUSPENDED), expires_at__gt=at)
             & (Q(retire_at=None) | Q(retire_at__gt=at))
         )
