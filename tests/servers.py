@@ -1,5 +1,6 @@
 """Run the real site in a process of its own, for tests over HTTP and in a browser."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -24,8 +25,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def kill_children(pid: int) -> None:
+    """Kill the children of a process that starts others in their place (Linux only)."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+
+
 class PortalServer:
     """A gunicorn with the settings of the test's environment."""
+
+    application = "portal.wsgi:application"
 
     def __init__(self, layout: Layout, **environment: str) -> None:
         self.port = free_port()
@@ -51,7 +62,7 @@ class PortalServer:
                     sys.executable,
                     "-m",
                     "gunicorn",
-                    "portal.wsgi:application",
+                    self.application,
                     "--worker-class=gthread",
                     "--workers=2",
                     "--threads=4",
@@ -91,6 +102,11 @@ class PortalServer:
     def log(self) -> str:
         """Return what the server has written."""
         return self.log_file.read_text(errors="replace")
+
+    def kill_workers(self) -> None:
+        """Kill whoever answers, as when memory runs out; gunicorn starts others."""
+        assert self.process is not None
+        kill_children(self.process.pid)
 
     def stop(self) -> None:
         """Stop the server and its workers."""
