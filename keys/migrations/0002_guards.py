@@ -103,6 +103,8 @@ CREATE TRIGGER keys_service_changed AFTER INSERT OR UPDATE OR DELETE ON keys_ser
     FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
 CREATE TRIGGER keys_environment_changed AFTER INSERT OR UPDATE OR DELETE ON keys_environment
     FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
+CREATE TRIGGER keys_policy_added AFTER INSERT ON keys_policy
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
 CREATE TRIGGER keys_team_changed AFTER INSERT OR UPDATE OR DELETE ON keys_team
     FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
 ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_added;
@@ -110,6 +112,7 @@ ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_changed;
 ALTER TABLE keys_keyversion ENABLE ALWAYS TRIGGER keys_version_removed;
 ALTER TABLE keys_managedkey ENABLE ALWAYS TRIGGER keys_key_changed;
 ALTER TABLE keys_policy ENABLE ALWAYS TRIGGER keys_policy_changed;
+ALTER TABLE keys_policy ENABLE ALWAYS TRIGGER keys_policy_added;
 ALTER TABLE keys_service ENABLE ALWAYS TRIGGER keys_service_changed;
 ALTER TABLE keys_environment ENABLE ALWAYS TRIGGER keys_environment_changed;
 ALTER TABLE keys_team ENABLE ALWAYS TRIGGER keys_team_changed;

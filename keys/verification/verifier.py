@@ -18,14 +18,13 @@ from keys.crypto.keyring import Keyring
 from keys.crypto.row_mac import verify_row_mac
 from keys.crypto.secrets import Secret
 from keys.policy.addresses import outside_networks
-from keys.states import VersionState
 from keys.verification.brownouts import is_browned_out
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
+from keys.verification.standing import standing_of
 
 # Compared with when there is nothing to compare with, so that the absence of a row costs what a wrong secret costs.
 _NOBODY: Final = bytes(32)
-_ENDED_BY_CLOCK: Final = {"expired": Reason.EXPIRED, "claim-lapsed": Reason.EXPIRED, "retired": Reason.RETIRED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,27 +83,9 @@ def out_of_bounds(found: Found, binding: Binding) -> Reason | None:
     return None
 
 
-def not_in_force(found: Found) -> Reason | None:  # noqa: PLR0911 - one condition a line, each with its reason
+def not_in_force(found: Found) -> Reason | None:
     """Why this version does not verify at the instant `found.at`: by the clock, by its state, or by its key's end."""
-    at, fields = found.at, found.fields
-    if fields.state == VersionState.PRE_ACTIVATION or fields.activated_at is None or at < fields.activated_at:
-        return Reason.NOT_YET_ACTIVE
-    if fields.state == VersionState.COMPROMISED:
-        return Reason.COMPROMISED
-    if fields.state in (VersionState.DEACTIVATED, VersionState.DESTROYED):
-        if found.ended_reason == "superseded" and found.revoked_at is None:
-            return Reason.RETIRED  # by its successor; a key that is revoked as superseded is revoked
-        return _ENDED_BY_CLOCK.get(found.ended_reason, Reason.REVOKED)
-    if found.revoked_at is not None:
-        return Reason.REVOKED
-    if fields.expires_at is None or fields.authorised_until is None:
-        return Reason.EXPIRED
-    if at >= fields.expires_at or at >= fields.authorised_until:
-        return Reason.EXPIRED
-    if fields.retire_at is not None and at >= fields.retire_at:
-        return Reason.RETIRED
-    # Anything but "active", also a state that this release does not know, does not verify.
-    return None if fields.state == VersionState.ACTIVE else Reason.SUSPENDED
+    return standing_of(found).refusal(found.at)
 
 
 def warned(found: Found) -> Reason | None:
