@@ -28,8 +28,8 @@ _VERIFIER_READS = {
     " signature_window_seconds",
     "keys_verificationchange": "id, txid, at, managed_key_id",
 }
-# Its own lease, and what it counts.
-_VERIFIER_WRITES = ("keys_verifier", "keys_usagecount", "keys_sighting")
+# Its own lease, what it counts, and which nonces are spent; only what is spent and over is deleted.
+_VERIFIER_WRITES = ("keys_verifier", "keys_usagecount", "keys_sighting", "keys_noncestore")
 _AUDITOR_DOES_NOT_READ = ("keys_session", "keys_recoverycode", "keys_passwordreset", "keys_approvalstatement")
 _AUDITOR_READS = {
     "keys_person": "id, created_at, email, name, roles, is_active, deactivated_at, erased_at",
@@ -59,6 +59,8 @@ def grants() -> dict[str, Mapping[str, Sequence[str]]]:
             rights[VERIFIER] = (f"SELECT ({_VERIFIER_READS[table]})",)
         if table in _VERIFIER_WRITES:
             rights[VERIFIER] = ("SELECT", "INSERT", "UPDATE")
+        if table == "keys_spentnonce":
+            rights[VERIFIER] = ("SELECT", "INSERT", "DELETE")
         if table in _AUDITOR_READS:
             rights[AUDITOR] = (f"SELECT ({_AUDITOR_READS[table]})",)
         elif table in governed or (table.startswith("keys_") and table not in _AUDITOR_DOES_NOT_READ):

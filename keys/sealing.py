@@ -32,6 +32,8 @@ def version_fields(version: KeyVersion) -> VersionFields:
         kind=key.kind,
         digest=bytes(version.digest) if version.digest is not None else None,
         digest_algorithm=version.digest_algorithm,
+        public_key=version.public_key,
+        sealed_secret=version.sealed_secret,
         service=str(key.service_id),
         environment=key.environment.tag,
         verifies=verifies_of(key.verifies_service_id, key.verifies_environment_id),

@@ -66,9 +66,19 @@ class Origin(StrEnum):
 class KeyKind(StrEnum):
     """What the secret of a key is."""
 
-    BEARER = "bearer"
-    HMAC = "hmac"
-    ED25519 = "ed25519"
+    BEARER = "bearer"  # presented as it is
+    HMAC_SHA256 = "hmac-sha256"  # a shared secret that signs requests and never travels
+    ED25519 = "ed25519"  # the client keeps the private key and brings the public one
+
+
+SIGNING_KINDS: Final = (KeyKind.HMAC_SHA256, KeyKind.ED25519)
+
+
+class NonceStoreName(StrEnum):
+    """Where spent nonces of signed requests are remembered."""
+
+    VALKEY = "valkey"
+    DATABASE = "database"
 
 
 class RotationState(StrEnum):
@@ -243,7 +253,7 @@ _T = RotationState
 ROTATION_MOVES: Final[Mapping[RotationState, frozenset[RotationState]]] = {
     _T.SCHEDULED: frozenset({_T.PREPARED, _T.ABORTED}),
     _T.PREPARED: frozenset({_T.HANDED_OVER, _T.ACTIVATED, _T.ABORTED}),
-    _T.HANDED_OVER: frozenset({_T.PREPARED, _T.ACTIVATED, _T.ABORTED}),
+    _T.HANDED_OVER: frozenset({_T.HANDED_OVER, _T.PREPARED, _T.ACTIVATED, _T.ABORTED}),
     _T.ACTIVATED: frozenset({_T.DRAINING, _T.COMPLETED, _T.ROLLED_BACK, _T.ABORTED}),
     _T.DRAINING: frozenset({_T.COMPLETED, _T.ROLLED_BACK, _T.ABORTED}),
     _T.COMPLETED: frozenset(),

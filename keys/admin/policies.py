@@ -20,7 +20,7 @@ from keys.admin.pages import OperationAdmin
 from keys.catalogue.policies import current_policy, decide_proposal, rules_of, set_policy
 from keys.catalogue.rule_differences import LABELS, RuleChange, compare_rules, differences_of
 from keys.models import Policy, PolicyProposal, Team
-from keys.policy.bounds import LONGEST_OVERLAP_HOURS, Rules
+from keys.policy.bounds import LONGEST_OVERLAP_HOURS, LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Rules
 from keys.states import KeyKind
 
 
@@ -58,12 +58,26 @@ class RulesForm(ActForm):
     deadline_wins = forms.BooleanField(label=LABELS["deadline_wins"], required=False)
     brownouts = forms.BooleanField(label=LABELS["brownouts"], required=False)
     unused_days = _number("unused_days", least=1, most=3650)
+    signature_required = forms.BooleanField(label=LABELS["signature_required"], required=False)
+    signed_scopes = forms.CharField(
+        label=LABELS["signed_scopes"],
+        required=False,
+        help_text=gettext_lazy("Names of scopes, with commas between; a bearer token is not enough for these."),
+    )
+    signature_window_seconds = _number(
+        "signature_window_seconds", least=SHORTEST_WINDOW_SECONDS, most=LONGEST_WINDOW_SECONDS
+    )
 
     def fit(self) -> None:
         """Offer the living teams."""
         asked = self.fields["approver_team_id"]
         assert isinstance(asked, forms.ModelChoiceField)
         asked.queryset = Team.objects.living()
+
+    def clean_signed_scopes(self) -> tuple[str, ...]:
+        """Read the names, each once."""
+        names = str(self.cleaned_data["signed_scopes"]).replace(",", " ").split()
+        return tuple(sorted(set(names)))
 
 
 def _rules(cleaned: Mapping[str, Any]) -> Rules:
@@ -104,7 +118,8 @@ class NewVersion(Act[Policy]):
 
     def initial(self, row: Policy) -> Mapping[str, Any]:
         """The rules as they are."""
-        return {each.name: getattr(row, each.name) for each in fields(Rules)}
+        rules = {each.name: getattr(row, each.name) for each in fields(Rules)}
+        return {**rules, "signed_scopes": ", ".join(row.signed_scopes)}
 
     def seen(self, row: Policy) -> str:
         """The version that the administrator looked at."""
@@ -235,6 +250,9 @@ class PolicyAdmin(OperationAdmin[Policy]):
         "deadline_wins",
         "brownouts",
         "unused_days",
+        "signature_required",
+        "signed_scopes",
+        "signature_window_seconds",
     )
     list_display = (
         "__str__",

@@ -56,6 +56,7 @@ class Content:
     def wish(self) -> Wish:
         return Wish(
             kind=self.kind,
+            scopes=self.scopes,
             networks=self.networks,
             cryptoperiod_days=self.cryptoperiod_days,
             authorised_days=self.authorised_days,

@@ -12,7 +12,7 @@ from audit.actor import Actor
 from audit.canonical import JsonValue
 from keys.errors import Conflict, Invalid
 from keys.events import PolicyProposalDecided, PolicyProposed, PolicyVersioned
-from keys.models import Environment, Membership, Policy, PolicyProposal, Service, Team
+from keys.models import Environment, Membership, Policy, PolicyProposal, Scope, Service, Team
 from keys.operations import insert, locked, operation, refuse_if_log_is_behind, update
 from keys.people.standing import standing_of
 from keys.policy.bounds import Rules, faults, weakened
@@ -46,6 +46,9 @@ def default_rules(environment_class: EnvironmentClass) -> Rules:
         deadline_wins=False,
         brownouts=False,
         unused_days=90,
+        signature_required=False,
+        signed_scopes=(),
+        signature_window_seconds=60,
     )
 
 
@@ -57,7 +60,7 @@ def current_policy(service: Service, environment: Environment) -> Policy | None:
 def rules_of(policy: Policy) -> Rules:
     """A policy's rules as a value."""
     values = {each.name: getattr(policy, each.name) for each in fields(Rules)}
-    return Rules(**{**values, "kinds": tuple(policy.kinds)})
+    return Rules(**{**values, "kinds": tuple(policy.kinds), "signed_scopes": tuple(policy.signed_scopes)})
 
 
 @operation(grants="sometimes")
@@ -88,6 +91,10 @@ def check_rules(rules: Rules, *, service: Service, environment: Environment) -> 
     found = faults(rules)
     if environment.is_production and rules.approvals_required < 1:
         found["approvals_required"] = ("out_of_range", {"least": 1, "most": 10})
+    known = Scope.objects.filter(service=service, name__in=rules.signed_scopes).values_list("name", flat=True)
+    unknown = sorted(set(rules.signed_scopes) - set(known))
+    if unknown:
+        found.setdefault("signed_scopes", ("unknown_scope", {"scopes": unknown[:20]}))
     if found:
         raise Invalid(found)
     approvers = Membership.objects.living().filter(roles__contains=[str(TeamRole.APPROVER)])
@@ -109,7 +116,7 @@ def add_version(service: Service, environment: Environment, rules: Rules, *, act
         environment=environment,
         version=(current.version if current else 0) + 1,
         created_at=at,
-        **{**asdict(rules), "kinds": list(rules.kinds)},
+        **{**asdict(rules), "kinds": list(rules.kinds), "signed_scopes": list(rules.signed_scopes)},
     )
     return insert(policy, PolicyVersioned, actor=actor, at=at, environment=environment.tag)
 
@@ -143,13 +150,15 @@ def _propose(
 def rules_as_json(rules: Rules) -> dict[str, JsonValue]:
     """Rules as a proposal stores them."""
     team = str(rules.approver_team_id) if rules.approver_team_id else None
-    return {**asdict(rules), "kinds": list(rules.kinds), "approver_team_id": team}
+    lists: dict[str, JsonValue] = {"kinds": list(rules.kinds), "signed_scopes": list(rules.signed_scopes)}
+    return {**asdict(rules), **lists, "approver_team_id": team}
 
 
 def rules_from_json(stored: dict[str, Any]) -> Rules:
     """Rules as a proposal stored them."""
     team = UUID(stored["approver_team_id"]) if stored["approver_team_id"] else None
-    return Rules(**{**stored, "kinds": tuple(stored["kinds"]), "approver_team_id": team})
+    tuples = {"kinds": tuple(stored["kinds"]), "signed_scopes": tuple(stored["signed_scopes"])}
+    return Rules(**{**stored, **tuples, "approver_team_id": team})
 
 
 @operation(grants="sometimes")

@@ -31,6 +31,9 @@ LABELS: Final = {
     "deadline_wins": gettext_lazy("The old version ends though nobody took the new one"),
     "brownouts": gettext_lazy("Short refusals before the old version ends"),
     "unused_days": gettext_lazy("Days without use until revocation is proposed"),
+    "signature_required": gettext_lazy("Every request must be signed"),
+    "signed_scopes": gettext_lazy("Scopes for which requests must be signed"),
+    "signature_window_seconds": gettext_lazy("How old a signature may be, in seconds"),
 }
 
 

@@ -28,6 +28,9 @@ class VersionFields:
     kind: str
     digest: bytes | None
     digest_algorithm: str
+    # What verifies signatures: a public key, or a shared secret as it is stored, sealed. Both empty for a bearer key.
+    public_key: str
+    sealed_secret: str
     service: str
     environment: str
     # Which service and environment a verifying key may ask about; empty for every other key.
@@ -49,6 +52,8 @@ class VersionFields:
             ("kind", self.kind),
             ("digest", self.digest),
             ("digest_algorithm", self.digest_algorithm),
+            ("public_key", self.public_key),
+            ("sealed_secret", self.sealed_secret),
             ("service", self.service),
             ("environment", self.environment),
             ("verifies", self.verifies),

@@ -11,7 +11,8 @@ TEMPLATE = frozenset("id created_at service_id name description scopes retired_a
 POLICY = frozenset(
     "id created_at service_id environment_id version approvals_required service_approvals_required "
     "approver_team_id max_cryptoperiod_days max_authorised_days networks_required ticket_pattern kinds "
-    "self_fetch_allowed lapse_days claim_hours longest_overlap_hours deadline_wins brownouts unused_days".split()
+    "self_fetch_allowed lapse_days claim_hours longest_overlap_hours deadline_wins brownouts unused_days "
+    "signature_required signed_scopes signature_window_seconds".split()
 )
 PROPOSAL = frozenset(
     "id created_at service_id environment_id base_version rules weakened proposed_by_id decided_by_id "

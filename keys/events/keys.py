@@ -6,11 +6,11 @@ from audit.events import Event, Severity, private
 
 KEY = frozenset(
     "id created_at number name owner_team_id recipient_id consumer service_id environment_id policy_id "
-    "request_id origin kind scopes networks limits rotation self_fetch cryptoperiod_days authorised_until "
+    "request_id origin kind public_key scopes networks limits rotation self_fetch cryptoperiod_days authorised_until "
     "verifies_service_id verifies_environment_id revoked_at revoked_reason revoked_by".split()
 )
 VERSION = frozenset(
-    "id created_at managed_key_id sequence kid state digest_algorithm last4 claim_until claimed_at "
+    "id created_at managed_key_id sequence kid state digest_algorithm public_key last4 claim_until claimed_at "
     "claimed_by_id activated_at expires_at retire_at suspended_at suspended_reason suspended_by ended_at "
     "ended_reason".split()
 )
@@ -111,9 +111,18 @@ class ClaimFailed(Event):
 
 
 class VersionIssued(Event):
-    """A secret was handed over, once."""
+    """A secret was handed over, once: to its recipient, or to the client that fetched it."""
 
     action = "version.issued"
+    target_type = "version"
+    severity = Severity.LOW
+    change_fields = VERSION
+
+
+class VersionActivated(Event):
+    """The client that fetched a secret itself showed that it has it; from now on it verifies."""
+
+    action = "version.activated"
     target_type = "version"
     severity = Severity.LOW
     change_fields = VERSION

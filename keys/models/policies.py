@@ -39,7 +39,7 @@ class Policy(Row):
     max_authorised_days = models.PositiveIntegerField()
     networks_required = models.BooleanField(default=False)
     ticket_pattern = models.CharField(max_length=120, blank=True, default="")
-    kinds = ArrayField(models.CharField(max_length=10))
+    kinds = ArrayField(models.CharField(max_length=12))
     self_fetch_allowed = models.BooleanField(default=False)
     lapse_days = models.PositiveSmallIntegerField(default=7)
     claim_hours = models.PositiveSmallIntegerField(default=72)
@@ -49,6 +49,10 @@ class Policy(Row):
     deadline_wins = models.BooleanField(default=False)
     brownouts = models.BooleanField(default=False)
     unused_days = models.PositiveSmallIntegerField(default=90)
+    # Signed requests: whether a bearer token is never enough, or not for some scopes, and how old a signature may be.
+    signature_required = models.BooleanField(default=False)
+    signed_scopes = ArrayField(models.CharField(max_length=80), default=list, blank=True)
+    signature_window_seconds = models.PositiveSmallIntegerField(default=60)
 
     objects = PolicyQuerySet.as_manager()
 

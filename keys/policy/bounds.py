@@ -9,8 +9,7 @@ from uuid import UUID
 
 from keys.states import KeyKind
 
-# Signing secrets and key pairs have their place in requests and keys; what issues and verifies them is not built yet.
-ISSUED_KINDS = (str(KeyKind.BEARER),)
+KINDS = tuple(str(kind) for kind in KeyKind)
 # Groups and alternatives are what makes a pattern take for ever; a ticket needs neither: [A-Z]{2,5}-[0-9]+
 _PATTERN = re.compile(
     r"(?:(?:[A-Za-z0-9 _/#:-]|\\[dw.]|\[[A-Za-z0-9 _/#:-]+\])(?:\{[0-9]{1,2}(?:,[0-9]{1,2})?\}|[+?])?)*"
@@ -18,6 +17,10 @@ _PATTERN = re.compile(
 _OPEN_COUNT = re.compile(r"[+?]|\{[0-9]+,[0-9]+\}")
 MOST_OPEN_COUNTS = 3
 LONGEST_OVERLAP_HOURS = 90 * 24
+# How old a signature may be: below, honest clocks fail; above, whoever captured a request has too long (RFC 9421, 7.2.2).
+SHORTEST_WINDOW_SECONDS = 30
+LONGEST_WINDOW_SECONDS = 120
+MOST_SIGNED_SCOPES = 100
 Problem = tuple[str, Mapping[str, object]]
 
 
@@ -40,6 +43,9 @@ class Rules:
     deadline_wins: bool
     brownouts: bool
     unused_days: int
+    signature_required: bool
+    signed_scopes: tuple[str, ...]
+    signature_window_seconds: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,7 @@ class Wish:
     """The part of a request that rules speak of."""
 
     kind: str
+    scopes: tuple[str, ...]
     networks: tuple[str, ...]
     cryptoperiod_days: int
     authorised_days: int
@@ -69,7 +76,17 @@ def problems(wish: Wish, rules: Rules) -> dict[str, Problem]:
         found["ticket"] = ("ticket_required", {"pattern": rules.ticket_pattern})
     if wish.kind not in rules.kinds:
         found["kind"] = ("kind_not_allowed", {"kinds": list(rules.kinds)})
-    if wish.self_fetch and not rules.self_fetch_allowed:
+    elif wish.kind == KeyKind.BEARER and rules.signature_required:
+        found["kind"] = ("signature_required", {})
+    elif wish.kind == KeyKind.BEARER and set(wish.scopes) & set(rules.signed_scopes):
+        signed = sorted(set(wish.scopes) & set(rules.signed_scopes))
+        found["kind"] = ("scopes_must_be_signed", {"scopes": signed})
+    if wish.self_fetch and wish.kind != KeyKind.BEARER:
+        found["self_fetch"] = (
+            "self_fetch_bearer_only",
+            {},
+        )  # the old secret is presented for the next; these never travel
+    elif wish.self_fetch and not rules.self_fetch_allowed:
         found["self_fetch"] = ("self_fetch_not_allowed", {})
     return found
 
@@ -95,6 +112,9 @@ def stricter(one: Rules, other: Rules) -> Rules:
         deadline_wins=one.deadline_wins or other.deadline_wins,
         brownouts=one.brownouts or other.brownouts,
         unused_days=min(one.unused_days, other.unused_days),
+        signature_required=one.signature_required or other.signature_required,
+        signed_scopes=tuple(sorted({*one.signed_scopes, *other.signed_scopes})),
+        signature_window_seconds=min(one.signature_window_seconds, other.signature_window_seconds),
     )
 
 
@@ -116,6 +136,9 @@ def weakened(old: Rules, new: Rules) -> list[str]:
         "deadline_wins": old.deadline_wins and not new.deadline_wins,
         "brownouts": old.brownouts and not new.brownouts,
         "unused_days": new.unused_days > old.unused_days,
+        "signature_required": old.signature_required and not new.signature_required,
+        "signed_scopes": not set(old.signed_scopes) <= set(new.signed_scopes),
+        "signature_window_seconds": new.signature_window_seconds > old.signature_window_seconds,
     }
     return [name for name, is_weaker in weaker.items() if is_weaker]
 
@@ -132,8 +155,17 @@ def faults(rules: Rules) -> dict[str, Problem]:
         found["approvals_required"] = ("out_of_range", {"least": 0, "most": 10})
     if not 0 <= rules.service_approvals_required <= rules.approvals_required:
         found["service_approvals_required"] = ("out_of_range", {"least": 0, "most": rules.approvals_required})
-    if not rules.kinds or not set(rules.kinds) <= set(ISSUED_KINDS):
-        found["kinds"] = ("unknown_kind", {"kinds": list(ISSUED_KINDS)})
+    if not rules.kinds or not set(rules.kinds) <= set(KINDS):
+        found["kinds"] = ("unknown_kind", {"kinds": list(KINDS)})
+    elif rules.signature_required and set(rules.kinds) == {str(KeyKind.BEARER)}:
+        found["kinds"] = ("no_kind_that_signs", {})
+    if not SHORTEST_WINDOW_SECONDS <= rules.signature_window_seconds <= LONGEST_WINDOW_SECONDS:
+        found["signature_window_seconds"] = (
+            "out_of_range",
+            {"least": SHORTEST_WINDOW_SECONDS, "most": LONGEST_WINDOW_SECONDS},
+        )
+    if len(rules.signed_scopes) > MOST_SIGNED_SCOPES:
+        found["signed_scopes"] = ("too_many", {"most": MOST_SIGNED_SCOPES})
     if len(rules.ticket_pattern) > 120 or not _is_safe_pattern(rules.ticket_pattern):
         found["ticket_pattern"] = ("bad_pattern", {})
     return found

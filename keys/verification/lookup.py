@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connections
@@ -15,31 +16,35 @@ from keys.sealing import verifies_of
 
 VERIFIER: Final = "verifier"
 
+# Whether these rows may be older than the log, which a row that is not there could not say.
+IS_BEHIND: Final = "EXISTS (SELECT FROM audit_interruption WHERE ended_at IS NULL)"
 # One statement, so one snapshot: the state, the clock and the row MAC all tell of the same instant.
-# The first column says whether these rows may be older than the log, which a row that is not there could not say.
-_BY_KID: Final = """
-SELECT EXISTS (SELECT FROM audit_interruption WHERE ended_at IS NULL), found.*
-FROM (SELECT) AS always LEFT JOIN LATERAL (
+EVERYTHING: Final = """
 SELECT clock_timestamp(), v.id AS version_id, v.kid, v.sequence, v.state, v.digest, v.digest_algorithm, v.row_mac,
-       v.activated_at, v.expires_at, v.retire_at, v.ended_reason,
+       v.public_key, v.sealed_secret, v.activated_at, v.expires_at, v.retire_at, v.ended_reason,
        k.id, k.number, k.name, k.consumer, k.kind, k.scopes, k.networks, k.authorised_until, k.revoked_at,
        k.owner_team_id, t.slug, k.service_id, s.slug, k.environment_id, e.tag,
        k.verifies_service_id, k.verifies_environment_id,
        -- Asked only of a version that is being retired: since when a newer one works, where the policy warns by refusals.
        CASE WHEN v.retire_at IS NOT NULL THEN (
-           SELECT min(n.activated_at) FROM keys_keyversion n, keys_policy p
-           WHERE p.id = k.policy_id AND p.brownouts AND n.managed_key_id = k.id AND n.sequence > v.sequence
+           SELECT min(n.activated_at) FROM keys_keyversion n, keys_policy approved
+           WHERE approved.id = k.policy_id AND approved.brownouts AND n.managed_key_id = k.id AND n.sequence > v.sequence
            AND n.state = 'active' AND n.activated_at <= clock_timestamp() AND n.expires_at > clock_timestamp()
            AND (n.retire_at IS NULL OR n.retire_at > clock_timestamp())
-       ) END
+       ) END,
+       p.signature_required, p.signed_scopes, p.signature_window_seconds
 FROM keys_keyversion v
 JOIN keys_managedkey k ON k.id = v.managed_key_id
 JOIN keys_service s ON s.id = k.service_id
 JOIN keys_environment e ON e.id = k.environment_id
 JOIN keys_team t ON t.id = k.owner_team_id
-WHERE v.kid = %s
-) AS found ON true
+LEFT JOIN LATERAL (
+    -- The rules in force, not those of the day of the approval: what has to be signed may be decided later.
+    SELECT signature_required, signed_scopes, signature_window_seconds FROM keys_policy
+    WHERE service_id = k.service_id AND environment_id = k.environment_id ORDER BY version DESC LIMIT 1
+) AS p ON true
 """
+_BY_KID: Final = f"SELECT {IS_BEHIND}, found.* FROM (SELECT) AS always LEFT JOIN LATERAL ({EVERYTHING} WHERE v.kid = %s) AS found ON true"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +70,10 @@ class Found:
     verifies_environment_id: UUID | None
     # Since when a newer version works too, where the policy lets the old one be refused for moments before its end.
     warned_since: datetime | None = None
+    # What the policy in force wants signed, and how old a signature may be.
+    signature_required: bool = False
+    signed_scopes: tuple[str, ...] = ()
+    signature_window_seconds: int = 60
 
     @property
     def ends_at(self) -> datetime | None:
@@ -80,12 +89,17 @@ def find(kid: str) -> Found | None:
         is_behind, *row = cursor.fetchone()
     if is_behind:
         raise Unavailable("log_interrupted")  # revocations since the backup may be missing
-    if row[1] is None:
-        return None
+    return None if row[1] is None else found_in(row)
+
+
+def found_in(row: Sequence[Any]) -> Found:  # Any: whatever the columns of EVERYTHING hold
+    """Read one row of the statement EVERYTHING."""
     (at, version_id, found_kid, sequence, state, digest, digest_algorithm, row_mac) = row[:8]
-    (activated_at, expires_at, retire_at, ended_reason) = row[8:12]
-    (key_id, number, name, consumer, kind, scopes, networks, authorised_until, revoked_at) = row[12:21]
-    (owner_team_id, owner_team, service_id, service, environment_id, tag) = row[21:27]
+    (public_key, sealed_secret, activated_at, expires_at, retire_at, ended_reason) = row[8:14]
+    (key_id, number, name, consumer, kind, scopes, networks, authorised_until, revoked_at) = row[14:23]
+    (owner_team_id, owner_team, service_id, service, environment_id, tag) = row[23:29]
+    (verifies_service_id, verifies_environment_id, warned_since) = row[29:32]
+    (signature_required, signed_scopes, signature_window_seconds) = row[32:35]
     return Found(
         at=at,
         version_id=version_id,
@@ -97,9 +111,11 @@ def find(kid: str) -> Found | None:
             kind=kind,
             digest=bytes(digest) if digest is not None else None,
             digest_algorithm=digest_algorithm,
+            public_key=public_key,
+            sealed_secret=sealed_secret,
             service=str(service_id),
             environment=tag,
-            verifies=verifies_of(row[27], row[28]),
+            verifies=verifies_of(verifies_service_id, verifies_environment_id),
             scopes=tuple(scopes),
             networks=tuple(networks),
             state=state,
@@ -119,7 +135,10 @@ def find(kid: str) -> Found | None:
         service_id=service_id,
         service=service,
         environment_id=environment_id,
-        verifies_service_id=row[27],
-        verifies_environment_id=row[28],
-        warned_since=row[29],
+        verifies_service_id=verifies_service_id,
+        verifies_environment_id=verifies_environment_id,
+        warned_since=warned_since,
+        signature_required=bool(signature_required),
+        signed_scopes=tuple(signed_scopes or ()),
+        signature_window_seconds=signature_window_seconds or 60,
     )

@@ -110,6 +110,9 @@ class PolicyOut(S.Serializer):  # type: ignore[type-arg]
     deadline_wins = S.BooleanField()
     brownouts = S.BooleanField()
     unused_days = S.IntegerField()
+    signature_required = S.BooleanField()
+    signed_scopes = S.ListField(child=S.CharField())
+    signature_window_seconds = S.IntegerField()
     created_at = S.DateTimeField()
 
     def get_approver_team(self, row: Any) -> str | None:

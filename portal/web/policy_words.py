@@ -45,6 +45,13 @@ def policy_sentences(rules: Rules, *, approver_team: str = "") -> list[str]:
         found.append(_("When a rotation is due, the old secret ends even if nobody took the new one."))
     if rules.brownouts:
         found.append(_("Before it ends, the old secret is refused for some seconds now and then, as a warning."))
+    if rules.signature_required:
+        found.append(_("Every request made with a key must be signed: a bearer key is not enough here."))
+    elif rules.signed_scopes:
+        found.append(
+            _("Requests must be signed, a bearer key is not enough, for: %(scopes)s.")
+            % {"scopes": ", ".join(rules.signed_scopes)}
+        )
     return found
 
 

@@ -45,9 +45,11 @@ def test_canonical_bytes_and_macs_equal_their_vectors(vectors: Vectors, keyring:
 CHANGES: dict[str, list[object]] = {
     "kid": ["other", ""],
     "key_id": ["other"],
-    "kind": ["hmac"],
+    "kind": ["hmac-sha256"],
     "digest": [None, b"", b"\x00" * 32],
     "digest_algorithm": ["sha256"],
+    "public_key": ["11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"],
+    "sealed_secret": ["ks1$A256GCM$A256KW$kek-prod-new$YQ$YQ$YQ"],
     "service": ["wallets", "order"],
     "environment": ["dev"],
     "verifies": [("orders", "prod"), ("", "")],

@@ -26,8 +26,19 @@ RULES = Rules(
     deadline_wins=True,
     brownouts=True,
     unused_days=90,
+    signature_required=False,
+    signed_scopes=("orders:write",),
+    signature_window_seconds=60,
 )
-WISH = Wish(kind="bearer", networks=(), cryptoperiod_days=30, authorised_days=90, ticket="", self_fetch=False)
+WISH = Wish(
+    kind="bearer",
+    scopes=("orders:read",),
+    networks=(),
+    cryptoperiod_days=30,
+    authorised_days=90,
+    ticket="",
+    self_fetch=False,
+)
 any_rules = st.builds(
     Rules,
     approvals_required=st.integers(0, 4),
@@ -37,7 +48,7 @@ any_rules = st.builds(
     max_authorised_days=st.integers(1, 400),
     networks_required=st.booleans(),
     ticket_pattern=st.sampled_from(["", "CHG-[0-9]+"]),
-    kinds=st.sampled_from([("bearer",), ("bearer", "hmac"), ("ed25519",)]),
+    kinds=st.sampled_from([("bearer",), ("bearer", "hmac-sha256"), ("ed25519",)]),
     self_fetch_allowed=st.booleans(),
     lapse_days=st.integers(1, 30),
     claim_hours=st.integers(1, 200),
@@ -45,6 +56,9 @@ any_rules = st.builds(
     deadline_wins=st.booleans(),
     brownouts=st.booleans(),
     unused_days=st.integers(1, 400),
+    signature_required=st.booleans(),
+    signed_scopes=st.sampled_from([(), ("orders:read",), ("orders:read", "orders:write")]),
+    signature_window_seconds=st.integers(30, 120),
 )
 
 
@@ -83,7 +97,14 @@ def test_nothing_is_weaker_than_itself(rules: Rules) -> None:
         (WISH, replace(RULES, networks_required=True), "networks"),
         (WISH, replace(RULES, ticket_pattern="CHG-[0-9]+"), "ticket"),
         (replace(WISH, ticket="xCHG-1"), replace(RULES, ticket_pattern="CHG-[0-9]+"), "ticket"),
-        (replace(WISH, kind="hmac"), RULES, "kind"),
+        (replace(WISH, kind="hmac-sha256"), RULES, "kind"),
+        (WISH, replace(RULES, signature_required=True), "kind"),
+        (replace(WISH, scopes=("orders:read", "orders:write")), RULES, "kind"),
+        (
+            replace(WISH, kind="ed25519", self_fetch=True),
+            replace(RULES, kinds=("ed25519",), self_fetch_allowed=True),
+            "self_fetch",
+        ),
         (replace(WISH, self_fetch=True), RULES, "self_fetch"),
     ],
 )
@@ -103,7 +124,7 @@ def test_a_wish_at_the_limit_is_allowed() -> None:
         {"approver_team_id": UUID(int=1)},
         {"max_cryptoperiod_days": 91},
         {"max_authorised_days": 366},
-        {"kinds": ("bearer", "hmac")},
+        {"kinds": ("bearer", "hmac-sha256")},
         {"self_fetch_allowed": True},
         {"lapse_days": 8},
         {"claim_hours": 73},
@@ -111,6 +132,8 @@ def test_a_wish_at_the_limit_is_allowed() -> None:
         {"deadline_wins": False},
         {"brownouts": False},
         {"unused_days": 91},
+        {"signed_scopes": ()},
+        {"signature_window_seconds": 61},
     ],
 )
 def test_every_loosening_is_noticed(changes: dict[str, object]) -> None:

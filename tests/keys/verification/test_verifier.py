@@ -129,7 +129,7 @@ CHANGES = {
     "row_mac": ("keys_keyversion", "row_mac = replace(row_mac, ':', ';')"),
     "scopes": ("keys_managedkey", "scopes = scopes || '{orders:write}'"),
     "networks": ("keys_managedkey", "networks = '{10.0.0.0/8}'"),
-    "kind": ("keys_managedkey", "kind = 'hmac'"),
+    "kind": ("keys_managedkey", "kind = 'hmac-sha256'"),
     "authorised_until": ("keys_managedkey", "authorised_until = authorised_until + interval '1 year'"),
     "service": ("keys_managedkey", "service_id = (SELECT id FROM keys_service WHERE slug = 'keystead')"),
     "environment": ("keys_managedkey", "environment_id = (SELECT id FROM keys_environment WHERE tag = 'test')"),
