@@ -182,6 +182,13 @@ def superuser() -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
 
 
 @pytest.fixture
+def engines() -> embedded.Engines:
+    """Give the engines of this run: whoever stops one starts it again."""
+    assert _engines is not None
+    return _engines
+
+
+@pytest.fixture
 def valkey() -> Iterator["redis.Redis"]:
     """Give this worker's own, empty Valkey database."""
     with closing(redis.Redis.from_url(os.environ["REDIS_URL"])) as client:
