@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -24,21 +23,12 @@ from audit.witness.standing import State, standings
 from keys.dispatch.cursor import lag_of
 from keys.notifications.reactions import READER
 from portal import pulses
+from portal.job_health import jobs_part, rotations_part, webhooks_part
+from portal.parts import Part
 
 GREATEST_SKEW: Final = timedelta(seconds=2)
 MAIL_CHECK_PERIOD: Final = 30.0
 MOST_BEHIND: Final = 5_000  # sealed events that were not forwarded yet; more than a busy minute
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """How one part is: `ok`, and a word why not."""
-
-    name: str
-    label: str | Promise
-    ok: bool
-    reason: str = ""
-    detail: str = ""
 
 
 def database_part() -> Part:
@@ -204,6 +194,9 @@ PARTS: list[Callable[[], Part | None]] = [
     log_part,
     witnesses_part,
     dispatch_part,
+    jobs_part,
+    rotations_part,
+    webhooks_part,
     forward_part,
 ]
 

@@ -43,6 +43,7 @@ _ALL: Final = (
     Kind(name="keys.propose_unused", label=_("Propose unused keys for revocation"), period=6 * HOUR, longest=DAY),
     Kind(name="keys.make_exports", label=_("Make exports of the log"), period=2, longest=30),
     Kind(name="keys.forward_log", label=_("Send the log on"), period=2, longest=30),
+    Kind(name="keys.watch_sealer", label=_("Watch the sealer"), period=30, longest=MINUTE),
     Kind(name="keys.inspect_log", label=_("Inspect the log"), period=5, longest=MINUTE),
     Kind(name="keys.check_integrity", label=_("Check row MACs"), period=30, longest=30),
     Kind(name="keys.check_invariants", label=_("Check invariants"), period=HOUR, longest=DAY),

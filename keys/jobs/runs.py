@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from django.db import DatabaseError, connection
@@ -31,6 +31,7 @@ PAUSE: Final = timedelta(seconds=10)
 KEPT: Final = timedelta(hours=1)
 KEPT_SLOW: Final = timedelta(days=2)
 KEPT_FAILED: Final = timedelta(days=30)
+KEPT_LEASE: Final = timedelta(hours=2)
 SLOW: Final = timedelta(minutes=1)
 LONGEST_CODE: Final = 60
 
@@ -76,7 +77,12 @@ def run_slot(kind: Kind, work: Callable[[], int]) -> int:
 
 def take(kind: Kind) -> Taken | None:
     """Write the row of the slot that is now, or take over the one that somebody left; None when it is taken or done."""
-    values = {"kind": kind.name, "period": period_of(kind), "worker": worker_name(), "lease": LEASE}
+    values: dict[str, Any] = {  # Any: what the driver takes
+        "kind": kind.name,
+        "period": period_of(kind),
+        "worker": worker_name(),
+        "lease": LEASE,
+    }
     with connection.cursor() as cursor:
         cursor.execute(_TAKE, values)
         row = cursor.fetchone()
@@ -114,13 +120,15 @@ def period_of(kind: Kind) -> int:
 
 
 def forget_runs() -> int:
-    """Delete runs that tell nothing any more."""
+    """Delete runs and leases that tell nothing any more."""
     at = clock.now()
     runs = JobRun.objects.exclude(ended_at=None)
     slow = JobSchedule.objects.filter(period_seconds__gte=SLOW.total_seconds()).values("kind")
     old = runs.filter(code="", slot__lt=at - KEPT).exclude(kind__in=slow)
     old_slow = runs.filter(code="", slot__lt=at - KEPT_SLOW)
-    deleted = sum(each.delete()[0] for each in (old, old_slow))
+    # A row that is still due was taken again long before: what nobody came back to is not due any more.
+    left = JobLease.objects.filter(free_at__lt=at - KEPT_LEASE)
+    deleted = sum(each.delete()[0] for each in (old, old_slow, left))
     return deleted + JobRun.objects.filter(slot__lt=at - KEPT_FAILED).delete()[0]
 
 

@@ -23,7 +23,7 @@ def end_version(version: KeyVersion, *, actor: Actor) -> bool:
         return False
     if KeyVersion.objects.living(at).filter(pk=version.pk).exists():
         return False
-    ended_at, reason = _end_by_clock(version, at=at)
+    ended_at, reason = end_by_clock(version, at=at)
     move_version(
         version,
         VersionState.DEACTIVATED,
@@ -36,7 +36,8 @@ def end_version(version: KeyVersion, *, actor: Actor) -> bool:
     return True
 
 
-def _end_by_clock(version: KeyVersion, *, at: datetime) -> tuple[datetime, str]:
+def end_by_clock(version: KeyVersion, *, at: datetime) -> tuple[datetime, str]:
+    """When the clock ended a version that is over, and why."""
     if version.activated_at is None:
         return version.claim_until, "claim-lapsed"
     if version.retire_at is not None and version.retire_at <= at:

@@ -127,8 +127,8 @@ class KeyVersionQuerySet(models.QuerySet["KeyVersion"]):
         return self.living(at).filter(state=VersionState.PRE_ACTIVATION, digest=None)
 
     def over_by(self, at: datetime) -> KeyVersionQuerySet:
-        """Versions that the clock has ended though their state does not say so yet; the index version_ends finds them."""
-        return self.filter(state__in=_LIVING).annotate(ends_at=ENDS_AT).filter(ends_at__lte=at)
+        """Versions that the clock has ended though their state does not say so yet, the longest over first (index version_ends)."""
+        return self.filter(state__in=_LIVING).annotate(ends_at=ENDS_AT).filter(ends_at__lte=at).order_by("ends_at")
 
 
 @governed(

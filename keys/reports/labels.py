@@ -19,6 +19,7 @@ from keys.models import (
     Environment,
     FactorReset,
     Invitation,
+    JobSchedule,
     KeyRequest,
     KeyTemplate,
     KeyTransfer,
@@ -57,6 +58,7 @@ _ROWS: Mapping[str, tuple[type[models.Model], tuple[str, ...]]] = {
     "policy": (Policy, ("service", "environment")),
     "policy-proposal": (PolicyProposal, ("service", "environment")),
     "saved-search": (SavedSearch, ()),
+    "schedule": (JobSchedule, ()),
 }
 _OF_MODEL = {model._meta.model_name: kind for kind, (model, _related) in _ROWS.items()}
 # Columns that hold the identifier of another row, by the end of their name.

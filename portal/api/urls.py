@@ -9,7 +9,18 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from keys.errors import NotFound
-from portal.api import catalogue, emergencies, events, exports, managed_keys, requests, transfers, webhooks
+from portal.api import (
+    catalogue,
+    emergencies,
+    events,
+    exports,
+    jobs,
+    managed_keys,
+    requests,
+    rotations,
+    transfers,
+    webhooks,
+)
 from portal.api.openapi import Document
 
 
@@ -55,6 +66,14 @@ urlpatterns = [
     path("keys/<str:id>/renew", managed_keys.Renewal.as_view()),
     path("keys/<str:id>/versions", managed_keys.NewVersion.as_view()),
     path("keys/<str:id>/transfers", transfers.Offer.as_view()),
+    path("keys/<str:id>/rotate", rotations.Start.as_view()),
+    path("keys/<str:id>/recipient", rotations.Recipient.as_view()),
+    path("rotations", rotations.Rotations.as_view()),
+    path("rotations/<str:id>", rotations.OneRotation.as_view()),
+    path("rotations/<str:id>/undo", rotations.Undo.as_view()),
+    path("rotations/<str:id>/abort", rotations.Stop.as_view()),
+    path("rotations/<str:id>/take-back", rotations.TakingBack.as_view()),
+    path("rotations/<str:id>/retire", rotations.Retirement.as_view()),
     path("emergencies", emergencies.Emergencies.as_view()),
     path("emergencies/preview", emergencies.EmergencyPreview.as_view()),
     path("emergencies/<str:id>", emergencies.OneEmergency.as_view()),
@@ -68,6 +87,8 @@ urlpatterns = [
     path("audit/exports", exports.Exports.as_view()),
     path("audit/exports/<str:id>", exports.OneExport.as_view()),
     path("audit/exports/<str:id>/download", exports.Download.as_view()),
+    path("jobs", jobs.Jobs.as_view()),
+    path("jobs/<str:kind>/reschedule", jobs.JobSchedules.as_view()),
     path("webhooks", webhooks.Webhooks.as_view()),
     path("webhooks/<str:id>", webhooks.OneWebhook.as_view()),
     path("webhooks/<str:id>/change", webhooks.WebhookChange.as_view()),

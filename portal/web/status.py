@@ -15,9 +15,11 @@ from django.views.decorators.http import require_safe
 from audit.actor import Actor
 from audit.witness.standing import Standing, State, standings
 from portal.actors import find_actor
-from portal.health import Part, all_parts, status_report
+from portal.health import all_parts, status_report
 from portal.metrics import is_for_programs
+from portal.parts import Part
 from portal.web.doors import page
+from portal.web.jobs import jobs_for
 
 PURPOSES: Mapping[str, Promise] = {
     "database": _("Holds everything. Its clock decides."),
@@ -30,6 +32,9 @@ PURPOSES: Mapping[str, Promise] = {
     "log": _("Events that wait to be sealed; every event is recorded with its act."),
     "witnesses": _("Remember the log's head elsewhere, so that no past can be changed unseen."),
     "dispatch": _("Reads the sealed log and writes notices for those concerned."),
+    "jobs": _("Does what is due. The rows say what; a message only wakes."),
+    "rotations": _("Replaces secrets while both work."),
+    "webhooks": _("Tells other programs."),
     "forward": _("Sends the sealed log on to your log server. What it did not get is kept and sent later."),
 }
 REMEDIES: Mapping[tuple[str, str], Promise] = {
@@ -63,6 +68,18 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
     ),
     ("witnesses", "silent"): _(
         "Look whether the witness runs and can be reached from the sealer. Until it is back nobody notices another past."
+    ),
+    ("jobs", "unreachable"): _("The database does not tell. See above."),
+    ("jobs", "late"): _(
+        "Start a worker, or another one. Nothing that is due is lost: it stands in rows and is done when somebody comes."
+    ),
+    ("jobs", "failing"): _("Look at the job below: its code says what went wrong. The rest goes on."),
+    ("rotations", "unreachable"): _("The database does not tell. See above."),
+    ("rotations", "stuck"): _("Open Rotations: a new secret waits too long to be claimed, or no worker goes on."),
+    ("webhooks", "unreachable"): _("The database does not tell. See above."),
+    ("webhooks", "late"): _("Deliveries wait. Start a worker, or look at its log."),
+    ("webhooks", "given_up"): _(
+        "A receiver refused for 75 hours, or is gone, and is told nothing any more. Repair it and enable it on its page."
     ),
     ("forward", "unreachable"): _("The database does not tell. See above."),
     ("forward", "misconfigured"): _(
@@ -142,7 +159,7 @@ def health_page(http: HttpRequest, actor: Actor) -> HttpResponse:
         )
         for part in parts
     ]
-    context = {"lines": lines, "all_ok": all(part.ok for part in parts), "witnesses": _witnesses()}
+    context = {"lines": lines, "all_ok": all(part.ok for part in parts), "witnesses": _witnesses(), **jobs_for(actor)}
     return render(http, "web/status.html", context)
 
 

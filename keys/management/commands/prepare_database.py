@@ -12,6 +12,7 @@ from audit.actor import Actor
 from audit.database import FUNCTION_GRANTS, GRANTS, apply_grants
 from keys.catalogue.bootstrap import bootstrap
 from keys.grants import grants
+from keys.jobs.schedules import create_schedules
 
 
 class Command(BaseCommand):
@@ -24,6 +25,7 @@ class Command(BaseCommand):
         call_command("migrate", interactive=False, **quiet)
         with transaction.atomic():
             apply_grants(connection, {**GRANTS, **grants()}, FUNCTION_GRANTS)
-        if bootstrap(actor=Actor.system("prepare-database")):
+        actor = Actor.system("prepare-database")
+        if bootstrap(actor=actor) | bool(create_schedules(actor=actor)):
             self.stdout.write("The first rows are written.")
         self.stdout.write("The database is ready.")

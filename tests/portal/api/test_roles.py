@@ -64,6 +64,8 @@ def act(stage, operation, role):
         # A program takes its own; people who read the log take anybody's.
         export = finished_export(f"program:{stage.program.pk}" if role == "program" else f"person:{world.auditor.pk}")
         return str(export.pk), {"form": "jsonl"} if operation == "exports_create" else {}
+    if family == "jobs":
+        return "keys.rotate", {"period_seconds": 10} if operation == "jobs_reschedule" else {}
     if family == "emergencies":
         responder, wanted = acting(world.responder, "revoke"), EmergencyFilter(numbers=(stage.suspended.number,))
         shown = list_keys(wanted, actor=responder)
