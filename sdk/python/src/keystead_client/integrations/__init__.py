@@ -1,0 +1,1 @@
+"""Put a verifier in front of an application: one module a framework, and one that they share."""

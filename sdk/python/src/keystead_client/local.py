@@ -1,0 +1,242 @@
+"""Decide about presented keys in this process, in about a microsecond, and still refuse a key the moment it was revoked."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final, Self
+
+from keystead_client.brownouts import is_browned_out
+from keystead_client.credentials import AnyCredential, as_credential
+from keystead_client.ed25519 import need_ed25519
+from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
+from keystead_client.feed import Feed, now_ns
+from keystead_client.key_text import kid_of
+from keystead_client.snapshots import Entry
+from keystead_client.transport import Transport
+from keystead_client.uses import Uses
+from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, refusal
+
+_log: Final = logging.getLogger("keystead_client")
+_TAG: Final = b"keystead key digest v1\x00"
+_MOST_HOT: Final = 16_384
+_REPORT_SECONDS: Final = 10.0
+_NO_BELL_SECONDS: Final = 30.0
+_REFUSED: Final = {reason: refusal(reason) for reason in Reason}
+
+
+class LocalVerifier:
+    """Decides in process over a signed snapshot of digests, kept fresh under a lease. Thread-safe; never blocks.
+
+    It holds the bearer keys of the one service and environment that its credential names, as digests: nothing in it can be
+    presented anywhere. Without a living lease it refuses everything with `stale`. Keys that no longer verify are
+    not in the snapshot, so they are `unknown` here, where `Verifier` would say why.
+    """
+
+    blocking = False
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        credential: AnyCredential,
+        name: str = "",
+        signing_keys: Mapping[str, str] | None = None,
+        timeout: float = 2.0,
+        tls: ssl.SSLContext | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        need_ed25519()
+        self._transport = Transport(url, timeout=timeout, connections=2, tls=tls, allow_plain_http=allow_plain_http)
+        self._credential = as_credential(credential)
+        self._name = name or f"{socket.gethostname()}:{os.getpid()}"[:80]
+        self._signing_keys = signing_keys
+        self._reset()
+        _living.add(self)
+
+    def _reset(self) -> None:
+        self._feed = Feed(self._transport, self._credential, name=self._name, signing_keys=self._signing_keys)
+        self._uses = Uses()
+        self._started, self._stopped = False, threading.Event()
+        self._starting = threading.Lock()
+        self._ring, self._ready = threading.Event(), threading.Event()
+        self._mistake: Refused | None = None
+        self._threads: list[threading.Thread] = []
+
+    def start(self, *, wait: float = 10.0) -> Self:
+        """Follow the feed, and wait until the first lease. A Keystead that is away only has keys refused.
+
+        Raises Refused if this credential may not verify in process.
+        """
+        with self._starting:
+            if not self._started:
+                self._started = True
+                for work in (self._follow, self._listen):
+                    thread = threading.Thread(target=work, name=f"keystead-{work.__name__}", daemon=True)
+                    self._threads.append(thread)
+                    thread.start()
+        self._ready.wait(wait)
+        if self._mistake is not None:
+            raise self._mistake
+        return self
+
+    def verify(
+        self, text: str | None, /, *, scopes: Sequence[str] = (), method: str = "", client: Client = NOBODY_KNOWN
+    ) -> Verdict:
+        """Decide about one key by what holds now."""
+        feed, now = self._feed, now_ns()
+        state = feed.state
+        if now >= feed.valid_until_ns or state is None:
+            if not self._started:
+                self.start(wait=0)  # a child of fork: what its parent had learned it may not believe
+            return _REFUSED[Reason.STALE]
+        if text is None:
+            return _REFUSED[Reason.MALFORMED]
+        digest = hashlib.sha256(_TAG + text.encode("utf-8", "surrogatepass")).digest()
+        hot = state.hot
+        known = hot.get(digest)
+        if known is None:
+            entry = state.find(digest)
+            if entry is None:
+                return _REFUSED[Reason.UNKNOWN if kid_of(text) else Reason.MALFORMED]
+            known = entry, _accepted(entry)
+            if len(hot) < _MOST_HOT:
+                hot[digest] = known
+        entry, verdict = known
+        reason = _why_not(entry, (now + feed.offset_ns) // 1_000_000, scopes, client)
+        if reason is not None:
+            self._uses.note((entry.kid, reason, client))
+            return _REFUSED[reason]
+        self._uses.note((entry.kid, "valid", client))
+        return verdict
+
+    @property
+    def lease_seconds(self) -> float:
+        """For how long, from now, it may still answer; negative when it may not."""
+        return (self._feed.valid_until_ns - now_ns()) / 1e9
+
+    def close(self) -> None:
+        """Stop answering, report what was counted, and end the lease."""
+        self._stopped.set()
+        self._feed.valid_until_ns = 0
+        self._ring.set()
+        self._ready.set()
+        if self._threads:
+            self._threads[0].join(timeout=5)
+        with suppress(KeysteadError):
+            self._report()
+        with suppress(KeysteadError):
+            self._feed.leave()
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _follow(self) -> None:
+        failures, reported_at = 0, time.monotonic()
+        while not self._stopped.is_set():
+            try:
+                changed = self._feed.renew()
+                failures, self._mistake = 0, None
+                if self._feed.valid_until_ns:
+                    self._ready.set()
+                # What was applied is confirmed at once: somebody waits for the receipt of a revocation.
+                pause = 0.0 if changed else self._feed.renew_ms / 1000
+            except Exception as error:  # noqa: BLE001 - whatever it is, the lease runs out and the thread goes on
+                failures += 1
+                pause = min(0.1 * 2**failures, 5.0)
+                self._tell(error)
+            self._uses.count()
+            if time.monotonic() - reported_at > _REPORT_SECONDS:
+                reported_at = time.monotonic()
+                with suppress(KeysteadError):
+                    self._report()
+            if pause:
+                self._ring.wait(pause)
+            self._ring.clear()
+
+    def _tell(self, error: Exception) -> None:
+        if isinstance(error, Refused) and not isinstance(error, Busy):
+            self._mistake = error
+            self._ready.set()
+        elif not isinstance(error, KeysteadError):
+            _log.error("keystead's answer could not be read", exc_info=error)
+            return
+        _log.warning("the lease was not renewed: %s (%s)", error, getattr(error, "code", ""))
+
+    def _listen(self) -> None:
+        self._ready.wait()  # whose credential may not verify has nothing to listen for
+        while not self._stopped.is_set():
+            try:
+                bell = self._feed.bell()
+                try:
+                    for line in bell:
+                        if self._stopped.is_set():
+                            return
+                        if line == "event: change":
+                            self._ring.set()
+                finally:
+                    bell.close()
+            except Unreachable:
+                self._stopped.wait(1.0)
+            except KeysteadError:
+                self._stopped.wait(_NO_BELL_SECONDS)  # no doorbell here: the lease is renewed every second anyway
+
+    def _report(self) -> None:
+        self._uses.count()
+        while (batch := self._uses.batch()) is not None:
+            name, rows = batch
+            self._feed.report(rows, batch=name)
+            self._uses.sent()
+
+
+def _why_not(entry: Entry, at: int, scopes: Sequence[str], client: Client) -> Reason | None:
+    """The first reason that holds, as Keystead's own verifier orders them."""
+    if at >= entry.ends_at:
+        return Reason.RETIRED if entry.retires else Reason.EXPIRED
+    if entry.warned is not None and is_browned_out(at, ends_at=entry.ends_at, both_since=entry.warned):
+        return Reason.ROTATE_NOW
+    policy = entry.policy
+    if policy.networks is not None and not policy.networks.allow(client.address):
+        return Reason.NETWORK
+    if scopes and not policy.scopes.issuperset(scopes):
+        return Reason.SCOPE
+    return None
+
+
+def _accepted(entry: Entry) -> Verdict:
+    policy = entry.policy
+    return Verdict(
+        valid=True,
+        kid=entry.kid,
+        service=policy.service,
+        environment=policy.environment,
+        scopes=policy.scopes,
+        owner_team=policy.owner_team,
+        expires_at=datetime.fromtimestamp(entry.ends_at / 1000, UTC),
+    )
+
+
+_living: Final[weakref.WeakSet[LocalVerifier]] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    # A child that used its parent's lease would go on accepting what the parent has confirmed as revoked.
+    for verifier in list(_living):
+        verifier._reset()  # noqa: SLF001 - the same module
+
+
+if hasattr(os, "register_at_fork"):  # not where there is no fork
+    os.register_at_fork(after_in_child=_in_child)

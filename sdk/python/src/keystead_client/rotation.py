@@ -1,0 +1,222 @@
+"""Hold a secret that replaces itself: fetch the next version with the old one, activate it, swap, without a failed request.
+
+Every step is stored before it is acted upon, so that a crash in any of them loses nothing:
+
+    GET ready -> store a token -> POST next -> store the next secret -> POST activate -> store it as the current one
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import secrets
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Self
+
+from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
+from keystead_client.key_text import kid_of, parse
+from keystead_client.secret import Secret, as_secret
+from keystead_client.stores import MemoryStore, Store
+from keystead_client.transport import Transport, raise_for
+
+_log: Final = logging.getLogger("keystead_client")
+_SOON: Final = 1.0
+# Until every verifier knows the new version: their leases are at most this long, as a rule three seconds.
+_SETTLING: Final = 4.0
+_ENDS_THE_TRY: Final = ("already_activated", "rotation_not_due", "no_rotation", "fetched_by_another", "fetch_contested")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Held:
+    """What is stored. `seed` is the kid that the operator gave: another one there later means a fresh start."""
+
+    seed: str
+    current: str
+    previous: str = ""
+    token: str = ""
+    next: str = ""
+    at_once: bool = False
+
+
+class RotatingCredential:
+    """A credential that survives rotations. Thread-safe. Use it wherever a credential is asked for.
+
+    `initial` is the secret as it was claimed; it is used until the store holds a later one. `start()` follows rotations in
+    a thread of its own; or call `refresh()` yourself, from time to time. `on_trouble` is told what a person must settle.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        initial: str | Secret | None = None,
+        store: Store | None = None,
+        timeout: float = 5.0,
+        settling: float = _SETTLING,
+        longest_pause: float = 3600.0,
+        on_trouble: Callable[[KeysteadError], None] | None = None,
+        tls: ssl.SSLContext | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        self._transport = Transport(url, timeout=timeout, connections=1, tls=tls, allow_plain_http=allow_plain_http)
+        self._store = store if store is not None else MemoryStore()
+        self._settling, self._longest_pause = settling, longest_pause
+        self._on_trouble = on_trouble or _warn
+        self._wake, self._stopped = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        with self._store.exclusive():
+            self._held = self._loaded(as_secret(initial) if initial else None)
+
+    def current(self) -> Secret:
+        """Return the secret to present now."""
+        return Secret(self._held.current)
+
+    def rejected(self, secret: Secret) -> Secret | None:
+        """Hear that a service answered 401 to `secret`; return another one to try, once, if there is one.
+
+        Around a swap, a verifier may not know the new version yet, or not the old one any more.
+        """
+        self._wake.set()
+        stored = self._store.load()
+        if stored is not None:
+            self._held = Held(**json.loads(stored))  # another process that shares it may have gone on
+        held = self._held
+        known = [held.current, held.previous]
+        others = [text for text in known if text and text != secret.reveal()]
+        return Secret(others[0]) if others else None
+
+    def refresh(self) -> float:
+        """Take whatever step of a rotation can be taken now; return after how many seconds to call again.
+
+        Raises Refused when only a person can help, Unreachable or Busy when it should be tried again soon.
+        """
+        with self._store.exclusive():
+            self._held = self._loaded(None)  # another process may have gone on
+            if self._held.next:
+                self._activate()
+            if self._held.token:
+                return self._fetch()
+            said = self._get()
+            if not said["ready"]:
+                return float(said["check_after"])
+            self._keep(token=secrets.token_urlsafe(24))
+            return self._fetch()
+
+    def start(self) -> Self:
+        """Follow rotations in the background until `close`."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._follow, name="keystead-rotation", daemon=True)
+            self._thread.start()
+        return self
+
+    def close(self) -> None:
+        """Stop following. What is stored stays."""
+        self._stopped.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _fetch(self) -> float:
+        """Fetch the next secret under the stored token, store it, activate it."""
+        try:
+            answer = self._post("next", self._held.current, token=self._held.token)
+        except Refused as refused:
+            if refused.code in _ENDS_THE_TRY or refused.status in (401, 403):
+                self._keep(token="")
+            if refused.code in ("rotation_not_due", "no_rotation", "already_activated"):
+                return refused.try_after or 60.0
+            raise
+        fetched = str(answer["secret"])
+        parse(fetched)  # what is no key must not replace one
+        self._keep(next=fetched, at_once=answer.get("overlap") == "now")
+        self._activate()
+        return _SOON
+
+    def _activate(self) -> None:
+        """Activate the stored next secret and swap. Nothing that is not stored is ever activated."""
+        held = self._held
+        try:
+            self._post("activate", held.next)
+        except Busy:
+            raise
+        except Refused as refused:
+            if refused.status == 401 or refused.code == "nothing_to_activate":
+                self._keep(next="", at_once=False)  # it is dead; the same token brings another
+                return
+            raise
+        if not held.at_once:
+            self._stopped.wait(self._settling)  # the old one verifies too; let every verifier learn of the new one
+        self._keep(current=held.next, previous=held.current, next="", token="", at_once=False)
+        _log.info("the key rotated: %s follows %s", kid_of(held.next), kid_of(held.current))
+
+    def _get(self) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._held.current}"}
+        reply = self._transport.request("GET", "/v1/rotation", headers=headers)
+        raise_for(reply)
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    def _post(self, step: str, secret: str, *, token: str = "") -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        if token:
+            headers["Idempotency-Key"] = token
+        reply = self._transport.request("POST", f"/v1/rotation/{step}", headers=headers, body=b"{}", timeout=30)
+        raise_for(reply)
+        answer: dict[str, Any] = reply.json()
+        return answer
+
+    def _loaded(self, initial: Secret | None) -> Held:
+        text = self._store.load()
+        held = Held(**json.loads(text)) if text else None
+        if initial is None:
+            if held is None:
+                raise ValueError("nothing is stored yet: give the secret as it was claimed, as `initial`")
+            return held
+        seed = parse(initial).kid
+        if held is not None and held.seed == seed:
+            return held
+        held = Held(seed=seed, current=initial.reveal())
+        self._store.save(json.dumps(asdict(held)))
+        return held
+
+    def _keep(self, **changes: Any) -> None:
+        held = replace(self._held, **changes)
+        self._store.save(json.dumps(asdict(held)))
+        self._held = held
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                pause = self.refresh()
+                failures = 0
+            except (Busy, Unreachable) as error:
+                failures += 1
+                said = error.try_after if isinstance(error, Busy) else None
+                pause = said or min(_SOON * 2**failures, 60.0)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever an answer holds
+                failures += 1
+                pause = 60.0 * failures
+                self._on_trouble(
+                    error if isinstance(error, KeysteadError) else KeysteadError(f"{type(error).__name__}")
+                )
+            # A little disorder, so that a thousand clients do not knock at once.
+            self._wake.wait(min(pause, self._longest_pause) * random.uniform(0.9, 1.1))  # noqa: S311 - no secret hangs on it
+            if self._wake.is_set() and not self._stopped.is_set():
+                self._wake.clear()
+                self._stopped.wait(0.2)  # many threads hear 401 at once; one look is enough
+
+
+def _warn(error: KeysteadError) -> None:
+    _log.error("the key cannot rotate by itself: %s (%s)", error, error.code)

@@ -1,0 +1,139 @@
+"""Sign requests by RFC 9421 in Keystead's one profile: what is signed, in which order, is fixed, so nothing can be chosen badly."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
+
+from keystead_client.credentials import AnyCredential, as_credential
+from keystead_client.ed25519 import signer_of
+from keystead_client.errors import MalformedKey
+from keystead_client.key_text import KEY_PATTERN, parse
+
+_DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}
+_WITHOUT_BODY: Final = '("@method" "@authority" "@path" "@query")'
+_WITH_BODY: Final = '("@method" "@authority" "@path" "@query" "content-type" "content-digest")'
+_ASCII: Final = frozenset(map(chr, range(0x20, 0x7F)))
+CLOCK_FAULTS: Final = ("signature_expired", "signature_in_future")
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class SignedRequest:
+    """A signed request as a service received it, for `Verifier.verify_signature`.
+
+    `headers` are in lower case, each with every value that came; `path` and `query` as they were on the wire.
+    """
+
+    method: str
+    authority: str
+    path: str
+    query: str = ""
+    scheme: str = "https"
+    headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    body: bytes = b""
+
+    def as_json(self) -> dict[str, Any]:
+        """Write what `/v1/verify-signature` reads; the body itself stays here, its digest is made from what was received."""
+        wanted = ("signature-input", "signature", "content-type", "content-digest")
+        return {
+            "method": self.method,
+            "scheme": self.scheme,
+            "authority": self.authority,
+            "path": self.path,
+            "query": self.query,
+            "headers": {name: list(self.headers[name]) for name in wanted if self.headers.get(name)},
+            "body_digest": content_digest(self.body) if self.body else None,
+        }
+
+
+class Signer:
+    """Signs requests with an HMAC secret or an Ed25519 key. Thread-safe; make one with `hmac` or `ed25519`."""
+
+    def __init__(self, key: Callable[[], tuple[str, Callable[[bytes], bytes]]], algorithm: str) -> None:
+        self._key, self._algorithm = key, algorithm
+        self._offset = 0  # of Keystead's clock to ours, learnt from a refusal
+
+    @classmethod
+    def hmac(cls, credential: AnyCredential) -> Self:
+        """Sign with a key of the kind `hmac-sha256`, whose text never travels. A RotatingCredential may be given."""
+        known = as_credential(credential)
+
+        def key() -> tuple[str, Callable[[bytes], bytes]]:
+            secret = known.current()
+            return parse(secret).kid, lambda message: hmac.digest(secret.reveal().encode(), message, "sha256")
+
+        return cls(key, "hmac-sha256")
+
+    @classmethod
+    def ed25519(cls, private_key_pem: bytes, *, keyid: str) -> Self:
+        """Sign with your own private key; Keystead knows only its public half, under the kid `keyid`."""
+        sign = signer_of(private_key_pem)
+        return cls(lambda: (keyid, sign), "ed25519")
+
+    def sign(
+        self, method: str, url: str, *, body: bytes = b"", content_type: str = "", nonce: str = "", created: int = 0
+    ) -> dict[str, str]:
+        """Return the headers to add. `url` and `body` must be what goes over the wire, byte for byte.
+
+        A retry is signed anew: a signature is accepted once. `nonce` and `created` are for test vectors.
+        """
+        keyid, sign = self._key()
+        parameters = (
+            f';created={created or int(time.time()) + self._offset};keyid="{keyid}";alg="{self._algorithm}"'
+            f';nonce="{nonce or secrets.token_urlsafe(16)}";tag="keystead-v1"'
+        )
+        headers = {"Content-Digest": content_digest(body)} if body else {}
+        covered = (_WITH_BODY if body else _WITHOUT_BODY) + parameters
+        lines = _target_lines(method, url)
+        if body:
+            lines += [
+                ("content-type", (content_type or "application/octet-stream").strip()),
+                ("content-digest", headers["Content-Digest"]),
+            ]
+            headers["Content-Type"] = content_type or "application/octet-stream"
+        base = signature_base(lines, covered)
+        return {
+            **headers,
+            "Signature-Input": f"keystead={covered}",
+            "Signature": f"keystead=:{base64.b64encode(sign(base)).decode()}:",
+        }
+
+    def learn_time(self, code: str, server_time: object) -> bool:
+        """Correct the clock after a refusal about time; whether signing once more makes sense."""
+        if code not in CLOCK_FAULTS or type(server_time) is not int:
+            return False
+        self._offset = server_time - int(time.time())
+        return True
+
+
+def content_digest(body: bytes) -> str:
+    """Write the digest of a body by RFC 9530."""
+    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+
+
+def signature_base(lines: Sequence[tuple[str, str]], covered: str) -> bytes:
+    """Write the bytes that are signed (RFC 9421, 2.5)."""
+    for name, value in lines:
+        if not _ASCII.issuperset(value):
+            raise ValueError(f"{name} holds characters that cannot be signed; encode them as the wire does")
+    return "\n".join([f'"{name}": {value}' for name, value in lines] + [f'"@signature-params": {covered}']).encode()
+
+
+def _target_lines(method: str, url: str) -> list[tuple[str, str]]:
+    if KEY_PATTERN.search(url):
+        raise MalformedKey("A key stands in the address, where logs and histories keep it.", code="key_in_address")
+    parts = urlsplit(url)
+    authority = parts.netloc.rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ":"))
+    return [
+        ("@method", method.upper()),
+        ("@authority", authority),
+        ("@path", parts.path or "/"),
+        ("@query", f"?{parts.query}"),
+    ]

@@ -1,0 +1,52 @@
+"""Count what was verified in process, and tell Keystead in batches: last used, by whom, and why not."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import Counter, deque
+from typing import Any, Final
+
+from keystead_client.verdicts import NOBODY_KNOWN, Client
+
+MOST_IN_A_BATCH: Final = 500
+_MOST_WAITING: Final = 100_000  # different rows; more than that is thrown away rather than kept for ever
+Use = tuple[str, str, Client]  # kid, outcome, client
+
+
+class Uses:
+    """Uses wait in a deque, whose append is atomic and the cheapest thing that is; one thread counts and sends them."""
+
+    def __init__(self) -> None:
+        self._fresh: deque[Use] = deque()
+        self.note = self._fresh.append
+        self._counted: Counter[tuple[str, str, int, Client]] = Counter()
+        self._batch: tuple[str, list[dict[str, Any]]] | None = None
+
+    def count(self) -> None:
+        """Count what came since the last time, under the minute that it is."""
+        minute = int(time.time() // 60) * 60_000
+        for _ in range(len(self._fresh)):
+            kid, outcome, client = self._fresh.popleft()
+            row = (kid, outcome, minute, client)
+            if row in self._counted or len(self._counted) < _MOST_WAITING:
+                self._counted[row] += 1
+
+    def batch(self) -> tuple[str, list[dict[str, Any]]] | None:
+        """Return the batch to send: the same one, under the same name, until it is `sent`."""
+        if self._batch is None and self._counted:
+            rows = list(self._counted)[:MOST_IN_A_BATCH]
+            self._batch = uuid.uuid4().hex, [_written(row, self._counted.pop(row)) for row in rows]
+        return self._batch
+
+    def sent(self) -> None:
+        """Forget the batch; Keystead has it."""
+        self._batch = None
+
+
+def _written(row: tuple[str, str, int, Client], count: int) -> dict[str, Any]:
+    kid, outcome, minute, client = row
+    use: dict[str, Any] = {"kid": kid, "outcome": outcome, "minute": minute, "count": count}
+    if client != NOBODY_KNOWN:
+        use["client"] = client.as_json()
+    return use

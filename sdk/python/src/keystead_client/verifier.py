@@ -1,0 +1,155 @@
+"""Ask Keystead about presented keys over HTTP, over kept connections, failing closed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from keystead_client.credentials import AnyCredential, as_credential
+from keystead_client.errors import Busy, KeysteadError, MalformedKey, Unreachable
+from keystead_client.key_text import parse
+from keystead_client.secret import Secret, as_secret
+from keystead_client.signing import SignedRequest
+from keystead_client.transport import Transport, raise_for
+from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, read_verdict, refusal
+
+_log: Final = logging.getLogger("keystead_client")
+MOST_AT_ONCE: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """One key to ask about; `scopes` are those that the call needs, matched exactly."""
+
+    key: Secret
+    scopes: tuple[str, ...] = ()
+    method: str = ""
+    client: Client = NOBODY_KNOWN
+
+    def as_json(self) -> dict[str, Any]:
+        """Write what `/v1/verify` reads. The result holds the secret: send it, do not keep it."""
+        body: dict[str, Any] = {"key": self.key.reveal()}
+        if self.scopes:
+            body["scopes"] = list(self.scopes)
+        if self.method:
+            body["method"] = self.method
+        if client := self.client.as_json():
+            body["client"] = client
+        return body
+
+
+class Verifier:
+    """Decides about presented keys by asking Keystead. Thread-safe; make one for the life of the process.
+
+    A bad key, a network that is down and a Keystead that is busy are refusals, never exceptions. Only a mistake of the
+    service itself raises Refused, such as a credential that may not verify.
+    """
+
+    blocking = True
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        credential: AnyCredential,
+        timeout: float = 2.0,
+        connections: int = 16,
+        tls: ssl.SSLContext | None = None,
+        allow_plain_http: bool = False,
+    ) -> None:
+        self._credential = as_credential(credential)
+        self._transport = Transport(
+            url, timeout=timeout, connections=connections, tls=tls, allow_plain_http=allow_plain_http
+        )
+
+    def verify(
+        self, text: str | None, /, *, scopes: Sequence[str] = (), method: str = "", client: Client = NOBODY_KNOWN
+    ) -> Verdict:
+        """Decide about one key. `scopes` are those that this call needs, matched exactly."""
+        if text is None or not _is_readable(text):
+            return refusal(Reason.MALFORMED)
+        question = Question(key=Secret(text), scopes=tuple(scopes), method=method, client=client)
+        try:
+            return read_verdict(self._post("/v1/verify", question.as_json()))
+        except (Unreachable, Busy) as error:
+            return _unavailable(error)
+
+    def verify_many(self, questions: Iterable[Question]) -> list[Verdict]:
+        """Decide about many keys, a hundred in a request; the verdicts come in the order of the questions."""
+        asked = list(questions)
+        verdicts = [refusal(Reason.MALFORMED)] * len(asked)
+        readable = [place for place, each in enumerate(asked) if _is_readable(each.key.reveal())]
+        for start in range(0, len(readable), MOST_AT_ONCE):
+            places = readable[start : start + MOST_AT_ONCE]
+            try:
+                answer = self._post("/v1/verify:batch", {"keys": [asked[place].as_json() for place in places]})
+                found = [read_verdict(each) for each in _results(answer, len(places))]
+            except (Unreachable, Busy) as error:
+                found = [_unavailable(error)] * len(places)
+            for place, verdict in zip(places, found, strict=True):
+                verdicts[place] = verdict
+        return verdicts
+
+    def verify_signature(
+        self, request: SignedRequest, *, scopes: Sequence[str] = (), client: Client = NOBODY_KNOWN
+    ) -> Verdict:
+        """Decide about a request signed by RFC 9421. Only Keystead can: it keeps the secrets and the nonces."""
+        body = request.as_json()
+        if scopes:
+            body["scopes"] = list(scopes)
+        if known := client.as_json():
+            body["client"] = known
+        try:
+            return read_verdict(self._post("/v1/verify-signature", body))
+        except (Unreachable, Busy) as error:
+            return _unavailable(error)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _post(self, path: str, body: object) -> Any:  # Any: whatever JSON held
+        headers = {
+            "Authorization": f"Bearer {self._credential.current().reveal()}",
+            "Content-Type": "application/json",
+        }
+        encoded = json.dumps(body, separators=(",", ":")).encode()
+        reply = self._transport.request("POST", path, headers=headers, body=encoded)
+        raise_for(reply)
+        return reply.json()
+
+
+def ask_about(text: str | Secret, *, scopes: Sequence[str] = (), client: Client = NOBODY_KNOWN) -> Question:
+    """Write one question of `verify_many`."""
+    return Question(key=as_secret(text), scopes=tuple(scopes), client=client)
+
+
+def _is_readable(text: str) -> bool:
+    # A typo or a stranger's string costs Keystead nothing.
+    try:
+        parse(text)
+    except MalformedKey:
+        return False
+    return True
+
+
+def _results(answer: object, count: int) -> list[object]:
+    results = answer.get("results") if isinstance(answer, dict) else None
+    if not isinstance(results, list) or len(results) != count:
+        raise Unreachable("The answer does not hold one verdict a key.", code="not_a_verdict")
+    return results
+
+
+def _unavailable(error: KeysteadError) -> Verdict:
+    _log.warning("keystead could not be asked: %s (%s)", error, error.code)
+    return refusal(Reason.STALE if error.code == "verifier_stale" else Reason.UNAVAILABLE)
