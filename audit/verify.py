@@ -1034,7 +1034,8 @@ class Ledger:
         if target in self.made:
             raise self._wrong("issued", "this key was there before")
         self.made[target] = {
-            name: new.get(name) for name in (*GIVEN, "authorised_until", "recipient_id", "owner_team_id")
+            name: new.get(name)
+            for name in (*GIVEN, "authorised_until", "recipient_id", "owner_team_id", "self_fetch")
         }
         if wanted is None:
             if new["origin"] == "request":
@@ -1118,7 +1119,11 @@ class Ledger:
         end = min(_moment(new["activated_at"]) + days, _moment(key["authorised_until"]))
         if _moment(new["expires_at"]) != end:
             raise self._wrong("issued", "the version ends at another time than its key's approval says")
-        if new.get("claimed_by_id") != key["recipient_id"]:
+        if event["action"] == "version.activated":
+            # Fetched by the key's own client, with its old secret: nobody claims it.
+            if not key["self_fetch"]:
+                raise self._wrong("issued", "the version was fetched by its client, which was not approved")
+        elif new.get("claimed_by_id") != key["recipient_id"]:
             raise self._wrong("issued", "the version was claimed by another person than the recipient")
 
     def _take(self, request_id: str, event: dict[str, Any]) -> Request | None:

@@ -69,6 +69,10 @@ REQUESTS: Final[Mapping[str, Promise]] = {
     "undo_too_late": _("The old version has ended; it cannot come back."),
     "wrong_rotation_state": _("The rotation is %(state)s and cannot become %(wanted)s."),
     "self_fetch_not_allowed": _("The policy does not let keys fetch their own next version here."),
+    "self_fetch_needs_networks": _(
+        "Name the networks of the client first: only from there may it fetch its own next version."
+    ),
+    "overlap_too_long": _("The policy allows at most %(most)s hours."),
     "ticket_required": _("The policy asks for a ticket that looks like %(pattern)s."),
     "unknown_environment": _("There is no such environment."),
     "unknown_limit": _("There is no such limit."),
@@ -110,6 +114,26 @@ KEYS: Final[Mapping[str, Promise]] = {
     "nothing_to_reinstate": _("No version of this key is suspended."),
     "nothing_to_suspend": _("This key has no version that could be suspended."),
     "only_people_claim": _("Only a person can claim a secret, in a browser."),
+    "already_activated": _("The new version works already. The old secret brings no other."),
+    "fetch_by_people_only": _(
+        "The old secret may be known to others, so it brings no new one. A person claims the new one in a browser."
+    ),
+    "fetch_contested": _(
+        "The next secret was asked for with two tokens. A person claims it in a browser; the old secret brings none."
+    ),
+    "fetched_by_another": _(
+        "Another token has the next secret already. The rotation was stopped, that secret is dead, and the owners are told."
+    ),
+    "network_not_allowed": _("This address is in none of the networks from which the key may be used."),
+    "no_rotation": _("No new version of this key waits. Ask again later."),
+    "nothing_to_activate": _("This version was not fetched, or its time is over. Ask how the rotation stands."),
+    "nothing_to_take_back": _("No client holds the next secret of this key."),
+    "only_this_key_fetches": _("A secret brings the next one of its own key only, while that key lives."),
+    "rotation_not_due": _("The next version is not due yet."),
+    "self_fetch_not_approved": _("It was not approved that this key fetches its own next version."),
+    "version_fetched": _(
+        "The client fetched this secret itself. Take it back first; then another one waits to be claimed."
+    ),
     "only_people_hand_over": _("Only people can hand keys over."),
     "only_people_reinstate": _("Only people can reinstate keys."),
     "reinstate_needs_another": _("You suspended this production key, so somebody else has to reinstate it."),

@@ -14,6 +14,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("metrics", metrics.metrics, name="metrics"),
     path("api/v1/", include("portal.api.urls")),
     path("v1/", include("portal.verify.urls")),
+    path("v1/", include("portal.rotation.urls")),
     path("", include("portal.accounts.urls")),
     path("", include("portal.web.urls")),
     path("", include("portal.web.audit_urls")),

@@ -71,6 +71,16 @@ class RotationAborted(Event):
     needs_reason = True
 
 
+class RotationContested(Event):
+    """The next secret was asked for with two tokens in the name of one key: somebody else may hold the old secret."""
+
+    action = "rotation.contested"
+    target_type = "rotation"
+    severity = Severity.HIGH
+    change_fields = ROTATION
+    needs_reason = True
+
+
 class RotationRolledBack(Event):
     """A rotation was undone: the old version lives on, the new one ended."""
 

@@ -25,6 +25,7 @@ from keys.events import (
     VersionSuspended,
 )
 from keys.lifecycle.facts import key_facts
+from keys.lifecycle.inventory import is_fetched
 from keys.lifecycle.issuance import end_of, refuse_if_suspended
 from keys.lifecycle.rotation_course import go_on_after_hand_over
 from keys.lifecycle.transitions import change_version, locked_key, locked_versions, move_version
@@ -85,6 +86,7 @@ def intend_claim(version: KeyVersion, *, actor: Actor) -> UUID | Claim:
     Strangers leave a denial and no intent. A second claim is answered here, because stopping must not wait for the sealer.
     """
     claimed = _lock_for_claim(version, actor=actor)
+    claimed.refuse_if_fetched()
     if claimed.version.claimed_at is not None:
         return _claim_again(claimed.version, actor=actor, at=claimed.at, correlation="")
     claimed.refuse_if_not_claimable()
@@ -102,6 +104,7 @@ def issue_secret(version: KeyVersion, *, actor: Actor, correlation: str) -> Clai
     """
     claimed = _lock_for_claim(version, actor=actor)
     version, key, at = claimed.version, claimed.key, claimed.at
+    claimed.refuse_if_fetched()
     if version.claimed_at is not None:
         return _claim_again(version, actor=actor, at=at, correlation=correlation)
     claimed.refuse_if_not_claimable()
@@ -151,6 +154,11 @@ class _Claimed:
     key: ManagedKey
     person_id: UUID | None
     at: datetime
+
+    def refuse_if_fetched(self) -> None:
+        """What the client took itself is no second claim: whoever asks did not know, and takes it back first."""
+        if is_fetched(self.version):
+            raise Conflict("version_fetched")
 
     def refuse_if_not_claimable(self) -> None:
         if self.version.state != VersionState.PRE_ACTIVATION:

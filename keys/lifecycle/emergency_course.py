@@ -81,8 +81,8 @@ def rotate_key(key: ManagedKey, versions: list[KeyVersion], rotation: Rotation |
     at = changes.at
     old = _working(versions, at=at)
     for each in versions:
-        if each.state == VersionState.PRE_ACTIVATION or (each.digest is None and each.state in LIVING_VERSION_STATES):
-            lapsed = each.digest is None and each.claim_until <= at
+        if each.activated_at is None and each.state in LIVING_VERSION_STATES:
+            lapsed = each.claim_until <= at
             ended_at, reason = (each.claim_until, "claim-lapsed") if lapsed else (at, "superseded")
             changes.move_version(
                 each,

@@ -60,10 +60,15 @@ def lives(version: KeyVersion, *, at: datetime) -> bool:
     """Whether a version has not ended, by its state and by the clock (as KeyVersion.objects.living asks the database)."""
     if version.state not in LIVING_VERSION_STATES:
         return False
-    if version.digest is None:
+    if version.activated_at is None:
         return version.claim_until > at
     ends_at = end_of_version(version)
     return ends_at is not None and ends_at > at
+
+
+def is_fetched(version: KeyVersion) -> bool:
+    """Whether a client fetched this secret itself: it was handed over, and to no person."""
+    return version.claimed_at is not None and version.claimed_by_id is None
 
 
 def end_of_version(version: KeyVersion) -> datetime | None:
@@ -78,11 +83,12 @@ def line_of(
 ) -> KeyLine:
     """Sum up one key; `versions` newest first."""
     living = [version for version in versions if lives(version, at=at)]
-    waiting = next((version for version in living if version.state == VersionState.PRE_ACTIVATION), None)
-    issued = [version for version in living if version is not waiting]
+    fresh = next((version for version in living if version.state == VersionState.PRE_ACTIVATION), None)
+    waiting = fresh if fresh is not None and fresh.digest is None else None  # what a client fetched is not claimed
+    issued = [version for version in living if version is not fresh]
     working = next((version for version in issued if version.state == VersionState.ACTIVE), None)
-    shown = working or next(iter(issued), None) or waiting or next(iter(versions), None)
-    standing = _standing(key, shown, waiting, at=at)
+    shown = working or next(iter(issued), None) or fresh or next(iter(versions), None)
+    standing = _standing(key, shown, fresh, at=at)
     ends_at = _end(key, shown, standing)
     return KeyLine(
         key=key,
@@ -95,7 +101,7 @@ def line_of(
     )
 
 
-def _standing(key: ManagedKey, shown: KeyVersion | None, waiting: KeyVersion | None, *, at: datetime) -> Standing:
+def _standing(key: ManagedKey, shown: KeyVersion | None, fresh: KeyVersion | None, *, at: datetime) -> Standing:
     if key.revoked_at is not None:
         leaked = key.revoked_reason == RevocationReason.KEY_COMPROMISE
         return Standing.COMPROMISED if leaked else Standing.REVOKED
@@ -103,7 +109,7 @@ def _standing(key: ManagedKey, shown: KeyVersion | None, waiting: KeyVersion | N
         return Standing.EXPIRED
     if shown is None or not lives(shown, at=at):
         return Standing.UNCLAIMED
-    if shown is waiting:
+    if shown is fresh:
         return Standing.WAITING
     return Standing.ACTIVE if shown.state == VersionState.ACTIVE else Standing.SUSPENDED
 

@@ -80,7 +80,7 @@ def reinstate_key(key: ManagedKey, *, actor: Actor) -> None:
     for version in suspended:
         move_version(
             version,
-            VersionState.PRE_ACTIVATION if version.digest is None else VersionState.ACTIVE,
+            VersionState.PRE_ACTIVATION if version.activated_at is None else VersionState.ACTIVE,
             VersionReinstated,
             actor=actor,
             at=at,

@@ -10,6 +10,7 @@ from keys.errors import Conflict, Invalid
 from keys.events import VersionRetirementLifted
 from keys.lifecycle.facts import key_facts
 from keys.lifecycle.inventory import lives
+from keys.lifecycle.issuance import refuse_if_suspended
 from keys.lifecycle.rotation_course import (
     BEFORE_ACTIVATION,
     TAKEABLE,
@@ -19,6 +20,7 @@ from keys.lifecycle.rotation_course import (
     leave,
     longest_overlap,
     prepare,
+    prepare_again,
     refuse_if_it_cannot_rotate,
     retire,
     version_of,
@@ -55,7 +57,8 @@ def start_rotation(
     refuse_if_it_cannot_rotate(key, versions, at=at)
     overlap = overlap or plan_of(key)[0]
     if OVERLAP_PERIODS.get(overlap, timedelta()) > longest_overlap(key):
-        raise Invalid.field("overlap", "over_policy_limit", most=str(longest_overlap(key)))
+        most = longest_overlap(key) // timedelta(hours=1)
+        raise Invalid.field("overlap", "overlap_too_long", most=most)
     if rotation is None:
         return begin(key, versions, cause=cause, overlap=overlap, actor=actor, at=at)
     if rotation.state != RotationState.SCHEDULED:
@@ -122,6 +125,20 @@ def abort_rotation(rotation: Rotation, *, actor: Actor) -> Rotation:
     if old is not None and lives(old, at=at):
         schedule_next(key, old, actor=actor, at=at, not_before=at + PAUSE)
     return found
+
+
+@operation(grants="always")
+def take_back_rotation(rotation: Rotation, *, actor: Actor) -> Rotation:
+    """Let a person have the next secret instead of the client that fetched it and has not activated it; that one is dead."""
+    key = locked_key(rotation.managed_key)
+    versions = locked_versions(key)
+    found = open_rotation(key)
+    at = clock.now()
+    enforce(may_rotate(actor, standing_of(actor, at=at), key_facts(key), at=at))
+    if found is None or found.pk != rotation.pk or found.state != RotationState.HANDED_OVER:
+        raise Conflict("nothing_to_take_back")
+    refuse_if_suspended(versions)
+    return prepare_again(found, versions, actor=actor, at=at)
 
 
 @operation(grants="sometimes")

@@ -18,7 +18,7 @@ from keys.lifecycle.issuance import refuse_if_suspended
 from keys.lifecycle.rotation_steps import begin_rotation, move_rotation, open_rotation, schedule_next
 from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
 from keys.models import KeyVersion, ManagedKey, Rotation
-from keys.operations import operation
+from keys.operations import operation, refuse_if_log_is_behind
 from keys.states import (
     LIVING_VERSION_STATES,
     OVERLAP_PERIODS,
@@ -100,7 +100,8 @@ def longest_overlap(key: ManagedKey) -> timedelta:
     return timedelta(hours=key.policy.longest_overlap_hours) if key.policy else OVERLAP_PERIODS[Overlap.WEEK]
 
 
-def _claim_period(key: ManagedKey) -> timedelta:
+def claim_period(key: ManagedKey) -> timedelta:
+    """How long a secret may wait to be taken, by the key's policy."""
     return timedelta(hours=key.policy.claim_hours if key.policy else 72)
 
 
@@ -120,9 +121,9 @@ def finish_rotation(rotation: Rotation, *, actor: Actor) -> bool:
     return True
 
 
-@operation
+@operation(grants="sometimes")
 def abandon_rotation(rotation: Rotation, *, actor: Actor) -> bool:
-    """Stop a rotation whose new secret nobody took while it could be taken; people are told, and may start another."""
+    """Stop a rotation whose new secret nobody took in time; one whose client fetched it and never said so begins again."""
     key = locked_key(rotation.managed_key)
     versions = locked_versions(key)
     found = open_rotation(key)
@@ -132,14 +133,36 @@ def abandon_rotation(rotation: Rotation, *, actor: Actor) -> bool:
     new = version_of(versions, found.new_version_id)
     if new is not None and lives(new, at=at):
         return False
+    if found.state == RotationState.HANDED_OVER and _working(versions, at=at) is not None:
+        try:
+            refuse_if_it_cannot_rotate(key, versions, at=at)
+        except Conflict as conflict:
+            abort(found, versions, actor=actor, at=at, reason=conflict.code.replace("_", "-"))
+            return True
+        refuse_if_log_is_behind()
+        prepare_again(found, versions, actor=actor, at=at)
+        return True
     abort(found, versions, actor=actor, at=at, reason="claim-lapsed")
     return True
+
+
+def prepare_again(rotation: Rotation, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> Rotation:
+    """Let another version wait instead of the one that a client fetched and did not activate; that one is dead for ever.
+
+    Part of a larger operation.
+    """
+    columns = {
+        "new_version": next_version(rotation.managed_key, versions, actor=actor, at=at),
+        "handed_over_at": None,
+        "fetch_token": "",
+    }
+    return move_rotation(rotation, RotationState.PREPARED, actor=actor, at=at, columns=columns)
 
 
 def abort(rotation: Rotation, versions: list[KeyVersion], *, actor: Actor, at: datetime, reason: str) -> Rotation:
     """Stop a locked rotation wherever it is, and end a new version that nobody holds yet; part of a larger operation."""
     new = version_of(versions, rotation.new_version_id)
-    if new is not None and new.state == VersionState.PRE_ACTIVATION:
+    if new is not None and new.activated_at is None and new.state in LIVING_VERSION_STATES:
         end_version_of(new, reason="superseded", actor=actor, at=at)
     return move_rotation(rotation, RotationState.ABORTED, actor=actor, at=at, reason=reason)
 
@@ -174,7 +197,7 @@ def begin(
         at=at,
         prepared_at=at,
         old_version=_working(versions, at=at),
-        new_version=_next_version(key, versions, actor=actor, at=at),
+        new_version=next_version(key, versions, actor=actor, at=at),
     )
 
 
@@ -188,9 +211,9 @@ def prepare(
 ) -> Rotation:
     """Let the next version of a locked key wait for whoever may have its secret."""
     key = rotation.managed_key = versions[0].managed_key
-    old, new = _working(versions, at=at), _next_version(key, versions, actor=actor, at=at)
+    old, new = _working(versions, at=at), next_version(key, versions, actor=actor, at=at)
     if key.policy is not None and key.policy.deadline_wins and old is not None:
-        retire(old, retire_at=at + _claim_period(key), actor=actor, at=at)
+        retire(old, retire_at=at + claim_period(key), actor=actor, at=at)
     told = {"prepared_at": at, "old_version": old, "new_version": new, **(columns or {})}
     return move_rotation(rotation, RotationState.PREPARED, actor=actor, at=at, columns=told)
 
@@ -205,15 +228,15 @@ def _working(versions: list[KeyVersion], *, at: datetime) -> KeyVersion | None:
     return next((each for each in versions if each.state == VersionState.ACTIVE and lives(each, at=at)), None)
 
 
-def _next_version(key: ManagedKey, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> KeyVersion:
+def next_version(key: ManagedKey, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> KeyVersion:
     """Make the next version. Its secret may be claimed as long as the old one works, and at least the policy's hours."""
     for each in versions:
         # Not claimed in time and not yet written down, or suspended before anybody had its secret.
-        if each.digest is None and each.state in LIVING_VERSION_STATES:
+        if each.activated_at is None and each.state in LIVING_VERSION_STATES:
             lapsed = each.claim_until <= at
             ended = (each.claim_until, "claim-lapsed") if lapsed else (at, "superseded")
             end_version_of(each, reason=ended[1], actor=actor, at=at, ended_at=ended[0])
-    until = at + _claim_period(key)
+    until = at + claim_period(key)
     working = _working(versions, at=at)
     if working is not None and working.expires_at is not None:
         until = max(until, working.expires_at)
@@ -221,7 +244,13 @@ def _next_version(key: ManagedKey, versions: list[KeyVersion], *, actor: Actor, 
 
 
 def end_version_of(
-    version: KeyVersion, *, reason: str, actor: Actor, at: datetime, ended_at: datetime | None = None
+    version: KeyVersion,
+    *,
+    reason: str,
+    actor: Actor,
+    at: datetime,
+    ended_at: datetime | None = None,
+    correlation: str = "",
 ) -> None:
     """End a version for `reason`; part of a larger operation."""
     move_version(
@@ -232,6 +261,7 @@ def end_version_of(
         at=at,
         columns={"ended_at": ended_at or at, "ended_reason": reason},
         reason=reason,
+        correlation=correlation,
     )
 
 

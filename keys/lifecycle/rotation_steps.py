@@ -76,8 +76,12 @@ def move_rotation(
     at: datetime,
     columns: dict[str, Any] | None = None,
     reason: str = "",
+    event: type[Event] | None = None,
 ) -> Rotation:
-    """Move a locked rotation to `state`; raises Conflict when that move does not exist."""
+    """Move a locked rotation to `state`; raises Conflict when that move does not exist.
+
+    `event`: one that tells more than the usual one of that state.
+    """
     now = RotationState(rotation.state)
     if state not in ROTATION_MOVES[now]:
         raise Conflict("wrong_rotation_state", state=str(now), wanted=str(state))
@@ -86,7 +90,7 @@ def move_rotation(
         columns |= {"ended_at": at, "ended_reason": reason or str(state)}
     return update(
         rotation,
-        EVENTS[state],
+        event or EVENTS[state],
         actor=actor,
         at=at,
         expected={"state": rotation.state},

@@ -227,6 +227,14 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         "{because}",
         gettext_noop("Open the key"),
     ),
+    "rotation.contested": (
+        gettext_noop("Somebody else may hold the secret of {subject}"),
+        gettext_noop(
+            "Its next secret was asked for twice with the old one, with different tokens. One secret never brings two: look who "
+            "asked, and report a leak if it was not you. The old secret ends at {until}."
+        ),
+        gettext_noop("See who asked"),
+    ),
     "rotation.rolled-back": (
         gettext_noop("{subject} is back on its old secret"),
         gettext_noop(
@@ -243,8 +251,5 @@ STOPPED = {
     ),
     "key-suspended": gettext_noop(
         "The key is suspended, and what was stopped on purpose is not replaced. It is planned anew when the key works again."
-    ),
-    "second-token": gettext_noop(
-        "The next secret was asked for twice in the key's name, with different tokens. Look whether somebody else holds the old secret."
     ),
 }

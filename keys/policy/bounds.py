@@ -88,6 +88,9 @@ def problems(wish: Wish, rules: Rules) -> dict[str, Problem]:
         )  # the old secret is presented for the next; these never travel
     elif wish.self_fetch and not rules.self_fetch_allowed:
         found["self_fetch"] = ("self_fetch_not_allowed", {})
+    elif wish.self_fetch and not wish.networks:
+        # Otherwise whoever finds an old secret anywhere could keep the key for ever.
+        found["self_fetch"] = ("self_fetch_needs_networks", {})
     return found
 
 

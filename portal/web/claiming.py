@@ -14,12 +14,13 @@ from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict, Gone
 from keys.lifecycle.claiming import Claim, ClaimOutcome, claim_secret, intend_claim
-from keys.lifecycle.inventory import line_of
+from keys.lifecycle.inventory import is_fetched, line_of
 from keys.lifecycle.issuance import end_of
 from keys.lifecycle.rotation import issue_new_version
 from keys.lifecycle.rotation_steps import plan_of
 from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.policy.rules import may_claim
+from keys.states import VersionState
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.doors import form_page
@@ -68,6 +69,7 @@ def _explained(
         "environment": key.environment,
         "version": version,
         "can_claim": line.waiting is not None,
+        "was_fetched": is_fetched(version) and version.state == VersionState.PRE_ACTIVATION,
         "was_claimed": version.claimed_at is not None,
         "rotation": _rotation_of(version, actor=actor),
         "would_end_at": end_of(key, at=at),

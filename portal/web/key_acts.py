@@ -17,6 +17,7 @@ from keys.policy.decisions import Decision, Deny
 from keys.policy.facts import ActorFacts, KeyFacts
 from keys.policy.rules import (
     may_claim,
+    may_name_recipient,
     may_offer_transfer,
     may_reinstate,
     may_report_leak,
@@ -44,6 +45,7 @@ class Acts:
     leak: bool
     renew: bool
     hand_over: bool
+    name_recipient: bool
 
     @property
     def any_ending(self) -> bool:
@@ -56,12 +58,15 @@ def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at
     facts = key_facts(key, versions)
     lives_on = key.revoked_at is None
     states = {version.state for version in versions if lives(version, at=at)}
+    claimable = any(
+        each.state == VersionState.PRE_ACTIVATION and each.digest is None and lives(each, at=at) for each in versions
+    )
     claiming = but_for_step_up(may_claim(actor, who, facts, at=at)) and lives_on
     suspended = VersionState.SUSPENDED in states
     reinstating = may_reinstate(actor, who, facts, at=at)
     authorised = lives_on and key.authorised_until > at
     return Acts(
-        claim=claiming and VersionState.PRE_ACTIVATION in states,
+        claim=claiming and claimable,
         new_version=claiming and authorised and VersionState.PRE_ACTIVATION not in states,
         rotate=but_for_step_up(may_rotate(actor, who, facts, at=at))
         and authorised
@@ -84,6 +89,7 @@ def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at
             )
         ),
         hand_over=but_for_step_up(may_offer_transfer(actor, who, facts, at=at)) and lives_on,
+        name_recipient=but_for_step_up(may_name_recipient(actor, who, facts, at=at)) and lives_on,
     )
 
 

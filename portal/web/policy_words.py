@@ -41,6 +41,10 @@ def policy_sentences(rules: Rules, *, approver_team: str = "") -> list[str]:
         )
         % {"hours": rules.longest_overlap_hours},
     ]
+    if rules.self_fetch_allowed:
+        found.append(
+            _("A client may fetch its next secret itself, from the networks of the key, where that was approved.")
+        )
     if rules.deadline_wins:
         found.append(_("When a rotation is due, the old secret ends even if nobody took the new one."))
     if rules.brownouts:

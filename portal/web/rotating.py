@@ -19,7 +19,13 @@ from django.utils.translation import gettext_lazy
 from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict, Invalid
-from keys.lifecycle.rotation import abort_rotation, override_retirement, start_rotation, undo_rotation
+from keys.lifecycle.rotation import (
+    abort_rotation,
+    override_retirement,
+    start_rotation,
+    take_back_rotation,
+    undo_rotation,
+)
 from keys.lifecycle.rotation_course import BEFORE_ACTIVATION, longest_overlap
 from keys.lifecycle.rotation_steps import plan_of
 from keys.models import ManagedKey, Rotation
@@ -199,6 +205,36 @@ def stop(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         asked=asked,
         act_on=lambda who: abort_rotation(rotation, actor=who),
         said=_("Stopped. The present version works on."),
+    )
+
+
+@form_page
+def take_back(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
+    """End the secret that the client fetched and has not shown yet; another waits to be claimed."""
+    key = key_by_number(number, actor=actor)
+    enforce_but_for_step_up(may_rotate, key, before=take_back_rotation, actor=actor)
+    rotation = open_rotation_of(key, actor=actor)
+    if rotation is None or rotation.state != RotationState.HANDED_OVER:
+        raise Conflict("nothing_to_take_back")
+    asked = _asked(
+        rotation,
+        title=_("Take the next secret of %(name)s back from its client?") % {"name": key.name},
+        action=_("Take it back"),
+        consequences=[
+            _("The secret that the client fetched ends: it never works."),
+            _("Another one waits to be claimed, or to be fetched again."),
+            _("The present version works on as before."),
+        ],
+    )
+    form = TypedConfirmation(http.POST if http.method == "POST" else None)
+    return _confirmed(
+        http,
+        key,
+        form,
+        purpose="claim",
+        asked=asked,
+        act_on=lambda who: take_back_rotation(rotation, actor=who),
+        said=_("Taken back. Another secret waits."),
     )
 
 

@@ -42,6 +42,7 @@ class RotationActs:
     start: bool
     claim: bool
     stop: bool
+    take_back: bool
     undo: bool
     end_old: bool
     undo_why_not: str = ""
@@ -120,6 +121,7 @@ def _acts_on(rotation: Rotation, *, actor: Actor, at: datetime) -> RotationActs:
         and key.authorised_until > at,
         claim=rotation.state == RotationState.PREPARED and but_for_step_up(may_claim(actor, who, facts, at=at)),
         stop=rotates and rotation.state in WAITING,
+        take_back=rotates and rotation.state == RotationState.HANDED_OVER,
         undo=rotates and both and not why_not,
         end_old=both and old_lives and but_for_step_up(may_override_retirement(actor, who, at=at)),
         undo_why_not=why_not,

@@ -126,6 +126,13 @@ class WishForm(PeriodForm):
         help_text=gettext_lazy("One a line, such as 10.20.0.0/16. Left empty, any address may use the key."),
         widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
     )
+    self_fetch = forms.BooleanField(
+        label=gettext_lazy("The client fetches its next secrets itself"),
+        required=False,
+        help_text=gettext_lazy(
+            "With the old secret, while that works, and only from the networks above. Otherwise a person claims each one."
+        ),
+    )
     verifies_service = forms.ChoiceField(
         label=gettext_lazy("Verifies keys of"),
         required=False,
@@ -141,6 +148,8 @@ class WishForm(PeriodForm):
         if offer.rules.networks_required:
             self.fields["networks"].required = True
             self.fields["networks"].help_text = _("One a line, such as 10.20.0.0/16. The policy asks for at least one.")
+        if not offer.rules.self_fetch_allowed:
+            del self.fields["self_fetch"]
         if offer.asks_for_verifying:
             services = [(service.slug, service.name) for service in offer.own_services]
             self._choose("verifies_service", [("", _("Nothing; not a verifying key")), *services])
@@ -177,6 +186,7 @@ class WishForm(PeriodForm):
             template=typed["template"],
             networks=typed["networks"],
             ticket=typed["ticket"],
+            self_fetch=typed.get("self_fetch", False),
             recipient=UUID(typed["recipient"]),
             verifies_service=verifies,
             verifies_environment=self.offer.environment.tag if verifies else "",
@@ -213,6 +223,7 @@ def values_of(content: Content, *, purpose: str) -> dict[str, object]:
         "scopes": list(content.scopes),
         "template": content.template,
         "networks": "\n".join(content.networks),
+        "self_fetch": content.self_fetch,
         "cryptoperiod_days": content.cryptoperiod_days,
         "authorised_days": content.authorised_days,
         "purpose": purpose,

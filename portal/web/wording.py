@@ -40,6 +40,8 @@ REASONS: Mapping[str, Promise] = {
     "expired": _("its time was over"),
     "retired": _("it was retired after a rotation"),
     "rolled-back": _("the rotation was undone"),
+    "handed-over-again": _("the client lost it and fetched another"),
+    "second-token": _("it was asked for with two tokens: somebody else may hold the old secret"),
     "undone": _("somebody undid it"),
     "stopped": _("somebody stopped it"),
     "replaced": _("a newer rotation took its place"),
