@@ -39,7 +39,9 @@ check: install-dev ## formatting, lint, walls, types, migrations, production set
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
+	cd sdk/python/src && $(abspath $(BIN))/lint-imports --config ../pyproject.toml
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file sdk/python/pyproject.toml
 	KEYSTEAD_ENV=development $(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@set -e; d=$$(mktemp -d); trap 'rm -rf "$$d"' EXIT; \
 	$(BIN)/python -c 'import pathlib, sys; from portal import embedded, layout; embedded.create_secrets(layout.layout_at(sys.argv[1]))' "$$d"; \

@@ -4,7 +4,6 @@ import pickle
 
 import pytest
 from fake_keystead import vectors
-
 from keystead_client import MalformedKey, Secret, digest, find_keys, kid_of, parse
 
 TEXTS = vectors("key_text")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import pytest
 from fake_keystead import problem, vectors
-
 from keystead_client import AsyncVerifier, Client, Question, Reason, Refused, Secret, SignedRequest, Unsafe, Verifier
 
 KEY = vectors("key_text")["valid"][8]["text"]
@@ -41,7 +40,15 @@ def test_a_valid_key_is_told_with_all_that_is_known_of_it(keystead, verifier):
 
 @pytest.mark.parametrize(
     ("reason", "status"),
-    [("expired", 401), ("unknown", 401), ("scope", 403), ("network", 403), ("rate_limit", 429), ("stale", 503), ("new", 401)],
+    [
+        ("expired", 401),
+        ("unknown", 401),
+        ("scope", 403),
+        ("network", 403),
+        ("rate_limit", 429),
+        ("stale", 503),
+        ("new", 401),
+    ],
 )
 def test_a_refusal_is_false_and_known_by_its_reason(keystead, verifier, reason, status):
     keystead.on("POST /v1/verify", (200, {"valid": False, "reason": reason}))
@@ -72,7 +79,7 @@ def test_a_keystead_that_is_away_refuses(keystead):
 
 def test_a_keystead_that_does_not_answer_in_time_refuses(keystead):
     over = threading.Event()
-    keystead.on("POST /v1/verify", lambda _: (200, YES) if over.wait(5) else (200, YES))
+    keystead.on("POST /v1/verify", lambda _: (over.wait(5), (200, YES))[1])
     with Verifier(keystead.url, credential=CREDENTIAL, timeout=0.1) as verifier:
         assert verifier.verify(KEY).reason == Reason.UNAVAILABLE
     over.set()

@@ -1,0 +1,96 @@
+"""A Keystead whose snapshots and changes are signed, for in-process verifiers."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import struct
+import time
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fake_keystead import Answer, Asked, FakeKeystead, problem
+
+KID = "snap-1"
+POLICY = {
+    "scopes": ["orders:read"], "networks": [], "owner_team": "reporting", "service": "orders", "environment": "prod"
+}  # fmt: skip
+
+
+def base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def record(digest: bytes, kid: str, policy: int = 0, flags: int = 0, ends_at: int | None = None) -> bytes:
+    ends = now_ms() + 3_600_000 if ends_at is None else ends_at
+    return digest + struct.pack("<16sIIQ", kid.encode(), policy, flags, ends)
+
+
+class FakeFeed:
+    """What a portal would say; `change` and `lease_ms` say it anew."""
+
+    def __init__(self, keystead: FakeKeystead) -> None:
+        self.key = Ed25519PrivateKey.generate()
+        self.x = base64url(self.key.public_key().public_bytes_raw())
+        self.position, self.lease_ms, self.renew_ms = 0, 3000, 20
+        self.records: list[bytes] = []
+        self.policies = [POLICY]
+        self.warned: dict[str, int] = {}
+        self.changes: list[tuple[int, dict[str, Any]]] = []
+        self.away = self.resync = False
+        self.applied: list[str] = []
+        self.uses: list[dict[str, Any]] = []
+        keystead.on("GET /v1/jwks", lambda _: (200, {"keys": [{"kid": KID, "crv": "Ed25519", "x": self.x}]}))
+        keystead.on(
+            "POST /v1/verifiers",
+            lambda _: (201, {"verifier": "v-1", "lease_ms": self.lease_ms, "renew_ms": self.renew_ms}),
+        )
+        keystead.on("GET /v1/snapshot", lambda _: (200, self.snapshot()))
+        keystead.on("POST /v1/verifiers/v-1/lease", self._lease)
+        keystead.on("POST /v1/verifiers/v-1/uses", self._uses)
+        keystead.on("DELETE /v1/verifiers/v-1", (204, b""))
+
+    def header(self) -> dict[str, Any]:
+        return {
+            "kid": KID, "service": "orders", "environment": "prod", "position": str(self.position),
+            "lease_ms": self.lease_ms, "count": len(self.records), "policies": self.policies, "warned": self.warned,
+        }  # fmt: skip
+
+    def snapshot(self) -> bytes:
+        header = json.dumps(self.header()).encode()
+        body = b"KSSNAP1\n" + struct.pack("<I", len(header)) + header + b"".join(sorted(self.records))
+        return body + self.key.sign(b"keystead snapshot v1\n" + hashlib.sha256(body).digest())
+
+    def change(self, *versions: dict[str, Any], gone: tuple[str, ...] = (), key_id: str = "k-1") -> int:
+        """Let a key change; return the position to wait for."""
+        self.changes.append((self.position + 1, {"key_id": key_id, "versions": list(versions), "gone": list(gone)}))
+        self.position += 1
+        return self.position
+
+    def _lease(self, asked: Asked) -> Answer:
+        if self.away:
+            return problem("unavailable", 503)
+        applied = asked.json["applied"]
+        self.applied.append(applied)
+        said = {
+            "lease_ms": self.lease_ms, "position": str(self.position), "server_time": now_ms(), "resync": self.resync,
+            "changes": [change for position, change in self.changes if position > int(applied)],
+        }  # fmt: skip
+        self.resync = False
+        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        signature = self.key.sign(f"keystead changes v1\nv-1\n{applied}\n{canonical}".encode())
+        return 200, {**said, "signature": base64url(signature), "kid": KID}
+
+    def _uses(self, asked: Asked) -> Answer:
+        self.uses += asked.json["uses"]
+        return 204, b""
+
+
+def version(digest: bytes, kid: str, **changes: Any) -> dict[str, Any]:
+    known = {"digest": digest.hex(), "kid": kid, "policy": POLICY, "retires": False, "warned": None}
+    return {**known, "ends_at": now_ms() + 3_600_000, **changes}

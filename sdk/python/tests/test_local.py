@@ -1,0 +1,215 @@
+"""In process: the snapshot is believed only signed, the lease only while it lasts, and a revocation at once."""
+
+import hashlib
+import os
+import time
+import tracemalloc
+
+import pytest
+from fake_feed import POLICY, FakeFeed, now_ms, record, version
+from fake_keystead import problem, vectors
+from keystead_client import Client, IntegrityError, LocalVerifier, Reason, Refused, digest
+from keystead_client.snapshots import read_snapshot
+
+KEYS = [each["text"] for each in vectors("key_text")["valid"]]
+KIDS = [each["kid"] for each in vectors("key_text")["valid"]]
+
+
+def until(condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def feed(keystead):
+    feed = FakeFeed(keystead)
+    feed.records = [record(digest(text), kid) for text, kid in zip(KEYS, KIDS, strict=True)]
+    return feed
+
+
+@pytest.fixture
+def verifier(keystead, feed):
+    with LocalVerifier(keystead.url, credential=KEYS[6], name="tests") as verifier:
+        yield verifier
+
+
+def test_keys_of_the_snapshot_verify_and_others_do_not(verifier):
+    for text, kid in zip(KEYS, KIDS, strict=True):
+        verdict = verifier.verify(text, scopes=["orders:read"])
+        assert (verdict.valid, verdict.kid, verdict.owner_team) == (True, kid, "reporting")
+    stranger = vectors("key_text")["invalid"][4]["text"]
+    assert verifier.verify(stranger).reason == Reason.MALFORMED
+    assert verifier.verify("ks_dev_5QoUduDDUQkGp2_" + "0" * 49).reason == Reason.MALFORMED
+    assert verifier.verify(None).reason == Reason.MALFORMED
+    assert verifier.verify(KEYS[0], scopes=["orders:write"]).reason == Reason.SCOPE
+
+
+def test_a_revoked_key_is_refused_and_that_is_confirmed_at_once(verifier, feed):
+    feed.renew_ms = 1000
+    assert verifier.verify(KEYS[0])
+    position = feed.change(gone=(KIDS[0],))
+    until(lambda: str(position) in feed.applied)
+    assert verifier.verify(KEYS[0]).reason == Reason.UNKNOWN
+    assert verifier.verify(KEYS[1])
+
+
+def test_a_change_says_all_that_verifies_of_a_key(verifier, feed):
+    def applied(position):
+        until(lambda: str(position) in feed.applied)
+
+    applied(feed.change(version(digest(KEYS[0]), KIDS[0], policy={**POLICY, "scopes": ["orders:cancel"]})))
+    assert verifier.verify(KEYS[0], scopes=["orders:cancel"])
+    assert verifier.verify(KEYS[0], scopes=["orders:read"]).reason == Reason.SCOPE
+    # A new version beside it; then the old one ends; then the new one too.
+    new = "ks_prod_" + "n" * 14 + "_" + "n" * 49
+    applied(feed.change(version(digest(KEYS[0]), KIDS[0]), version(digest(new), "n" * 14)))
+    assert verifier.verify(KEYS[0])
+    assert verifier.verify(new)
+    applied(feed.change(version(digest(new), "n" * 14), gone=(KIDS[0],)))
+    assert not verifier.verify(KEYS[0])
+    assert verifier.verify(new)
+    applied(feed.change(gone=(KIDS[0], "n" * 14)))
+    assert not verifier.verify(new)
+
+
+def test_without_a_lease_everything_is_stale_and_it_heals_by_itself(verifier, feed, keystead):
+    feed.lease_ms = 200
+    until(lambda: 0 < verifier.lease_seconds < 0.2)
+    feed.away = True
+    assert verifier.verify(KEYS[0])  # the lease still runs
+    until(lambda: not verifier.verify(KEYS[0]))
+    assert verifier.verify(KEYS[0]).reason == Reason.STALE
+    assert verifier.verify(KEYS[0]).status == 503
+    feed.away = False
+    until(lambda: verifier.verify(KEYS[0]))
+
+
+def test_ends_come_by_the_servers_clock_without_a_message(keystead, feed):
+    soon = now_ms() + 400
+    feed.records = [
+        record(digest(KEYS[0]), KIDS[0], ends_at=soon),
+        record(digest(KEYS[1]), KIDS[1], flags=1, ends_at=soon),
+    ]
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        assert verifier.verify(KEYS[0])
+        until(lambda: not verifier.verify(KEYS[0]))
+        assert verifier.verify(KEYS[0]).reason == Reason.EXPIRED
+        assert verifier.verify(KEYS[1]).reason == Reason.RETIRED
+
+
+def test_networks_and_warnings_are_decided_in_process(keystead, feed):
+    hour = 3_600_000
+    feed.policies = [{**POLICY, "networks": ["10.0.0.0/8", "2001:db8::/32"]}, POLICY]
+    feed.warned = {KIDS[1]: now_ms() - 30 * hour}
+    feed.records = [
+        record(digest(KEYS[0]), KIDS[0]),
+        record(digest(KEYS[1]), KIDS[1], policy=1, flags=1, ends_at=now_ms() + hour - 1000),
+    ]
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        for address, valid in (
+            ("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("2001:db8::1", True), ("11.0.0.1", False), (None, False),
+            ("x", False), ("fe80::1%eth0", False),
+        ):  # fmt: skip
+            assert verifier.verify(KEYS[0], client=Client(address=address)).valid is valid, address
+        assert verifier.verify(KEYS[0]).reason == Reason.NETWORK
+        assert verifier.verify(KEYS[1]).reason == Reason.ROTATE_NOW
+
+
+def test_uses_are_reported(keystead, feed):
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        for _ in range(3):
+            verifier.verify(KEYS[0], client=Client(address="192.0.2.1"))
+        verifier.verify(KEYS[0], scopes=["x"])
+    told = {(use["outcome"], use["count"], use.get("client", {}).get("address")) for use in feed.uses}
+    assert told == {("valid", 3, "192.0.2.1"), ("scope", 1, None)}
+    assert keystead.asked[-1].method == "DELETE"
+
+
+def test_a_resync_and_a_forgotten_verifier_begin_anew(verifier, feed, keystead):
+    feed.records = [record(digest(KEYS[2]), KIDS[2])]
+    feed.resync = True
+    until(lambda: verifier.verify(KEYS[2]) and not verifier.verify(KEYS[0]))
+    lease = keystead.doors["POST /v1/verifiers/v-1/lease"]
+    feed.records = [record(digest(KEYS[3]), KIDS[3])]
+    keystead.on("POST /v1/verifiers/v-1/lease", problem("not_found", 404))
+    until(lambda: not verifier.verify(KEYS[2]))
+    keystead.on("POST /v1/verifiers/v-1/lease", lease)
+    until(lambda: verifier.verify(KEYS[3]))
+
+
+def test_a_forged_change_is_not_applied_and_renews_nothing(verifier, feed, keystead):
+    lease = keystead.doors["POST /v1/verifiers/v-1/lease"]
+
+    def forged(asked):
+        status, said = lease(asked)
+        return status, {**said, "changes": [{"key_id": "k", "versions": [version(b"x" * 32, "evil")], "gone": []}]}
+
+    feed.lease_ms = 200
+    until(lambda: verifier.lease_seconds < 0.2)
+    keystead.on("POST /v1/verifiers/v-1/lease", forged)
+    until(lambda: verifier.verify(KEYS[0]).reason == Reason.STALE)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_does_not_believe_its_parents_lease(verifier):
+    assert verifier.verify(KEYS[0])
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, str(verifier.verify(KEYS[0]).reason).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(reading, 100) == b"stale"
+    assert verifier.verify(KEYS[0])
+
+
+def test_a_credential_that_may_not_is_told_at_the_start(keystead):
+    keystead.on("POST /v1/verifiers", problem("insufficient_scope", 403))
+    verifier = LocalVerifier(keystead.url, credential=KEYS[6])
+    with pytest.raises(Refused):
+        verifier.start()
+    assert verifier.verify(KEYS[0]).reason == Reason.STALE
+    verifier.close()
+
+
+@pytest.mark.parametrize("place", [0, 9, 40, 400, -100, -1])
+def test_a_changed_byte_anywhere_in_a_snapshot_is_noticed(feed, place):
+    content = bytearray(feed.snapshot())
+    assert read_snapshot(bytes(content), keys={"snap-1": feed.x}).count == len(KEYS)
+    content[place] ^= 1
+    with pytest.raises(IntegrityError):
+        read_snapshot(bytes(content), keys={"snap-1": feed.x})
+
+
+def test_a_snapshot_of_another_signer_or_place_is_refused(feed, keystead):
+    content = feed.snapshot()
+    for keys, more in (({}, {}), ({"snap-2": feed.x}, {}), ({"snap-1": feed.x}, {"environment": "test"})):
+        with pytest.raises(IntegrityError):
+            read_snapshot(content, keys=keys, **more)
+    for cut in (0, 7, 11, 200, len(content) - 64):
+        with pytest.raises(IntegrityError):
+            read_snapshot(content[:cut], keys={"snap-1": feed.x})
+    verifier = LocalVerifier(keystead.url, credential=KEYS[6], signing_keys={"snap-2": feed.x}).start(wait=0.2)
+    assert verifier.verify(KEYS[0]).reason == Reason.STALE
+    verifier.close()
+
+
+def test_many_keys_take_less_than_110_bytes_each(feed):
+    count = 20_000
+    feed.records = [record(hashlib.sha256(b"%d" % number).digest(), f"{number:014d}") for number in range(count)]
+    content = feed.snapshot()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    snapshot = read_snapshot(content, keys={"snap-1": feed.x})
+    each = (tracemalloc.get_traced_memory()[0] - before) / count
+    tracemalloc.stop()
+    assert each < 110, f"{each:.1f} bytes a key"
+    for number in (0, 1, count // 2, count - 1):
+        entry = snapshot.find(hashlib.sha256(b"%d" % number).digest())
+        assert entry is not None
+        assert entry.kid == f"{number:014d}"
+    assert snapshot.find(b"\xff" * 32) is None
+    assert snapshot.find(bytes(32)) is None
