@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -32,7 +33,7 @@ SELECT clock_timestamp(), v.id AS version_id, v.kid, v.sequence, v.state, v.dige
            AND n.state = 'active' AND n.activated_at <= clock_timestamp() AND n.expires_at > clock_timestamp()
            AND (n.retire_at IS NULL OR n.retire_at > clock_timestamp())
        ) END,
-       p.signature_required, p.signed_scopes, p.signature_window_seconds
+       p.signature_required, p.signed_scopes, p.signature_window_seconds, k.limits
 FROM keys_keyversion v
 JOIN keys_managedkey k ON k.id = v.managed_key_id
 JOIN keys_service s ON s.id = k.service_id
@@ -44,7 +45,10 @@ LEFT JOIN LATERAL (
     WHERE service_id = k.service_id AND environment_id = k.environment_id ORDER BY version DESC LIMIT 1
 ) AS p ON true
 """
-_BY_KID: Final = f"SELECT {IS_BEHIND}, found.* FROM (SELECT) AS always LEFT JOIN LATERAL ({EVERYTHING} WHERE v.kid = %s) AS found ON true"
+_BY_KID: Final = (
+    f"SELECT {IS_BEHIND}, found.* FROM (SELECT) AS always "  # noqa: S608 - constants of this module
+    f"LEFT JOIN LATERAL ({EVERYTHING} WHERE v.kid = %s) AS found ON true"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +78,7 @@ class Found:
     signature_required: bool = False
     signed_scopes: tuple[str, ...] = ()
     signature_window_seconds: int = 60
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def ends_at(self) -> datetime | None:
@@ -141,4 +146,5 @@ def found_in(row: Sequence[Any]) -> Found:  # Any: whatever the columns of EVERY
         signature_required=bool(signature_required),
         signed_scopes=tuple(signed_scopes or ()),
         signature_window_seconds=signature_window_seconds or 60,
+        limits=json.loads(row[35]),  # Django leaves JSON of raw statements as text
     )

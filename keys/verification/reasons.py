@@ -23,6 +23,7 @@ class Reason(StrEnum):
     REVOKED = "revoked"
     COMPROMISED = "compromised"
     ROTATE_NOW = "rotate_now"
+    SIGNATURE_REQUIRED = "signature_required"
     NETWORK = "network"
     SCOPE = "scope"
     RATE_LIMIT = "rate_limit"

@@ -1,0 +1,129 @@
+"""Count what is presented, and by whom, in a file that is memory: nothing is lost when the process is killed.
+
+A file is written by one process, which holds its lock while it lives, and is never changed after that. Whoever can take the
+lock may add what is in it to the database (keys/monitoring/tally_files.py). What the kernel has in its pages survives the
+process; only a machine that loses power loses counts, those since the last file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid4
+
+from keys.verification.verifier import Client
+
+MAGIC: Final = b"KSUSES1\n"
+SUFFIX: Final = ".uses"
+SIZE: Final = 4 * 1024 * 1024
+FULL: Final = SIZE - 8 * 1024  # a record is at most some 6 KiB
+_HEAD: Final = struct.Struct("<Q")  # bytes of the name that follows, padded to 8; 0 ends the file
+_BODY: Final = struct.Struct("<Qdd")  # count, first and last time
+NOBODY: Final = Client()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """How often one client presented one version with one outcome, and when first and last (seconds since the epoch)."""
+
+    version: UUID
+    outcome: str
+    client: Client
+    count: int
+    first_at: float
+    last_at: float
+
+
+class TallyFile:
+    """One file of counts, open for counting. Not for several threads: a verifier answers in one."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made under a name that no reader looks at, so that nobody takes the lock before we have it.
+        self.path = folder / f"{uuid4()}{SUFFIX}"
+        made = self.path.with_suffix(".new")
+        self._descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.posix_fallocate(self._descriptor, 0, SIZE)  # a full disk is noticed now, not as a signal while counting
+        made.rename(self.path)
+        self._map = mmap.mmap(self._descriptor, SIZE)
+        self._map[: len(MAGIC)] = MAGIC
+        self._view = memoryview(self._map)
+        self._counts = self._view.cast("Q")
+        self._times = self._view.cast("d")
+        self._end = len(MAGIC)
+        self._places: dict[tuple[UUID, str, Client] | tuple[UUID, str], int] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._places
+
+    @property
+    def is_full(self) -> bool:
+        return self._end > FULL
+
+    def count(self, version: UUID, outcome: str, at: float, client: Client = NOBODY) -> None:
+        """Count one verification; once there is no room for newcomers, they are counted without who they are."""
+        # A pair of the two that are always there is cheaper to look up than a triple with an empty client.
+        name = (version, outcome) if client is NOBODY else (version, outcome, client)
+        place = self._places.get(name)
+        if place is None:
+            place = self._new_place(version, outcome, client, at)
+            if place is None:
+                return
+            self._places[name] = place
+        self._counts[place] += 1
+        self._times[place + 2] = at
+
+    def close(self) -> None:
+        """Let go: from now on the file is for whoever adds it to the database. An empty one is nobody's."""
+        self._counts.release()
+        self._times.release()
+        self._view.release()
+        self._map.close()
+        if self.is_empty:
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+    def _new_place(self, version: UUID, outcome: str, client: Client, at: float) -> int | None:
+        if self.is_full:
+            return None
+        name = json.dumps([str(version), outcome, client.address, client.user_agent, client.instance]).encode()
+        name += b" " * (-len(name) % 8)
+        body = self._end + _HEAD.size + len(name)
+        self._map[self._end + _HEAD.size : body] = name
+        _BODY.pack_into(self._map, body, 0, at, at)
+        # The length last: a reader of a file whose writer was killed never sees half a record.
+        _HEAD.pack_into(self._map, self._end, len(name))
+        self._end = body + _BODY.size
+        return body // 8
+
+
+def read(content: bytes) -> Iterator[Tally]:
+    """Read every record of a file that nobody writes any more."""
+    if content[: len(MAGIC)] != MAGIC:
+        return
+    place = len(MAGIC)
+    while place + _HEAD.size <= len(content):
+        (length,) = _HEAD.unpack_from(content, place)
+        body = place + _HEAD.size + length
+        if length == 0 or body + _BODY.size > len(content):
+            return
+        version, outcome, address, user_agent, instance = json.loads(content[place + _HEAD.size : body])
+        count, first_at, last_at = _BODY.unpack_from(content, body)
+        yield Tally(
+            version=UUID(version),
+            outcome=outcome,
+            client=Client(address=address, user_agent=user_agent, instance=instance),
+            count=count,
+            first_at=first_at,
+            last_at=last_at,
+        )
+        place = body + _BODY.size
