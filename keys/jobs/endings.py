@@ -27,19 +27,20 @@ def end_overdue(kind: str, *, batch: int = BATCH, seconds: float = LONGEST_SECON
     done, actor, deadline = 0, Actor.job(end_version.__name__), time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:
-            ended = end_versions(_over(), most=batch, actor=actor)
+            ended = end_versions(_free(), most=batch, actor=actor)
         except EVERYBODYS:
             raise
         except Exception as error:
             log.warning("batch_not_ended", code=code_of(error), exc_info=error)
-            ended = sweep(kind, _over(), end_version, most=batch)
+            ended = sweep(kind, KeyVersion.objects.over_by(clock.now()), end_version, most=batch)
         if not ended:
             break
         done += ended
     return done
 
 
-def _over() -> QuerySet[KeyVersion]:
+def _free() -> QuerySet[KeyVersion]:
+    """Those that are over, and that nobody has found to be impossible a moment ago."""
     at = clock.now()
     held = JobLease.objects.held(end_version.__name__, at).values("subject_id")
     return KeyVersion.objects.over_by(at).exclude(pk__in=held)
