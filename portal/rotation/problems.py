@@ -27,7 +27,7 @@ TITLES: Final = {
     "unsupported_media_type": _("Send no body, or application/json."),
 }
 # What a client needs in order to know when to ask again.
-_TOLD: Final = ("state", "due_at", "retire_at")
+_TOLD: Final[tuple[str, ...]] = ("state", "due_at", "retire_at")
 
 
 class Refused(Exception):
@@ -52,7 +52,7 @@ def problem_of_refusal(refused: Refused, http: HttpRequest) -> JsonResponse:
 
 def problem_of_operation(error: KeysError, http: HttpRequest) -> JsonResponse:
     """Answer what an operation refused, with the times that go with it."""
-    told = {name: _shown(error.params[name]) for name in _TOLD if name in error.params}
+    told: dict[str, object] = {name: _shown(error.params[name]) for name in _TOLD if name in error.params}
     after = error.retry_after
     if error.code in ("rotation_not_due", "no_rotation"):
         after = _seconds_until(error.params.get("due_at"), at=datetime.now(UTC))

@@ -62,6 +62,7 @@ def everything(sealing, monkeypatch):
 def configuration(stage, *, examples: int, seed: int, coverage: bool, stateful: bool) -> SchemathesisConfig:
     names = {"keys": stage.living.pk, "requests": stage.pending.pk, "transfers": stage.offered.pk}
     names["versions"] = stage.unclaimed.pk
+    names["rotations"] = stage.living.rotations.get().pk
     names["exports"] = finished_export(f"person:{stage.world.auditor.pk}").pk
     event = AuditEvent.objects.values_list("uid", flat=True).first()
     return SchemathesisConfig.from_dict(

@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
+from audit import clock
 from audit.models import AuditEvent
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.emergency import Measure, execute_emergency
 from keys.lifecycle.emergency_lists import EmergencyFilter, list_keys
+from keys.lifecycle.rotation import start_rotation
+from keys.models import KeyVersion, Rotation
 from keys.webhooks.again import send_test_event
 from keys.webhooks.endpoints import add_endpoint
 from portal.api.openapi import document
@@ -48,6 +52,20 @@ CELLS = [
 OPERATIONS = [pytest.param(operation, method, path, id=operation) for operation, method, path, _ in rows()]
 
 
+def rotating(world, key, operation):
+    """A rotation of Alice's key that is as far as the operation needs it to be."""
+    if operation in {"rotations_list", "rotations_retrieve"}:
+        return key.rotations.get()
+    rotation = start_rotation(key, actor=acting(world.anna, "claim"))
+    if operation == "rotations_take_back":
+        # As a client leaves it; that it may fetch is approved with other keys than this one.
+        KeyVersion.objects.filter(pk=rotation.new_version_id).update(claimed_at=clock.now())
+        Rotation.objects.filter(pk=rotation.pk).update(state="handed-over")
+    if operation in {"rotations_undo", "rotations_retire"}:
+        claim_secret(rotation.new_version, actor=acting(world.alice, "claim"))
+    return rotation
+
+
 def act(stage, operation, role):
     """The address's names and the body with which an operation succeeds for whoever may."""
     world = stage.world
@@ -60,6 +78,7 @@ def act(stage, operation, role):
         "transfers": stage.offered,
     }
     family = operation.partition("_")[0]
+    retiring = {"retire_at": "2027-01-01T00:00:00Z"}
     if family == "exports":
         # A program takes its own; people who read the log take anybody's.
         export = finished_export(f"program:{stage.program.pk}" if role == "program" else f"person:{world.auditor.pk}")
@@ -74,6 +93,8 @@ def act(stage, operation, role):
             return str(execute_emergency(wanted, measure=Measure.REVOKE, actor=responder, **frozen)), {}
         confirmed = {"listed": shown.numbers, "digest": shown.digest, "measure": "revoke"}
         return "-", {"numbers": shown.numbers} | (confirmed if operation == "emergencies_execute" else {})
+    if family == "rotations":
+        return str(rotating(world, stage.living, operation).pk), retiring if operation == "rotations_retire" else {}
     if family in {"webhooks", "deliveries"}:
         wish = {"url": "https://hooks.example.com/", "kinds": ["key.revoked"], "description": "Chat"}
         endpoint = add_endpoint(world.reporting, actor=acting(world.alice, "webhooks"), **wish).endpoint
@@ -95,6 +116,8 @@ def act(stage, operation, role):
         "keys_report_leak": {"comment": "in a chat"},
         "keys_renew": {"authorised_days": 300, "purpose": "The report is still needed."},
         "keys_offer_transfer": {"to_team": "orders"},
+        "keys_rotate": {"overlap": "1h"},
+        "keys_name_recipient": {"recipient": str(world.anna.pk)},
         "transfers_accept": {"recipient": str(world.ben.pk)},
     }
     return str(subject.pk), bodies.get(operation, {})
