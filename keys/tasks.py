@@ -29,7 +29,9 @@ from keys.jobs.sweeping import in_turn, sweep, sweep_each
 from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, prepare_rotation
 from keys.models import KeyRequest, Rotation, Scope, Service
 from keys.monitoring.retirement import retire_by_traffic, ripe_by_traffic
+from keys.notifications.chats import tell_chats
 from keys.notifications.digests import gather_digests, release_reminders
+from keys.notifications.laggards import remind_of_laggards
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, notice_everyone
 from keys.notifications.reminders import propose_unused, remind
@@ -49,17 +51,18 @@ GRACE_SECONDS = 20
 
 
 def react() -> int:
-    """Read the log on, and send what waits, also when an event cannot be reacted to: that one holds up those behind it."""
-    try:
-        read = read_all(READER, (notice_everyone,))
-    finally:
-        sent = send_waiting()
-    return read + sent
+    """Read the log on and write whom it concerns: people, and the chats of teams."""
+    return read_all(READER, (notice_everyone, tell_chats))
+
+
+def send_mail() -> int:
+    """Send the mails that wait; by itself, so that a slow mail server holds up mail and nothing else."""
+    return send_waiting()
 
 
 def remind_people() -> int:
     """Remind people of what ends, and gather what can wait into digests."""
-    told = remind()
+    told = remind() + remind_of_laggards()
     return told + release_reminders() + gather_digests()
 
 
@@ -169,6 +172,7 @@ class Job:
 # timeout would only find the lease held.
 JOBS: Mapping[str, Job] = {
     "keys.react": Job(work=react),
+    "keys.send_mail": Job(work=send_mail),
     "keys.remind": Job(work=remind_people),
     "keys.propose_unused": Job(work=propose_unused_keys),
     "keys.end_what_is_over": Job(work=end_what_is_over),

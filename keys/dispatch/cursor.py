@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,18 +17,24 @@ from django.db import connection, transaction
 from audit import clock
 from audit.canonical import parse_strict
 from audit.checkpoints import backlog
+from keys.dispatch.failures import due_again, note_failure, postpone, tried
 from keys.models import DispatchCursor
 
 BATCH = 200
 
 # A leaf and its checkpoint commit together; the checkpoint is asked all the same, because it is what is signed.
-_NEXT = """
+_SELECT = """
 SELECT leaf.index, e.uid, e.occurred_at, e.action, e.actor_type, e.actor_id, e.target_type, e.target_id, e.environment, e.outcome, e.payload
 FROM audit_leaf leaf JOIN audit_event e ON e.id = leaf.event_id
-WHERE leaf.index >= %s AND leaf.index < (SELECT max(size) FROM audit_checkpoint)
+"""
+_NEXT = (
+    _SELECT  # noqa: S608 - constants
+    + """WHERE leaf.index >= %s AND leaf.index < (SELECT max(size) FROM audit_checkpoint)
 ORDER BY leaf.index
 LIMIT %s
 """
+)
+_AGAIN = _SELECT + "WHERE leaf.index = ANY (%s) ORDER BY leaf.index"
 # Pruned leaves are behind every reader that matters; the oldest that is left is where a late reader goes on.
 _LAG = """
 SELECT coalesce(max(size), 0) - %(next)s, (
@@ -71,35 +78,50 @@ def read_on(reader: str, reactions: Sequence[Reaction], *, most: int = BATCH, be
     """Give the next sealed events to `reactions` and move the cursor, in one transaction; returns how many were read.
 
     A reaction writes rows and sends nothing. When one fails, what it and the others wrote about that event is undone, the
-    cursor stays in front of it, and the error is raised after the commit of what went well: the same event comes again.
+    event is put aside in the same transaction, and those behind it are read: it comes again, before what is new.
     `before`: stop at the first event that happened at this time or later.
     """
-    failure: Exception | None = None
     read = 0
     with transaction.atomic(), connection.cursor() as cursor:
         place, _ = DispatchCursor.objects.get_or_create(reader=reader)
         held = DispatchCursor.objects.select_for_update(skip_locked=True).filter(pk=place.pk).first()
         if held is None:
             return 0  # another worker is at it
+        _try_again(reader, reactions)
         cursor.execute(_NEXT, (held.next_leaf, most))
         for index, *columns, payload in cursor.fetchall():
             told = _told(index, columns, payload)
             if before is not None and told.occurred_at >= before:
                 break
-            try:
-                with transaction.atomic():
-                    for react in reactions:
-                        react(told)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again below
-                failure = error
-                break
+            error = tried(partial(_give, told, reactions))
+            if error is not None:
+                note_failure(reader, index, error, at=clock.now())
             held.next_leaf, read = index + 1, read + 1
         if read:
             held.moved_at = clock.now()
             held.save(update_fields=["next_leaf", "moved_at"])
-    if failure is not None:
-        raise failure
     return read
+
+
+def _give(told: Told, reactions: Sequence[Reaction]) -> None:
+    for react in reactions:
+        react(told)
+
+
+def _try_again(reader: str, reactions: Sequence[Reaction]) -> None:
+    """Give what was put aside to the reactions once more; what has been pruned meanwhile is nobody's concern any more."""
+    rows = {row.leaf: row for row in due_again(reader, at=clock.now())}
+    if not rows:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(_AGAIN, (list(rows),))
+        found = {index: _told(index, columns, payload) for index, *columns, payload in cursor.fetchall()}
+    for leaf, row in rows.items():
+        error = tried(partial(_give, found[leaf], reactions)) if leaf in found else None
+        if error is None:
+            row.delete()
+        else:
+            postpone(row, error, at=clock.now())
 
 
 def read_all(reader: str, reactions: Sequence[Reaction], *, before: datetime | None = None) -> int:

@@ -13,7 +13,6 @@ from django.db.models.functions import Coalesce, Least
 from audit.models import AuditExport, AuditInspection, ExportState, InspectionState
 from keys.dispatch.cursor import lag_of
 from keys.models import KeyRequest, KeyVersion, Notice, Rotation, Scope, Service, WebhookDelivery
-from keys.notifications.mail import PAUSES
 from keys.notifications.reactions import READER as NOTICES
 from keys.webhooks.queue import READER as WEBHOOKS
 
@@ -75,8 +74,11 @@ def _rotations(at: datetime) -> list[Due]:
 
 
 def _told(at: datetime) -> list[Due]:
-    waits = Notice.objects.unsent().exclude(next_attempt_at__gt=at).filter(attempts__lt=len(PAUSES))
-    return [_counted(waits.annotate(since=Coalesce("next_attempt_at", "created_at"))), _unread(NOTICES, at)]
+    return [_unread(NOTICES, at)]
+
+
+def _mails(at: datetime) -> list[Due]:
+    return [_counted(Notice.objects.due(at).annotate(since=Coalesce("next_attempt_at", "created_at")))]
 
 
 def _webhooks(at: datetime) -> list[Due]:
@@ -99,6 +101,7 @@ _DUE: Final[Mapping[str, Callable[[datetime], list[Due]]]] = {
     "keys.end_what_is_over": _over,
     "keys.rotate": _rotations,
     "keys.react": _told,
+    "keys.send_mail": _mails,
     "keys.send_webhooks": _webhooks,
     "keys.make_exports": _exports,
     "keys.inspect_log": _inspections,

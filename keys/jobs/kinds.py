@@ -35,7 +35,8 @@ class Kind:
 
 # What ends, turns or tells something may be a minute late at most (DESIGN, invariant 10), so it cannot be set to less often.
 _ALL: Final = (
-    Kind(name="keys.react", label=_("Tell people, and send mail"), period=2, longest=20),
+    Kind(name="keys.react", label=_("Write down who is to be told"), period=2, longest=20),
+    Kind(name="keys.send_mail", label=_("Send mail"), period=2, longest=20),
     Kind(name="keys.end_what_is_over", label=_("Write down what the clock has ended"), period=20, longest=40),
     Kind(name="keys.rotate", label=_("Take rotations one step on"), period=5, longest=20),
     Kind(name="keys.send_webhooks", label=_("Send webhooks"), period=1, longest=10),

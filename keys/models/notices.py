@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
@@ -11,6 +12,8 @@ from keys.models.base import one_of
 from keys.models.people import Person
 from keys.models.reach import reach_of
 from keys.states import Delivery
+
+MOST_ATTEMPTS = 8  # to mail one notice, within about three days
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):
@@ -23,6 +26,14 @@ class NoticeQuerySet(models.QuerySet["Notice"]):
     def unsent(self) -> NoticeQuerySet:
         """What goes out by itself and has not."""
         return self.filter(sent_at=None, delivery=Delivery.NOW, digest=None)
+
+    def due(self, at: datetime) -> NoticeQuerySet:
+        """What is to go out now, and not for the last time already."""
+        return self.unsent().exclude(next_attempt_at__gt=at).filter(attempts__lt=MOST_ATTEMPTS)
+
+    def given_up(self) -> NoticeQuerySet:
+        """What should have gone out and was tried for the last time (keys.notifications.mail)."""
+        return self.unsent().filter(attempts__gte=MOST_ATTEMPTS)
 
     def held(self) -> NoticeQuerySet:
         return self.filter(sent_at=None, delivery=Delivery.HELD)

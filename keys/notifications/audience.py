@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from keys.approvals.quorum import possible_approvers, rules_for
-from keys.models import Approval, KeyRequest, KeyTransfer, ManagedKey, Membership, Person
-from keys.states import Role, TeamRole
+from keys.models import Approval, KeyRequest, KeyTransfer, ManagedKey, Membership, Person, Team
+from keys.states import Role, TeamMail, TeamRole
 
 People = set[UUID]
 
@@ -38,8 +38,14 @@ def approvers(request: KeyRequest) -> People:
 
 
 def owners(key: ManagedKey) -> People:
-    """The recipient and the leads of the owner team."""
-    return _known((key.recipient_id,)) | people_in(key.owner_team_id, TeamRole.LEAD)
+    """The recipient and those of the owner team whom it chose."""
+    return _known((key.recipient_id,)) | people_chosen(key.owner_team_id)
+
+
+def people_chosen(team_id: UUID) -> People:
+    """Those of a team who are mailed about its keys: the leads, or all members."""
+    for_all = Team.objects.filter(pk=team_id, mail_to=TeamMail.MEMBERS).exists()
+    return people_in(team_id, None if for_all else TeamRole.LEAD)
 
 
 def everyone_concerned(key: ManagedKey) -> People:

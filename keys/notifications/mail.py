@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import smtplib
+import time
+from contextlib import suppress
 from datetime import timedelta
 from email.utils import parseaddr
+from smtplib import SMTPDataError, SMTPRecipientsRefused, SMTPSenderRefused
+from typing import Final
 
+import structlog
 from django.conf import settings
-from django.core.mail import EmailMultiAlternatives
+from django.core.mail import EmailMultiAlternatives, get_connection
+from django.core.mail.backends.base import BaseEmailBackend
+from django.core.mail.backends.smtp import EmailBackend
 from django.db import transaction
 from django.db.models import Q
 from django.template.loader import render_to_string
@@ -18,7 +24,7 @@ from audit import clock
 from audit.actor import Actor
 from keys.errors import KeysError
 from keys.models import Invitation, Notice, PasswordReset
-from keys.notifications.words import Words, words_for
+from keys.notifications.words import Words, is_moot, words_for
 from keys.people.invitations import make_invitation_link
 from keys.people.passwords import make_reset_link
 
@@ -27,19 +33,48 @@ BATCH = 50
 MOST_LINES = 50  # of a digest
 # A server that is down is asked again, later and later, for about three days.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440, 1440))
+# What a server says about one mail; anything else is about the server.
+REFUSED: Final = (SMTPRecipientsRefused, SMTPSenderRefused, SMTPDataError)
+# A server that cannot be reached is asked again after this, by this process; no mail loses an attempt by it.
+REST_SECONDS: Final = 10.0
+_resting_until = 0.0  # of the process: another one has to find out for itself
+
+log = structlog.get_logger(__name__)
 
 
 def send_waiting(*, most: int = BATCH) -> int:
     """Send what waits; returns how many went out. Several workers are harmless: each takes a notice under a lease.
 
     At least once: killed between the server's yes and our note of it, a mail goes out again, under the same Message-ID.
+    Neither a server that is down nor one mail that cannot be written holds up the others for good.
     """
-    sent = 0
-    for _each in range(most):
-        notice = _take()
-        if notice is None:
-            break
-        sent += _send(notice)
+    global _resting_until
+    if time.monotonic() < _resting_until or not Notice.objects.due(clock.now()).exists():
+        return 0
+    server = get_connection()
+    sent, failure = 0, None
+    try:
+        if isinstance(server, EmailBackend):  # the others have nothing to be down
+            server.open()  # before anything is taken: a server that is down costs no mail its attempt
+        for _each in range(most):
+            notice = _take()
+            if notice is None:
+                break
+            try:
+                sent += _send(notice, server)
+            except REFUSED as refused:
+                log.warning("mail_refused", error=type(refused).__name__, attempt=notice.attempts + 1)
+            except OSError:
+                raise
+            except Exception as error:  # noqa: BLE001 - raised again below: the others go out first
+                failure = failure or error
+    except OSError:  # of which every answer of a mail server is one
+        _resting_until = time.monotonic() + REST_SECONDS
+    finally:
+        with suppress(OSError):
+            server.close()
+    if failure is not None:
+        raise failure
     return sent
 
 
@@ -47,21 +82,21 @@ def _take() -> Notice | None:
     """Lease the next due notice: until the pause is over nobody else takes it, and then it is due again."""
     with transaction.atomic():
         at = clock.now()
-        due = Notice.objects.unsent().exclude(next_attempt_at__gt=at).filter(attempts__lt=len(PAUSES))
-        notice = due.select_for_update(skip_locked=True).order_by("created_at", "id").first()
+        notice = Notice.objects.due(at).select_for_update(skip_locked=True).order_by("created_at", "id").first()
         if notice is not None:
             pause = PAUSES[notice.attempts]
             Notice.objects.filter(pk=notice.pk).update(attempts=notice.attempts + 1, next_attempt_at=at + pause)
     return notice
 
 
-def _send(notice: Notice) -> bool:
+def _send(notice: Notice, server: BaseEmailBackend) -> bool:
+    """Send one mail; what the server answers to it is raised, and it is due again after the pause of its lease."""
     link = _link(notice)
     if link is not None:
-        try:
-            _message(notice, words_for(notice), link).send()
-        except (OSError, smtplib.SMTPException):
-            return False  # due again after the pause of the lease
+        message = _message(notice, words_for(notice), link)
+        if isinstance(server, EmailBackend):  # a folder keeps each mail in a file of its own
+            message.connection = server
+        message.send()
     Notice.objects.filter(Q(pk=notice.pk) | Q(digest=notice)).update(sent_at=clock.now())
     return link is not None
 
@@ -75,6 +110,8 @@ def _link(notice: Notice) -> str | None:
         if notice.kind == "password.reset-requested":
             reset = PasswordReset.objects.get(pk=notice.params["reset"])
             return make_reset_link(reset, actor=POSTMAN).reveal()
+        if is_moot(notice):
+            return None
     except (KeysError, Invitation.DoesNotExist, PasswordReset.DoesNotExist):
         return None
     return str(settings.KEYSTEAD_PUBLIC_URL) + words_for(notice).path

@@ -23,8 +23,9 @@ from keys.models import (
 )
 from keys.notifications import audience
 from keys.notifications.audience import People
+from keys.notifications.families import choices_of, delivery_of
 from keys.notifications.sayings import STOPPED
-from keys.states import OVERLAP_PERIODS, Delivery, Overlap, Role, TeamRole
+from keys.states import OVERLAP_PERIODS, Overlap, Role, TeamRole
 
 READER = "notices"
 Finder = Callable[[Told], People]
@@ -79,10 +80,7 @@ def _draining(told: Told) -> People:
 
 def _stopped(told: Told) -> People:
     """Who has to do something about it; whoever stopped or revoked knows, and everybody hears of that by another notice."""
-    key = _rotation(told).managed_key
-    if told.reason == "second-token":
-        return audience.everyone_concerned(key)
-    return audience.owners(key) if told.reason in STOPPED else set()
+    return audience.owners(_rotation(told).managed_key) if told.reason in STOPPED else set()
 
 
 def _transfer(told: Told) -> KeyTransfer:
@@ -171,6 +169,7 @@ WHO: dict[str, Finder] = {
     "rotation.drained": _draining,
     "rotation.completed": _rotating,
     "rotation.aborted": _stopped,
+    "rotation.contested": lambda told: audience.everyone_concerned(_rotation(told).managed_key),
     "rotation.rolled-back": _rotating,
     "transfer.offered": lambda told: audience.receiving_leads(_transfer(told)),
     "transfer.decided": _transfer_decided,
@@ -203,8 +202,6 @@ ALSO_TO_THE_ACTOR = frozenset(
         "password.reset-requested",
     }
 )
-# What nobody has to act on stays out of the mails of the hour; it comes with the next digest.
-QUIET = frozenset({"rotation.completed"})
 
 
 def notice_everyone(told: Told) -> int:
@@ -215,7 +212,8 @@ def notice_everyone(told: Told) -> int:
     people = find(told)
     if told.action not in ALSO_TO_THE_ACTOR:
         people = {person for person in people if str(person) != told.actor_id}
-    living = Person.objects.active().filter(pk__in=people).values_list("pk", flat=True)
+    living = list(Person.objects.active().filter(pk__in=people).values_list("pk", flat=True)) if people else []
+    choices = choices_of(living) if living else {}
     at = clock.now()
     rows = [
         Notice(
@@ -226,7 +224,7 @@ def notice_everyone(told: Told) -> int:
             subject_id=told.target_id,
             params={"reason": told.reason, **told.details},
             created_at=at,
-            delivery=str(Delivery.DIGEST if told.action in QUIET else Delivery.NOW),
+            delivery=str(delivery_of(told.action, choices.get(person), reason=told.reason)),
         )
         for person in living
     ]

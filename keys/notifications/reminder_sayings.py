@@ -70,6 +70,19 @@ REMINDER_SAYINGS: dict[str, tuple[str, str, str]] = {
         ),
         gettext_noop("Revoke it or keep it"),
     ),
+    "reminder.laggards": (
+        gettext_noop("The old secret of {subject} is still in use ({count})"),
+        gettext_noop("Both secrets work until {until}. Not seen on the new one: {clients}."),
+        gettext_noop("See who still uses the old one"),
+    ),
+    "reminder.laggards-refused": (
+        gettext_noop("The old secret of {subject} is refused from {until}"),
+        gettext_noop(
+            "Still used by: {clients}. Give them the new secret now; until the old one ends it may be refused for "
+            "moments only, then it is for good."
+        ),
+        gettext_noop("See who still uses the old one"),
+    ),
     "digest": (
         gettext_noop("Keystead: {lines} things to look at"),
         "",

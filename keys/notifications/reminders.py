@@ -7,7 +7,7 @@ its Notice rows say who was told (docs/decisions/062).
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,9 @@ from audit import clock
 from keys.models import KeyRequest, ManagedKey, Notice, Person, Reminder
 from keys.notifications import audience, endings
 from keys.notifications.audience import People
-from keys.states import Delivery, EnvironmentClass, RequestState, Role, TeamRole
+from keys.notifications.chats import Teams, deciding_teams, owning_teams, remind_chats
+from keys.notifications.families import choices_of, delivery_of_reminder
+from keys.states import EnvironmentClass, RequestState, Role, TeamRole
 
 BATCH = 500
 REMINDERS = uuid5(NAMESPACE_URL, "keystead:reminders")  # names the mail of a reminder, as an event's id does
@@ -30,11 +32,12 @@ class Circle:
 
     def __init__(self) -> None:
         self.team = functools.cache(audience.people_in)
+        self.chosen = functools.cache(audience.people_chosen)
         self.role = functools.cache(audience.people_with)
 
     def of_key(self, key: ManagedKey, days: int) -> People:
-        """The recipient and the owner team's leads; on the last day and after, those who answer for it too."""
-        people = self.team(key.owner_team_id, TeamRole.LEAD) | {key.recipient_id}
+        """The recipient and whom the owner team chose; on the last day and after, those who answer for it too."""
+        people = self.chosen(key.owner_team_id) | {key.recipient_id}
         if days <= 1:
             people = people | self.team(key.service.owner_team_id, TeamRole.LEAD)
             if key.environment.environment_class == EnvironmentClass.PRODUCTION:
@@ -43,7 +46,7 @@ class Circle:
 
     def of_claim(self, key: ManagedKey) -> People:
         """Only the recipient can claim; the leads can name another."""
-        people = self.team(key.owner_team_id, TeamRole.LEAD) | {key.recipient_id}
+        people = self.chosen(key.owner_team_id) | {key.recipient_id}
         return {person for person in people if person is not None}
 
 
@@ -102,6 +105,7 @@ FAMILIES = (
         people=_request_people,
     ),
 )
+ENDS = ("key", "version")
 UNUSED = Family(
     name="unused",
     subject_type="key",
@@ -133,15 +137,29 @@ def _remind_of(family: Family, circle: Circle, at: datetime) -> int:
 def _write(family: Family, rows: list[Any], circle: Circle, at: datetime) -> int:
     """Write down each threshold, and a notice for each person where this worker was the first to write it."""
     mine = {row.pk for row in rows if _is_first(family, row, at)}
-    notices = [
-        _notice(family, row, person, at)
-        for row in rows
-        if row.pk in mine and endings.worth_telling(row)
-        for person in _active(family.people(circle, row))
-    ]
-    # Whoever is told more than a few things in one sweep gets one mail, so they wait until the sweep is over.
-    Notice.objects.bulk_create(notices, ignore_conflicts=True)
+    telling = [row for row in rows if row.pk in mine and endings.worth_telling(row)]
+    told = [(row, _facts(family, row, at)) for row in telling]
+    write_reminders(
+        [
+            Notice(person_id=person, **facts)
+            for row, facts in told
+            for person in active_people(family.people(circle, row))
+        ]
+    )
+    remind_chats([(Notice(**facts), _teams(family, row)) for row, facts in told], at=at)
     return len(mine)
+
+
+def write_reminders(notices: Sequence[Notice]) -> None:
+    """Write notices as their people chose to be reminded.
+
+    Whoever is told more than a few things in one sweep gets one mail, so what goes out at once waits until the sweep is over.
+    """
+    choices = choices_of({notice.person_id for notice in notices})
+    for notice in notices:
+        days = notice.params.get("days")
+        notice.delivery = str(delivery_of_reminder(notice.kind, choices.get(notice.person_id), days=days))
+    Notice.objects.bulk_create(notices, ignore_conflicts=True)
 
 
 def _is_first(family: Family, row: Any, at: datetime) -> bool:
@@ -152,19 +170,29 @@ def _is_first(family: Family, row: Any, at: datetime) -> bool:
     return is_new
 
 
-def _active(people: People) -> list[UUID]:
+def active_people(people: People) -> list[UUID]:
+    """Those who still have a place here."""
     return list(Person.objects.active().filter(pk__in=people).values_list("pk", flat=True)) if people else []
 
 
-def _notice(family: Family, row: Any, person: UUID, at: datetime) -> Notice:
-    slot = f"{family.name}:{row.pk}:{row.end.isoformat()}:{row.reached}"
-    return Notice(
-        event_uid=uuid5(REMINDERS, slot),
-        person_id=person,
-        kind=family.kind(row),
-        subject_type=family.subject_type,
-        subject_id=str(row.pk),
-        params={"until": row.end.isoformat(), "days": row.reached},
-        created_at=at,
-        delivery=str(Delivery.HELD),
+def _teams(family: Family, row: Any) -> Teams:
+    """Whose chats are reminded: the owners'; of an end on the last day and after, those who answer for the service too."""
+    if isinstance(row, KeyRequest):
+        return owning_teams(row) if row.state == RequestState.RETURNED else deciding_teams(row)
+    key = row if isinstance(row, ManagedKey) else row.managed_key
+    return owning_teams(key) | (
+        {key.service.owner_team_id} if family.name in ENDS and row.reached <= 1 else frozenset()
     )
+
+
+def _facts(family: Family, row: Any, at: datetime) -> dict[str, Any]:
+    """What a notice of this reminder holds, whoever is told."""
+    slot = f"{family.name}:{row.pk}:{row.end.isoformat()}:{row.reached}"
+    return {
+        "event_uid": uuid5(REMINDERS, slot),
+        "kind": family.kind(row),
+        "subject_type": family.subject_type,
+        "subject_id": str(row.pk),
+        "params": {"until": row.end.isoformat(), "days": row.reached},
+        "created_at": at,
+    }

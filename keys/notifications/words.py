@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from audit import clock
 from keys.lifecycle.inventory import end_of_version
 from keys.models import (
     Approval,
@@ -24,6 +25,8 @@ from keys.models import (
     Service,
     WebhookEndpoint,
 )
+from keys.monitoring.laggards import laggards_of
+from keys.monitoring.traffic import SeenClient
 from keys.notifications.reminder_sayings import REMINDER_SAYINGS
 from keys.notifications.sayings import SAYINGS, STOPPED
 
@@ -31,6 +34,7 @@ from keys.notifications.sayings import SAYINGS, STOPPED
 PATHS = {
     "request": "/requests/{number}/",
     "key": "/keys/{number}/",
+    "rotation": "/keys/{number}/rotation/",
     "policy-proposals": "/policies/proposals/",
     "factors": "/account/factors/",
     "people": "/admin/",
@@ -69,7 +73,9 @@ def words_for(notice: Notice) -> Words:
 
 
 EVERYTHING_SAID = {**SAYINGS, **REMINDER_SAYINGS}
-_NOTHING = {"subject": "", "service": "", "environment": "", "until": ""}
+_NOTHING = {"subject": "", "service": "", "environment": "", "until": "", "count": "0", "clients": ""}
+LAGGARDS = ("reminder.laggards", "reminder.laggards-refused")
+MOST_CLIENTS = 5
 
 
 def spoken(at: datetime | None) -> str:
@@ -78,12 +84,13 @@ def spoken(at: datetime | None) -> str:
 
 
 def _facts(notice: Notice) -> dict[str, str]:
-    row = _row(notice)
+    row = row_about(notice)
     if isinstance(row, Approval):
         row = row.request
-    until = None
+    until, more = None, {}
     if isinstance(row, Rotation):
         until = end_of_version(row.old_version) if row.old_version else None
+        more = _laggards(row) if notice.kind in LAGGARDS else {}
     if isinstance(row, KeyVersion | KeyTransfer | Rotation):
         row = row.managed_key
     if isinstance(row, KeyRequest | ManagedKey):
@@ -93,7 +100,8 @@ def _facts(notice: Notice) -> dict[str, str]:
             "service": row.service.name,
             "environment": row.environment.name,
             "until": spoken(until),
-            "path": PATHS[family].format(number=row.number),
+            "path": PATHS["rotation" if notice.kind in LAGGARDS else family].format(number=row.number),
+            **more,
         }
     if isinstance(row, PolicyProposal):
         return {"subject": str(row), "path": PATHS["policy-proposals"]}
@@ -104,6 +112,30 @@ def _facts(notice: Notice) -> dict[str, str]:
     if isinstance(row, Service | Scope):
         return {"subject": str(row), "path": PATHS["home"]}
     return {"path": PATHS["factors"] if notice.kind in _ABOUT_FACTORS else PATHS["home"]}
+
+
+def _laggards(rotation: Rotation) -> dict[str, str]:
+    """Who has not moved, as things stand now; what a client says of itself is shortened and kept to one line."""
+    found = laggards_of(rotation, at=clock.now())
+    named = [_client(each) for each in found[:MOST_CLIENTS]]
+    if len(found) > MOST_CLIENTS:
+        named.append(_("and {count} more").format(count=len(found) - MOST_CLIENTS))
+    return {"count": str(len(found)), "clients": ", ".join(named)}
+
+
+def _client(client: SeenClient) -> str:
+    if client.is_nameless:
+        return _("clients without a name")
+    said = " ".join(part for part in (client.address or "", client.user_agent[:40], client.instance[:40]) if part)
+    return " ".join("".join(each if each.isprintable() else " " for each in said).split())
+
+
+def is_moot(notice: Notice) -> bool:
+    """Whether there is nothing to say any more: everybody moved before the mail went out."""
+    if notice.kind not in LAGGARDS:
+        return False
+    row = row_about(notice)
+    return not isinstance(row, Rotation) or not laggards_of(row, at=clock.now())
 
 
 _ABOUT_FACTORS = ("password.changed", "second-factor.locked")
@@ -122,7 +154,8 @@ _MODELS: dict[str, type[models.Model]] = {
 }
 
 
-def _row(notice: Notice) -> models.Model | None:
+def row_about(notice: Notice) -> models.Model | None:
+    """The row that a notice is about, if it is one of those that have words of their own."""
     subject_type, subject = notice.subject_type, notice.subject_id
     if subject_type == "event":  # an event about an event: what that one was about stands in the details
         subject_type, subject = notice.params.get("subject_type", ""), notice.params.get("subject")

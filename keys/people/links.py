@@ -1,4 +1,4 @@
-"""Make one-time links when they are shown or sent. Only a keyed hash of one is stored."""
+"""Make links that open something when they are shown or sent. Only a keyed hash of one is stored."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from keys.sealing import keyring
 
 INVITATION: Final = "invitation"
 PASSWORD_RESET: Final = "password-reset"  # noqa: S105 - names a purpose
+CALENDAR: Final = "calendar"
 # The doors serve these paths (portal/accounts/urls.py; a test compares them).
-PATHS: Final = {INVITATION: "/invitation/{token}/", PASSWORD_RESET: "/password-reset/{token}/"}
+PATHS: Final = {
+    INVITATION: "/invitation/{token}/",
+    PASSWORD_RESET: "/password-reset/{token}/",
+    CALENDAR: "/calendar/{token}.ics",
+}
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 
 

@@ -25,6 +25,7 @@ from keys.operations import insert, locked, operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.webhook_rules import may_answer_for_webhook, may_change_webhook
+from keys.states import EndpointForm, MessageFamily
 from keys.webhooks.addresses import checked_address
 from keys.webhooks.queue import restart_unaccepted
 from keys.webhooks.reach import kinds_for
@@ -51,16 +52,13 @@ def add_endpoint(team: Team | None, *, actor: Actor, url: str, kinds: Collection
     at = clock.now()
     team_id = team.pk if team is not None else None
     enforce(may_change_webhook(actor, standing_of(actor, at=at), team_id=team_id, at=at))
-    if team is not None and team.retired_at is not None:
-        raise Conflict("team_retired")
-    if WebhookEndpoint.objects.living().filter(owner_team=team).count() >= MOST_ENDPOINTS:
-        raise Invalid.field("url", "too_many", most=MOST_ENDPOINTS)
+    refuse_if_no_room(team)
     secret = mint()
     endpoint = WebhookEndpoint(
         owner_team=team,
         url=checked_address(url),
         description=text.line(description, "description", most=120),
-        kinds=_checked_kinds(kinds, team_id=team_id),
+        kinds=checked_kinds(kinds, team_id=team_id),
         secret_set_at=at,
         created_at=at,
     )
@@ -79,7 +77,7 @@ def change_endpoint(
     columns = {
         "url": checked_address(url),
         "description": text.line(description, "description", most=120),
-        "kinds": _checked_kinds(kinds, team_id=endpoint.owner_team_id),
+        "kinds": checked_kinds(kinds, team_id=endpoint.owner_team_id, form=EndpointForm(endpoint.form)),
     }
     if all(getattr(endpoint, name) == value for name, value in columns.items()):
         return endpoint
@@ -92,6 +90,8 @@ def rotate_endpoint_secret(endpoint: WebhookEndpoint, *, actor: Actor) -> Fresh:
     endpoint = _living(locked(endpoint))
     at = clock.now()
     enforce(may_change_webhook(actor, standing_of(actor, at=at), team_id=endpoint.owner_team_id, at=at))
+    if endpoint.form == EndpointForm.CHAT:
+        raise Conflict("chat_has_no_secret")
     secret = mint()
     columns = {
         "sealed_secret": seal_secret(secret, endpoint_id=endpoint.pk),
@@ -148,10 +148,20 @@ def _living(endpoint: WebhookEndpoint) -> WebhookEndpoint:
     return endpoint
 
 
-def _checked_kinds(kinds: Collection[str], *, team_id: object) -> list[str]:
+def refuse_if_no_room(team: Team | None) -> None:
+    """Refuse another endpoint to a team that has ended or has very many."""
+    if team is not None and team.retired_at is not None:
+        raise Conflict("team_retired")
+    if WebhookEndpoint.objects.living().filter(owner_team=team).count() >= MOST_ENDPOINTS:
+        raise Invalid.field("url", "too_many", most=MOST_ENDPOINTS)
+
+
+def checked_kinds(kinds: Collection[str], *, team_id: object, form: EndpointForm = EndpointForm.EVENTS) -> list[str]:
+    """Sort and check what an endpoint wants to be told: events it may know, or families of messages for a chat."""
     wanted = sorted(set(kinds))
+    known = MessageFamily if form == EndpointForm.CHAT else kinds_for(whole_organisation=team_id is None)
     if not wanted:
         raise Invalid.field("kinds", "required")
-    if set(wanted) - set(kinds_for(whole_organisation=team_id is None)):
+    if set(wanted) - {str(each) for each in known}:
         raise Invalid.field("kinds", "unknown_choice")
     return wanted

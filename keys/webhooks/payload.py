@@ -7,8 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
+from django.conf import settings
+from django.utils.translation import gettext as _
+
 from keys.dispatch.cursor import Told
 from keys.models import ManagedKey
+from keys.webhooks.chat_form import chat_body
 from keys.webhooks.reach import Subject
 
 TEST: str = "webhook.tested"
@@ -41,6 +45,16 @@ def test_body(*, uid: UUID, endpoint_id: UUID, at: datetime) -> str:
     """The JSON of a test: of the same form, about the endpoint itself, and without a place in the log yet."""
     target = {"type": "webhook", "id": str(endpoint_id)}
     return _written(action=TEST, at=at, uid=uid, target=target, environment="", outcome="success", leaf=None)
+
+
+def test_message() -> str:
+    """The message of a test, for a chat."""
+    return chat_body(
+        subject=_("Keystead can write here"),
+        sentence=_("This is a test. What concerns the keys of your team is said here from now on."),
+        action=_("Open Keystead"),
+        link=f"{settings.KEYSTEAD_PUBLIC_URL}/",
+    )
 
 
 def _written(*, action: str, at: datetime, uid: UUID, **facts: Any) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -15,8 +16,8 @@ from keys.crypto.errors import CryptoError
 from keys.crypto.secrets import Secret
 from keys.dispatch.cursor import Told
 from keys.models import WebhookDelivery, WebhookEndpoint
-from keys.states import DeliveryState
-from keys.webhooks.payload import TEST, body_of, message_id, test_body
+from keys.states import DeliveryState, EndpointForm
+from keys.webhooks.payload import TEST, body_of, message_id, test_body, test_message
 from keys.webhooks.reach import row_of, subject_of, teams_of
 from keys.webhooks.secrets import open_secrets
 from keys.webhooks.sending import ACCEPTED, Answer, Parcel
@@ -42,9 +43,22 @@ KEPT: Final = timedelta(days=30)
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """One thing to say in one chat, once: `uid` is that of the event, or of what the clock reminds of."""
+
+    endpoint: WebhookEndpoint
+    uid: UUID
+    kind: str
+    body: str
+    leaf: int | None = None
+
+
 def queue_deliveries(told: Told) -> int:
     """Write a row for each endpoint that is to be told of a sealed event; again is harmless. Returns how many there are."""
-    wanted = WebhookEndpoint.objects.enabled().filter(kinds__contains=[told.action], created_at__lte=told.occurred_at)
+    wanted = WebhookEndpoint.objects.enabled().filter(
+        form=EndpointForm.EVENTS, kinds__contains=[told.action], created_at__lte=told.occurred_at
+    )
     endpoints = list(wanted)
     if not endpoints:
         return 0
@@ -67,13 +81,32 @@ def queue_deliveries(told: Told) -> int:
     return len(WebhookDelivery.objects.bulk_create(rows, ignore_conflicts=True))
 
 
+def queue_messages(messages: Iterable[Message], *, at: datetime) -> int:
+    """Write a row for each message to a chat; again is harmless. Returns how many there are."""
+    rows = [
+        WebhookDelivery(
+            endpoint=each.endpoint,
+            event_uid=each.uid,
+            action=each.kind,
+            leaf=each.leaf,
+            body=each.body,
+            created_at=at,
+            next_attempt_at=at + WAITS[0],
+        )
+        for each in messages
+    ]
+    return len(WebhookDelivery.objects.bulk_create(rows, ignore_conflicts=True))
+
+
 def queue_test(endpoint: WebhookEndpoint, *, uid: UUID, at: datetime) -> WebhookDelivery:
     """Write the row of a test: it does not wait to be sealed, because nothing happened but the test."""
     return WebhookDelivery.objects.create(
         endpoint=endpoint,
         event_uid=uid,
         action=TEST,
-        body=test_body(uid=uid, endpoint_id=endpoint.pk, at=at),
+        body=test_message()
+        if endpoint.form == EndpointForm.CHAT
+        else test_body(uid=uid, endpoint_id=endpoint.pk, at=at),
         created_at=at,
         next_attempt_at=at,
     )
@@ -110,11 +143,13 @@ def take_due(*, busy: Collection[UUID], most: int, most_failing: int) -> list[Pa
 
 def _parcel(row: WebhookDelivery, *, at: datetime) -> Parcel:
     assert row.lease_until is not None
-    try:
-        secrets: tuple[Secret, ...] = open_secrets(row.endpoint, at=at)
-    except CryptoError:
-        log.warning("webhook_secret_unreadable", endpoint=str(row.endpoint_id))
-        secrets = ()
+    is_signed = row.endpoint.form == EndpointForm.EVENTS
+    secrets: tuple[Secret, ...] = ()
+    if is_signed:
+        try:
+            secrets = open_secrets(row.endpoint, at=at)
+        except CryptoError:
+            log.warning("webhook_secret_unreadable", endpoint=str(row.endpoint_id))
     return Parcel(
         delivery_id=row.pk,
         endpoint_id=row.endpoint_id,
@@ -122,6 +157,7 @@ def _parcel(row: WebhookDelivery, *, at: datetime) -> Parcel:
         action=row.action,
         url=row.endpoint.url,
         body=row.body,
+        is_signed=is_signed,
         secrets=secrets,
         attempt=row.attempts,
         lease_until=row.lease_until,

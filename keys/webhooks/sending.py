@@ -33,7 +33,7 @@ _UNSAFE: Final = re.compile(r"[^\x20-\x7e\u00a1-\u024f]+")
 
 @dataclass(frozen=True, kw_only=True)
 class Parcel:
-    """One attempt, as it was taken: everything that is needed to send it. Without secrets it cannot be signed."""
+    """One attempt, as it was taken: everything that is needed to send it. Without secrets it cannot be signed; a chat needs none."""
 
     delivery_id: UUID
     endpoint_id: UUID
@@ -41,6 +41,7 @@ class Parcel:
     action: str
     url: str
     body: str
+    is_signed: bool = True
     secrets: tuple[Secret, ...]
     attempt: int
     lease_until: datetime
@@ -58,7 +59,7 @@ class Answer:
 
 def send(parcel: Parcel) -> Answer:
     """Hand the event over, or say why not; never raises for what a receiver does."""
-    if not parcel.secrets:
+    if parcel.is_signed and not parcel.secrets:
         return Answer(outcome="secret-unreadable")
     began, code, text = time.monotonic(), None, ""
     with Deadline(LONGEST_SECONDS).running() as deadline:
@@ -80,15 +81,12 @@ def send(parcel: Parcel) -> Answer:
 
 
 def _post(parcel: Parcel) -> tuple[int, str]:
-    at = datetime.now(tz=UTC)  # receivers compare it with their clock
     headers = {
         "Content-Type": "application/json; charset=utf-8",
         "Accept-Encoding": "identity",
         "User-Agent": "Keystead-Webhooks/1",
         "Connection": "close",
-        "webhook-id": parcel.message_id,
-        "webhook-timestamp": str(int(at.timestamp())),
-        "webhook-signature": signature(parcel.secrets, message_id=parcel.message_id, at=at, body=parcel.body),
+        **(_signed(parcel) if parcel.is_signed else {}),
     }
     loopback = is_loopback(urlsplit(parcel.url).hostname or "")
     with (
@@ -108,6 +106,15 @@ def _post(parcel: Parcel) -> tuple[int, str]:
         except (HTTPError, OSError):
             said = b""
         return answer.status_code, safe_text(said)
+
+
+def _signed(parcel: Parcel) -> dict[str, str]:
+    at = datetime.now(tz=UTC)  # receivers compare it with their clock
+    return {
+        "webhook-id": parcel.message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": signature(parcel.secrets, message_id=parcel.message_id, at=at, body=parcel.body),
+    }
 
 
 def _outcome(code: int) -> str:

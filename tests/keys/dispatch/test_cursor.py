@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from audit.actor import Actor
 from audit.log import record
 from audit.models import AuditEvent, AuditLeaf
 from keys.dispatch.cursor import Told, lag_of, read_all, read_on
+from keys.dispatch.failures import PAUSES, unanswered
 from keys.dispatch.moving import move_reader_back
 from keys.errors import Denied, Invalid
 from keys.events import RequestNudged
-from keys.models import DispatchCursor
+from keys.models import DispatchCursor, FailedReaction
 from portal import embedded
 from portal.engines import postgres_programs
 from portal.layout import layout_at
@@ -101,19 +103,42 @@ def test_an_event_of_an_open_transaction_is_not_missed(sealing: SealingThread, r
     assert reader.seen == ["fast", "slow"]
 
 
-def test_a_failing_reaction_keeps_what_was_before_it_and_is_asked_again(sealing: SealingThread, reader: Reader) -> None:
+def test_an_event_that_cannot_be_reacted_to_holds_up_nobody_and_comes_again(
+    sealing: SealingThread, reader: Reader
+) -> None:
     write("a", "b", "c")
     sealing.settle()
     reader.failing_at = {"b"}
-    for _ in range(2):
-        with pytest.raises(RuntimeError, match="b"):
-            read_all("r", (reader,))
-    assert reader.seen == ["a"]
-    assert lag_of("r").leaves == AuditLeaf.objects.count() - DispatchCursor.objects.get(reader="r").next_leaf == 2
-    assert lag_of("r").age.total_seconds() > 0
-    reader.failing_at = set()
+    wrote: list[str] = []
+
+    def writing(told: Told) -> None:
+        wrote.append(told.target_id)
+        FailedReaction.objects.create(
+            reader="of a reaction", leaf=told.leaf, first_at=clock.now(), next_attempt_at=clock.now(), error=""
+        )
+
+    read_all("r", (writing, reader))
+    assert reader.seen == ["a", "c"]
+    assert lag_of("r").leaves == 0
+    row = FailedReaction.objects.get(reader="r")
+    assert (row.failures, row.error) == (1, "builtins.RuntimeError")
+    assert not FailedReaction.objects.filter(reader="of a reaction", leaf=row.leaf).exists(), "what it wrote is undone"
     read_all("r", (reader,))
-    assert reader.seen == ["a", "b", "c"]
+    assert FailedReaction.objects.get(reader="r").failures == 1, "not before its time"
+    for failures in (2, 3):
+        FailedReaction.objects.update(next_attempt_at=clock.now())
+        read_all("r", (reader,))
+        row.refresh_from_db()
+        assert row.failures == failures
+        assert row.next_attempt_at - clock.now() > PAUSES[failures - 1] - timedelta(seconds=5)
+    assert unanswered("r") == 1
+    reader.failing_at = set()
+    FailedReaction.objects.update(next_attempt_at=clock.now())
+    read_all("r", (reader,))
+    assert reader.seen == ["a", "c", "b"]
+    assert not FailedReaction.objects.filter(reader="r").exists()
+    read_all("r", (reader,))
+    assert reader.seen == ["a", "c", "b"]
 
 
 def test_two_workers_do_not_read_the_same(sealing: SealingThread, reader: Reader) -> None:
