@@ -1,22 +1,29 @@
 """Find the address a request came from, believing only as many proxies as the operator named."""
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
 
 def of_request(http: HttpRequest) -> str | None:
+    """Return the client's address of a request."""
+    return of_environ(http.META)
+
+
+def of_environ(environ: Mapping[str, Any]) -> str | None:  # Any: WSGI's own mapping holds streams too
     """Return the client's address: the peer's, or the one that the outermost trusted proxy wrote.
 
     X-Forwarded-For is appended to by each proxy, so with n trusted proxies the n-th entry from the right is the
     last that one of ours wrote; everything left of it is the client's own invention.
     """
-    peer = _address(http.META.get("REMOTE_ADDR", ""))
+    peer = _address(environ.get("REMOTE_ADDR", ""))
     trusted: int = settings.KEYSTEAD_TRUSTED_PROXIES
     if trusted < 1:
         return peer
-    hops = [part.strip() for part in http.META.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    hops = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
     return _address(hops[-trusted]) if len(hops) >= trusted else peer
 
 

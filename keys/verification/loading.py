@@ -13,6 +13,7 @@ from django.db import connections, transaction
 from keys.crypto.digests import CURRENT_ALGORITHM
 from keys.sealing import keyring
 from keys.states import KeyKind
+from keys.verification.credentials import OWN_SERVICE, VERIFY_SCOPE
 from keys.verification.lookup import EVERYTHING, VERIFIER, Found, found_in
 from keys.verification.snapshot import NEVER, Entry, Grant, Held, Place, Snapshot
 from keys.verification.standing import Standing, standing_of
@@ -75,15 +76,16 @@ class Catalogue:
         place = self.place(found.service_id, found.environment_id)
         asks = found.verifies_service_id, found.verifies_environment_id
         known = (place, fields.kind, found.owner_team_id, fields.scopes, fields.networks, asks, limits)
-        grant = self._grants.get((id(place), *known[1:]))
+        grant = self._grants.get(known)
         if grant is None:
-            grant = self._grants[(id(place), *known[1:])] = Grant(
+            may_ask = VERIFY_SCOPE in fields.scopes and place.service == OWN_SERVICE
+            grant = self._grants[known] = Grant(
                 place=place,
                 kind=fields.kind,
                 team_id=found.owner_team_id,
                 scopes=fields.scopes,
                 networks=fields.networks,
-                asks=None if asks[0] is None or asks[1] is None else self.place(asks[0], asks[1]),
+                asks=self.place(asks[0], asks[1]) if may_ask and asks[0] is not None and asks[1] is not None else None,
                 limits=limits,
             )
             self._tell(grant)
@@ -146,7 +148,7 @@ def _add(held: Held, found: Found, catalogue: Catalogue) -> None:
     digest = found.fields.digest
     if digest is not None and found.fields.digest_algorithm == CURRENT_ALGORITHM:
         held.entries[digest] = entry_of(found, catalogue.grant_of(found))
-    elif found.fields.kind != KeyKind.BEARER:
+    if found.fields.kind != KeyKind.BEARER and digest is not None:
         held.signers[found.fields.kid] = found
 
 

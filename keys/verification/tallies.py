@@ -7,17 +7,20 @@ process; only a machine that loses power loses counts, those since the last file
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import mmap
 import os
 import struct
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
+from keys.verification.snapshot import Entry
 from keys.verification.verifier import Client
 
 MAGIC: Final = b"KSUSES1\n"
@@ -26,7 +29,10 @@ SIZE: Final = 4 * 1024 * 1024
 FULL: Final = SIZE - 8 * 1024  # a record is at most some 6 KiB
 _HEAD: Final = struct.Struct("<Q")  # bytes of the name that follows, padded to 8; 0 ends the file
 _BODY: Final = struct.Struct("<Qdd")  # count, first and last time
-NOBODY: Final = Client()
+SeenAs = tuple[str | None, str, str]  # address, user agent and instance of a client, as the service that asks says
+NOBODY: Final[SeenAs] = (None, "", "")
+PERIOD: Final = 5.0  # seconds that a file is written; then it waits for whoever adds it to the database
+GRACE: Final = 1.0  # seconds after which nobody counts into the file of before any more
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +65,7 @@ class TallyFile:
         self._counts = self._view.cast("Q")
         self._times = self._view.cast("d")
         self._end = len(MAGIC)
-        self._places: dict[tuple[UUID, str, Client] | tuple[UUID, str], int] = {}
+        self._places: dict[tuple[object, ...], int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -69,13 +75,13 @@ class TallyFile:
     def is_full(self) -> bool:
         return self._end > FULL
 
-    def count(self, version: UUID, outcome: str, at: float, client: Client = NOBODY) -> None:
-        """Count one verification; once there is no room for newcomers, they are counted without who they are."""
-        # A pair of the two that are always there is cheaper to look up than a triple with an empty client.
-        name = (version, outcome) if client is NOBODY else (version, outcome, client)
+    def count(self, entry: Entry, outcome: str, at: float, client: SeenAs | None = None) -> None:
+        """Count one verification; once there is no room for newcomers, nothing new is remembered until the next file."""
+        # By the entry itself and not by its id: an object is hashed in no time, and nobody else has its address while it is held.
+        name = (entry, outcome) if client is None else (entry, outcome, *client)
         place = self._places.get(name)
         if place is None:
-            place = self._new_place(version, outcome, client, at)
+            place = self._new_place(entry.version, outcome, client or NOBODY, at)
             if place is None:
                 return
             self._places[name] = place
@@ -92,10 +98,10 @@ class TallyFile:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
-    def _new_place(self, version: UUID, outcome: str, client: Client, at: float) -> int | None:
+    def _new_place(self, version: UUID, outcome: str, client: SeenAs, at: float) -> int | None:
         if self.is_full:
             return None
-        name = json.dumps([str(version), outcome, client.address, client.user_agent, client.instance]).encode()
+        name = json.dumps([str(version), outcome, *client]).encode()
         name += b" " * (-len(name) % 8)
         body = self._end + _HEAD.size + len(name)
         self._map[self._end + _HEAD.size : body] = name
@@ -104,6 +110,33 @@ class TallyFile:
         _HEAD.pack_into(self._map, self._end, len(name))
         self._end = body + _BODY.size
         return body // 8
+
+
+class Tallies:
+    """The file that is counted into now, and the one before it while somebody may still hold it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.file = TallyFile(folder)
+        self._since = time.monotonic()
+        self._before: TallyFile | None = None
+
+    def turn(self) -> None:
+        """Begin a new file when it is time; called now and then by another thread than the one that counts."""
+        age = time.monotonic() - self._since
+        if self._before is not None and age > GRACE:
+            self._before.close()
+            self._before = None
+        if self._before is None and not self.file.is_empty and (age > PERIOD or self.file.is_full):
+            self._before, self.file = self.file, TallyFile(self._folder)
+            self._since = time.monotonic()
+
+    def close(self) -> None:
+        """Let go of all files, when nobody counts any more."""
+        for file in (self._before, self.file):
+            if file is not None:
+                with contextlib.suppress(BufferError, ValueError):
+                    file.close()
 
 
 def read(content: bytes) -> Iterator[Tally]:
