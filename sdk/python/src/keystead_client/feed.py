@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from keystead_client.credentials import Credential
 from keystead_client.ed25519 import check, from_base64url, public_key
 from keystead_client.errors import IntegrityError, Refused
 from keystead_client.snapshots import Entry, Snapshot, pinned, read_policy, read_snapshot
 from keystead_client.transport import Reply, Stream, Transport, raise_for
-from keystead_client.verdicts import Verdict
+from keystead_client.verdicts import Client, Verdict
 
 _SIGNED: Final = b"keystead changes v1\n"
 _SAFETY_NS: Final = 50_000_000  # between our clock and the one that counts the lease on the other side
@@ -25,12 +25,18 @@ _MOST_SNAPSHOT: Final = 1 << 31
 _MOST_CHANGED: Final = 50_000  # entries beside the snapshot; more, and a fresh snapshot is smaller
 
 
-def _boot_time_ns() -> int:
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
+# A clock that goes on while the machine sleeps: a lease must not outlive a closed lid. Called as clock_ns(CLOCK).
+clock_ns: Final = time.clock_gettime_ns
+CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-# A clock that goes on while the machine sleeps: a lease must not outlive a closed lid.
-now_ns: Final = _boot_time_ns if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic_ns
+class Found(NamedTuple):
+    """An entry with what can be said of it beforehand. Until `simple_until_ns` only a revocation could refuse it."""
+
+    entry: Entry
+    verdict: Verdict
+    use: tuple[str, str, Client]
+    simple_until_ns: int
 
 
 class State:
@@ -112,7 +118,7 @@ class Feed:
             self._start()
         state = self.state
         assert state is not None
-        applied, asked_at = state.position, now_ns()
+        applied, asked_at = state.position, clock_ns(CLOCK)
         try:
             answer = self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied, "limit": 1000}).json()
         except Refused as refused:

@@ -19,7 +19,7 @@ from keystead_client.brownouts import is_browned_out
 from keystead_client.credentials import AnyCredential, as_credential
 from keystead_client.ed25519 import need_ed25519
 from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
-from keystead_client.feed import Feed, now_ns
+from keystead_client.feed import CLOCK, Feed, Found, State, clock_ns
 from keystead_client.key_text import kid_of
 from keystead_client.snapshots import Entry
 from keystead_client.transport import Transport
@@ -28,6 +28,7 @@ from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, refu
 
 _log: Final = logging.getLogger("keystead_client")
 _TAG: Final = b"keystead key digest v1\x00"
+_sha256: Final = hashlib.sha256
 _MOST_HOT: Final = 16_384
 _REPORT_SECONDS: Final = 10.0
 _NO_BELL_SECONDS: Final = 30.0
@@ -66,6 +67,7 @@ class LocalVerifier:
     def _reset(self) -> None:
         self._feed = Feed(self._transport, self._credential, name=self._name, signing_keys=self._signing_keys)
         self._uses = Uses()
+        self._note = self._uses.note
         self._started, self._stopped = False, threading.Event()
         self._starting = threading.Lock()
         self._ring, self._ready = threading.Event(), threading.Event()
@@ -93,36 +95,36 @@ class LocalVerifier:
         self, text: str | None, /, *, scopes: Sequence[str] = (), method: str = "", client: Client = NOBODY_KNOWN
     ) -> Verdict:
         """Decide about one key by what holds now."""
-        feed, now = self._feed, now_ns()
+        feed, now = self._feed, clock_ns(CLOCK)
         state = feed.state
         if now >= feed.valid_until_ns or state is None:
-            if not self._started:
-                self.start(wait=0)  # a child of fork: what its parent had learned it may not believe
-            return _REFUSED[Reason.STALE]
-        if text is None:
+            return self._not_now()
+        try:
+            digest = _sha256(_TAG + text.encode()).digest()  # type: ignore[union-attr]  # None is answered below
+        except (AttributeError, UnicodeEncodeError):
             return _REFUSED[Reason.MALFORMED]
-        digest = hashlib.sha256(_TAG + text.encode("utf-8", "surrogatepass")).digest()
-        hot = state.hot
-        known = hot.get(digest)
+        known = state.hot.get(digest)
         if known is None:
-            entry = state.find(digest)
-            if entry is None:
-                return _REFUSED[Reason.UNKNOWN if kid_of(text) else Reason.MALFORMED]
-            known = entry, _accepted(entry)
-            if len(hot) < _MOST_HOT:
-                hot[digest] = known
-        entry, verdict = known
-        reason = _why_not(entry, (now + feed.offset_ns) // 1_000_000, scopes, client)
-        if reason is not None:
-            self._uses.note((entry.kid, reason, client))
-            return _REFUSED[reason]
-        self._uses.note((entry.kid, "valid", client))
-        return verdict
+            known = _look_up(state, digest)
+            if known is None:
+                return _REFUSED[Reason.UNKNOWN if kid_of(str(text)) else Reason.MALFORMED]
+        now += feed.offset_ns  # from here on by Keystead's clock
+        if not scopes and client is NOBODY_KNOWN and now < known.simple_until_ns:
+            self._note(known.use)
+            return known.verdict
+        reason = _why_not(known.entry, now // 1_000_000, scopes, client)
+        self._note((known.entry.kid, reason or "valid", client))
+        return known.verdict if reason is None else _REFUSED[reason]
+
+    def _not_now(self) -> Verdict:
+        if not self._started:
+            self.start(wait=0)  # a child of fork: what its parent had learned it may not believe
+        return _REFUSED[Reason.STALE]
 
     @property
     def lease_seconds(self) -> float:
         """For how long, from now, it may still answer; negative when it may not."""
-        return (self._feed.valid_until_ns - now_ns()) / 1e9
+        return (self._feed.valid_until_ns - clock_ns(CLOCK)) / 1e9
 
     def close(self) -> None:
         """Stop answering, report what was counted, and end the lease."""
@@ -216,9 +218,14 @@ def _why_not(entry: Entry, at: int, scopes: Sequence[str], client: Client) -> Re
     return None
 
 
-def _accepted(entry: Entry) -> Verdict:
+def _look_up(state: State, digest: bytes) -> Found | None:
+    hot = state.hot  # before the look-up: a find from before a change must not land among those after it
+    entry = state.find(digest)
+    if entry is None:
+        return None
     policy = entry.policy
-    return Verdict(
+    is_simple = policy.networks is None and entry.warned is None
+    verdict = Verdict(
         valid=True,
         kid=entry.kid,
         service=policy.service,
@@ -227,6 +234,11 @@ def _accepted(entry: Entry) -> Verdict:
         owner_team=policy.owner_team,
         expires_at=datetime.fromtimestamp(entry.ends_at / 1000, UTC),
     )
+    use = (entry.kid, "valid", NOBODY_KNOWN)
+    found = Found(entry, verdict, use, entry.ends_at * 1_000_000 if is_simple else 0)
+    if len(hot) < _MOST_HOT:
+        hot[digest] = found
+    return found
 
 
 _living: Final[weakref.WeakSet[LocalVerifier]] = weakref.WeakSet()

@@ -85,8 +85,8 @@ class RotatingCredential:
         if stored is not None:
             self._held = Held(**json.loads(stored))  # another process that shares it may have gone on
         held = self._held
-        known = [held.current, held.previous]
-        others = [text for text in known if text and text != secret.reveal()]
+        # The next one is among them: between the answer to its activation and its place in the store it may be all there is.
+        others = [text for text in (held.next, held.current, held.previous) if text and text != secret.reveal()]
         return Secret(others[0]) if others else None
 
     def refresh(self) -> float:

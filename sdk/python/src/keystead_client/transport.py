@@ -148,6 +148,10 @@ class Transport:
         for connection in idle:
             connection.close()
 
+    def __del__(self) -> None:
+        for connection in getattr(self, "_idle", ()):
+            connection.close()
+
     def _take(self) -> http.client.HTTPConnection | None:
         with self._lock:
             if self._pid != os.getpid():

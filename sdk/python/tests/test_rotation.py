@@ -1,0 +1,207 @@
+"""A rotating credential: no request fails, nothing is lost in a crash of any step, and nobody else reads the file."""
+
+import json
+import stat
+import threading
+import time
+
+import httpx2
+import pytest
+import requests
+from fake_keystead import problem
+from fake_rotation import FakeRotation, mint
+from keystead_client import Busy, FileStore, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe
+from keystead_client.httpx_auth import KeyAuth as HttpxKeyAuth
+from keystead_client.requests_auth import KeyAuth
+
+
+@pytest.fixture
+def rotation(keystead):
+    return FakeRotation(keystead)
+
+
+def rotating(keystead, rotation, **more):
+    more.setdefault("initial", rotation.first)
+    return RotatingCredential(keystead.url, settling=0, **more)
+
+
+def works(keystead, secret):
+    headers = {"Authorization": f"Bearer {secret.reveal()}"}
+    return requests.get(f"{keystead.url}/api", headers=headers, timeout=5).status_code == 200
+
+
+def test_a_due_rotation_is_fetched_activated_and_swapped(keystead, rotation):
+    credential = rotating(keystead, rotation)
+    assert credential.refresh() == 60
+    assert credential.current() == Secret(rotation.first)
+    rotation.prepare()
+    credential.refresh()
+    assert credential.current() == Secret(rotation.newest) != Secret(rotation.first)
+    rotation.retire()
+    assert works(keystead, credential.current())
+    assert credential.refresh() == 60
+
+
+class Crash(BaseException):
+    """The process ends here."""
+
+
+class CrashingStore(MemoryStore):
+    """Ends the process at the n-th write, before or after it is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes_left, self.keeps = 1000, True
+
+    def save(self, text):
+        self.writes_left -= 1
+        if self.writes_left < 0:
+            if self.keeps:
+                super().save(text)
+            raise Crash
+        super().save(text)
+
+
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("writes", range(3))
+@pytest.mark.parametrize("failing", [[], ["after next"], ["after activate"], ["before activate", "before next"]])
+def test_a_crash_in_any_step_loses_nothing(keystead, rotation, writes, keeps, failing):
+    store = CrashingStore()
+    rotating(keystead, rotation, store=store)
+    rotation.prepare()
+    store.writes_left, store.keeps, rotation.fail = writes, keeps, list(failing)
+    for _ in range(8):
+        credential = rotating(keystead, rotation, store=store)  # the process starts again
+        assert works(keystead, credential.current())
+        try:
+            credential.refresh()
+        except Crash:
+            store.writes_left = 1000
+        except (Busy, Unreachable):
+            pass
+        assert works(keystead, rotating(keystead, rotation, store=store).current())
+    assert rotation.completed == 1
+    rotation.retire()
+    assert works(keystead, credential.current())
+    assert credential.current() == Secret(rotation.newest)
+
+
+def poll(keystead, auth, over, heard, client):
+    with client() as session:
+        while not over.is_set():
+            heard.append(session.get(f"{keystead.url}/api", auth=auth).status_code)
+
+
+@pytest.mark.parametrize("overlap", ["24h", "now"])
+def test_no_request_fails_through_rotations_and_restarts(keystead, rotation, overlap, tmp_path):
+    """The old version ends the moment the new one works, or soon after; the process restarts between."""
+    store, heard = FileStore(tmp_path / "key"), []
+    for _ in range(3):
+        with RotatingCredential(
+            keystead.url, initial=rotation.first, store=store, settling=0.02, longest_pause=0.05
+        ) as credential:
+            over = threading.Event()
+            auth = [(KeyAuth(credential), requests.Session), (HttpxKeyAuth(credential), httpx2.Client)]
+            threads = [threading.Thread(target=poll, args=(keystead, a, over, heard, c)) for a, c in auth]
+            for thread in threads:
+                thread.start()
+            for _ in range(3):
+                done = rotation.completed
+                rotation.prepare(overlap)
+                deadline = time.monotonic() + 10
+                while rotation.completed == done or credential.current() != Secret(rotation.newest):
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                rotation.retire()
+            over.set()
+            for thread in threads:
+                thread.join()
+    assert rotation.completed == 9
+    assert len(heard) > 50
+    assert set(heard) == {200}
+
+
+def test_after_a_revocation_requests_fail_and_a_person_is_told(keystead, rotation):
+    told = []
+    rotation.revoke()
+    with rotating(keystead, rotation, longest_pause=0.05, on_trouble=told.append) as credential:
+        answer = requests.get(f"{keystead.url}/api", auth=KeyAuth(credential), timeout=5)
+        assert answer.status_code == 401
+        deadline = time.monotonic() + 5
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert told[0].code == "invalid_token"
+
+
+def test_what_only_a_person_can_settle_is_raised_and_not_tried_again(keystead, rotation):
+    credential = rotating(keystead, rotation)
+    rotation.prepare()
+    keystead.on("POST /v1/rotation/next", problem("fetch_contested", 403))
+    with pytest.raises(Refused) as raised:
+        credential.refresh()
+    assert raised.value.code == "fetch_contested"
+    assert '"token": ""' in credential._store.load()
+    assert credential.current() == Secret(rotation.first)
+
+
+def test_a_secret_that_is_no_key_never_replaces_one(keystead, rotation):
+    credential = rotating(keystead, rotation)
+    rotation.prepare()
+    keystead.on("POST /v1/rotation/next", (200, {"secret": "hello", "overlap": "now"}))
+    with pytest.raises(Exception, match="not the text of a key"):
+        credential.refresh()
+    assert credential.current() == Secret(rotation.first)
+
+
+def test_a_fleet_that_shares_a_file_has_one_fetcher(keystead, rotation, tmp_path):
+    fleet = [rotating(keystead, rotation, store=FileStore(tmp_path / "key")) for _ in range(4)]
+    rotation.prepare("now")
+    threads = [threading.Thread(target=each.refresh) for each in fleet]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(rotation.secrets_told) == 1
+    assert {each.current().reveal() for each in fleet} == {rotation.newest}
+
+
+def test_the_other_version_is_offered_to_whoever_was_refused(keystead, rotation):
+    credential = rotating(keystead, rotation)
+    assert credential.rejected(Secret(rotation.first)) is None
+    rotation.prepare()
+    credential.refresh()
+    assert credential.rejected(Secret(rotation.newest)) == Secret(rotation.first)
+    assert credential.rejected(Secret(rotation.first)) == Secret(rotation.newest)
+
+
+def test_a_secret_that_the_operator_gives_anew_begins_anew(keystead, rotation, tmp_path):
+    store = FileStore(tmp_path / "key")
+    first = rotating(keystead, rotation, store=store)
+    rotation.prepare()
+    first.refresh()
+    assert rotating(keystead, rotation, store=store).current() == Secret(rotation.newest)
+    assert rotating(keystead, rotation, store=store, initial=None).current() == Secret(rotation.newest)
+    other = mint()
+    assert rotating(keystead, rotation, store=store, initial=other).current() == Secret(other)
+
+
+def test_the_file_is_for_its_owner_alone(tmp_path):
+    path = tmp_path / "key"
+    store = FileStore(path)
+    assert store.load() is None
+    store.save(json.dumps({"x": 1}))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with store.exclusive():
+        pass
+    assert stat.S_IMODE((tmp_path / "key.lock").stat().st_mode) == 0o600
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["key", "key.lock"]
+    path.chmod(0o640)
+    with pytest.raises(Unsafe):
+        store.load()
+
+
+def test_a_key_is_not_sent_in_the_clear(keystead, rotation):
+    with pytest.raises(Unsafe):
+        requests.get("http://api.example.com/", auth=KeyAuth(rotation.first), timeout=1)
+    with pytest.raises(Unsafe):
+        httpx2.get("http://api.example.com/", auth=HttpxKeyAuth(rotation.first))
