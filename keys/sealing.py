@@ -8,8 +8,10 @@ from uuid import UUID
 
 from django.conf import settings
 
+from keys.crypto.envelope import open_sealed, seal
 from keys.crypto.keyring import Keyring
 from keys.crypto.row_mac import VersionFields, row_mac, verify_row_mac
+from keys.crypto.secrets import Secret
 from keys.models import KeyVersion
 
 
@@ -51,6 +53,21 @@ def version_fields(version: KeyVersion) -> VersionFields:
 def verifies_of(service_id: UUID | None, environment_id: UUID | None) -> tuple[str, ...]:
     """What a verifying key may ask about, as its row MAC covers it."""
     return () if service_id is None and environment_id is None else (str(service_id), str(environment_id))
+
+
+def seal_secret(version: KeyVersion, secret: Secret) -> str:
+    """Seal the shared secret of a version that signs, for its own row and no other."""
+    context = _context(version.pk, version.kid, version.managed_key.environment.tag)
+    return seal(secret.reveal_bytes(), context=context, keyring=keyring())
+
+
+def open_secret(sealed: str, *, version_id: UUID, kid: str, environment: str) -> Secret:
+    """Open such a secret. CryptoError when it was changed, belongs elsewhere, or no key of the keyring opens it."""
+    return open_sealed(sealed, context=_context(version_id, kid, environment), keyring=keyring())
+
+
+def _context(version_id: UUID, kid: str, environment: str) -> dict[str, str]:
+    return {"table": "keys_keyversion", "id": str(version_id), "kid": kid, "environment": environment}
 
 
 def mac_of(version: KeyVersion) -> str:

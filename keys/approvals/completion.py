@@ -85,6 +85,7 @@ def _create(request: KeyRequest, content: Content, rules: Rules, *, actor: Actor
         request=request,
         origin=str(Origin.REQUEST),
         kind=content.kind,
+        public_key=content.public_key or "",
         scopes=list(content.scopes),
         networks=list(content.networks),
         limits=content.limits,

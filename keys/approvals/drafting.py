@@ -10,6 +10,8 @@ from keys.approvals.content import Content
 from keys.approvals.networks import read_networks
 from keys.catalogue.policies import current_policy, rules_of
 from keys.crypto.commitment import commit, new_salt
+from keys.crypto.errors import Malformed
+from keys.crypto.public_keys import read_public_key
 from keys.errors import Invalid
 from keys.models import Environment, Membership, Person, Policy, Scope, Service, Team
 from keys.policy.bounds import problems
@@ -43,6 +45,7 @@ class Draft:
     verifies_service: str = ""
     verifies_environment: str = ""
     limits: dict[str, int] = field(default_factory=dict)
+    public_key: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +91,12 @@ def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepare
         consumer=line(draft.consumer, "consumer", most=120),
         scopes=_scopes(draft, service),
         networks=read_networks(draft.networks),
-        kind=line(draft.kind, "kind", most=10),
+        kind=line(draft.kind, "kind", most=12),
         cryptoperiod_days=_days(draft.cryptoperiod_days, "cryptoperiod_days"),
         authorised_days=_days(draft.authorised_days, "authorised_days"),
         purpose=commit(purpose, salt),
         ticket=line(draft.ticket, "ticket", most=60, least=0),
+        public_key=_public_key(draft),
         template=line(draft.template, "template", most=120, least=0),
         limits=_limits(draft.limits),
         self_fetch=draft.self_fetch,
@@ -157,6 +161,18 @@ def _limits(limits: dict[str, int]) -> dict[str, int]:
         if isinstance(value, bool) or not 1 <= value <= LIMITS[name]:
             raise Invalid.field("limits", "out_of_range", least=1, most=LIMITS[name])
     return dict(limits)
+
+
+def _public_key(draft: Draft) -> str | None:
+    """The public key that the approvers see, in its one spelling; without one the client brings it at the claim."""
+    if not draft.public_key.strip():
+        return None
+    if draft.kind != KeyKind.ED25519:
+        raise Invalid.field("public_key", "no_public_key_here")
+    try:
+        return read_public_key(draft.public_key)
+    except Malformed as malformed:
+        raise Invalid.field("public_key", malformed.code) from None
 
 
 def _verifies(

@@ -15,6 +15,7 @@ from keys.approvals.facts import request_facts
 from keys.approvals.quorum import possible_approvers, rules_for
 from keys.approvals.transitions import move_request
 from keys.catalogue.policies import current_policy
+from keys.crypto.public_keys import as_pem
 from keys.errors import Conflict, Invalid
 from keys.events import RequestEdited, RequestLapsed, RequestNudged, RequestSubmitted, RequestWithdrawn
 from keys.models import KeyRequest, ManagedKey
@@ -68,6 +69,7 @@ def request_renewal(
         verifies_service=key.verifies_service.slug if key.verifies_service else "",
         verifies_environment=key.verifies_environment.tag if key.verifies_environment else "",
         limits=key.limits,
+        public_key=as_pem(key.public_key) if key.public_key else "",
     )
     prepared = prepare(draft, actor=actor, renews=str(key.pk))
     return _submit(prepared, actor=actor, at=at, renews=key)

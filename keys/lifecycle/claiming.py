@@ -13,8 +13,6 @@ from audit.actor import Actor
 from audit.checkpoints import wait_until_sealed
 from audit.events import Outcome
 from audit.log import record
-from keys.crypto.digests import CURRENT_ALGORITHM, digest
-from keys.crypto.key_text import mint
 from keys.crypto.secrets import Secret
 from keys.errors import Conflict, Denied, Gone, KeysError, Unavailable
 from keys.events import (
@@ -27,6 +25,7 @@ from keys.events import (
 from keys.lifecycle.facts import key_facts
 from keys.lifecycle.inventory import is_fetched
 from keys.lifecycle.issuance import end_of, refuse_if_suspended
+from keys.lifecycle.minting import mint_for, read_brought_key
 from keys.lifecycle.rotation_course import go_on_after_hand_over
 from keys.lifecycle.transitions import change_version, locked_key, locked_versions, move_version
 from keys.models import KeyVersion, ManagedKey
@@ -49,28 +48,30 @@ class ClaimOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """The answer to a claim; the secret is there once, in the answer that issued it."""
+    """The answer to a claim; the secret is there once, in the answer that issued it, unless the client has its own pair."""
 
     outcome: ClaimOutcome
     version: KeyVersion
     secret: Secret | None = None
 
 
-def claim_secret(version: KeyVersion, *, actor: Actor) -> Claim:
+def claim_secret(version: KeyVersion, *, actor: Actor, public_key: str = "") -> Claim:
     """Mint the secret of `version` and return it: once, whatever happens to the answer (DESIGN, invariant 1).
+
+    A key pair is the client's: it brings the `public_key` (PEM, JWK or OpenSSH), and there is no secret to return.
 
     The one way to a secret, for every door. First the intent is committed and sealed: no secret leaves Keystead of which a
     database's owner could still unmake the trace. While the log is not sealed, within SEALED_WITHIN_SECONDS, nothing is
     handed over and the claim stays unspent (Unavailable). Not an operation: it waits, so it holds no transaction.
     """
-    intended = intend_claim(version, actor=actor)
+    intended = intend_claim(version, public_key=public_key, actor=actor)
     if isinstance(intended, Claim):
         return intended
     correlation = str(intended)
     try:
         if not wait_until_sealed([intended], seconds=SEALED_WITHIN_SECONDS):
             raise Unavailable("audit_unsealed")
-        return issue_secret(version, actor=actor, correlation=correlation)
+        return issue_secret(version, public_key=public_key, actor=actor, correlation=correlation)
     except Denied:
         raise  # its operation put it on record, with the correlation
     except KeysError as refused:
@@ -80,7 +81,7 @@ def claim_secret(version: KeyVersion, *, actor: Actor) -> Claim:
 
 
 @operation(grants="sometimes")
-def intend_claim(version: KeyVersion, *, actor: Actor) -> UUID | Claim:
+def intend_claim(version: KeyVersion, *, public_key: str = "", actor: Actor) -> UUID | Claim:
     """Decide whether `version` may be claimed, and put on record that it is about to be; or answer who comes too late.
 
     Strangers leave a denial and no intent. A second claim is answered here, because stopping must not wait for the sealer.
@@ -90,13 +91,14 @@ def intend_claim(version: KeyVersion, *, actor: Actor) -> UUID | Claim:
     if claimed.version.claimed_at is not None:
         return _claim_again(claimed.version, actor=actor, at=claimed.at, correlation="")
     claimed.refuse_if_not_claimable()
+    read_brought_key(claimed.version, claimed.versions, public_key)
     refuse_if_log_is_behind()
     intent = ClaimIntended(target_id=str(version.pk), environment=claimed.key.environment.tag, outcome=Outcome.INTENT)
     return record(intent, actor=actor, at=claimed.at)
 
 
 @operation(grants="sometimes")
-def issue_secret(version: KeyVersion, *, actor: Actor, correlation: str) -> Claim:
+def issue_secret(version: KeyVersion, *, public_key: str = "", actor: Actor, correlation: str) -> Claim:
     """Mint what was intended: everything is locked and decided anew, because something may have changed meanwhile.
 
     The cryptoperiod starts here. A repeat from the same session within 60 s gets nothing; any other attempt after the
@@ -109,7 +111,7 @@ def issue_secret(version: KeyVersion, *, actor: Actor, correlation: str) -> Clai
         return _claim_again(version, actor=actor, at=at, correlation=correlation)
     claimed.refuse_if_not_claimable()
     refuse_if_log_is_behind()
-    text = mint(key.environment.tag, kid=version.kid)
+    known_by = mint_for(version, public_key=read_brought_key(version, claimed.versions, public_key))
     move_version(
         version,
         VersionState.ACTIVE,
@@ -117,9 +119,7 @@ def issue_secret(version: KeyVersion, *, actor: Actor, correlation: str) -> Clai
         actor=actor,
         at=at,
         columns={
-            "digest": digest(text.secret),
-            "digest_algorithm": CURRENT_ALGORITHM,
-            "last4": text.last4,
+            **known_by.columns,
             "claimed_at": at,
             "claimed_by_id": claimed.person_id,
             "claimed_session": actor.session,
@@ -129,7 +129,7 @@ def issue_secret(version: KeyVersion, *, actor: Actor, correlation: str) -> Clai
         correlation=correlation,
     )
     go_on_after_hand_over(version, claimed.versions, actor=actor, at=at)
-    return Claim(ClaimOutcome.ISSUED, version, text.secret)
+    return Claim(ClaimOutcome.ISSUED, version, known_by.secret)
 
 
 @operation

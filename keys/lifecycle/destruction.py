@@ -1,4 +1,4 @@
-"""Destroy what is left of an ended version (NIST SP 800-57 Part 1, section 8.4); its digest stays as a tombstone."""
+"""Destroy what is left of an ended version (NIST SP 800-57 Part 1, section 8.4); its digest stays, as a tombstone."""
 
 from __future__ import annotations
 
@@ -21,4 +21,6 @@ def destroy_version(version: KeyVersion, *, actor: Actor) -> KeyVersion:
     version = next(each for each in locked_versions(key) if each.pk == version.pk)
     at = clock.now()
     enforce(may_destroy(actor, standing_of(actor, at=at), at=at))
-    return move_version(version, VersionState.DESTROYED, VersionDestroyed, actor=actor, at=at)
+    return move_version(
+        version, VersionState.DESTROYED, VersionDestroyed, actor=actor, at=at, columns={"sealed_secret": ""}
+    )

@@ -9,16 +9,21 @@ from uuid import UUID
 from keys.crypto.secrets import Secret
 from keys.policy.addresses import outside_networks
 from keys.sealing import keyring
+from keys.signatures.reading import SignedRequest
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
 from keys.verification.sightings import note_use
+from keys.verification.signed import SignedVerdict, judge_signed
 from keys.verification.verifier import (
     Binding,
     Client,
+    Question,
     is_genuine,
     is_intact,
     kid_of,
+    must_be_signed,
     not_in_force,
+    scopes_unsigned,
 )
 
 OWN_SERVICE: Final = "keystead"
@@ -50,27 +55,41 @@ def authenticate_credential(text: str, *, address: str | None, user_agent: str =
     refused = _refusal(found, address)
     client = Client(address=address, user_agent=user_agent[:200])
     note_use(found.version_id, outcome=str(refused or "valid"), client=client)
-    return None if refused else _credential(found)
+    return None if refused else _credential(found, scopes=scopes_unsigned(found))
+
+
+def authenticate_signed(
+    request: SignedRequest, *, address: str | None, user_agent: str = "", now: float
+) -> tuple[SignedVerdict, Credential | None]:
+    """The program that signed `request`, or None and why. The same program as by its bearer token, proved anew each time."""
+    client = Client(address=address, user_agent=user_agent[:200])
+    question = Question(client=client)
+    verdict = judge_signed(request, find=find, is_outside=_is_not_ours, question=question, now=now)
+    if verdict.signer is not None:
+        note_use(verdict.signer.version_id, outcome=str(verdict.reason or "valid"), client=client)
+    if verdict.reason is not None or verdict.signer is None:
+        return verdict, None
+    return verdict, _credential(verdict.signer, scopes=verdict.signer.fields.scopes)
+
+
+def _is_not_ours(found: Found) -> Reason | None:
+    return None if found.service == OWN_SERVICE else Reason.WRONG_SERVICE
 
 
 def _refusal(found: Found, address: str | None) -> Reason | None:
     if not is_intact(found, keyring()):
         return Reason.INTEGRITY_FAILURE
-    if found.service != OWN_SERVICE:
-        return Reason.WRONG_SERVICE
-    refused = not_in_force(found)
+    refused = _is_not_ours(found) or not_in_force(found)
+    if refused is None and must_be_signed(found, ()):
+        return Reason.SIGNATURE_REQUIRED
     if refused is None and outside_networks(found.fields.networks, address):
         return Reason.NETWORK
     return refused
 
 
-def _credential(found: Found) -> Credential:
+def _credential(found: Found, *, scopes: tuple[str, ...]) -> Credential:
     asks_about = None
-    if (
-        VERIFY_SCOPE in found.fields.scopes
-        and found.verifies_service_id is not None
-        and found.verifies_environment_id is not None
-    ):
+    if VERIFY_SCOPE in scopes and found.verifies_service_id is not None and found.verifies_environment_id is not None:
         asks_about = Binding(
             service_id=found.verifies_service_id,
             environment_id=found.verifies_environment_id,
@@ -80,6 +99,6 @@ def _credential(found: Found) -> Credential:
         kid=found.fields.kid,
         name=found.name,
         environment=found.fields.environment,
-        scopes=frozenset(found.fields.scopes),
+        scopes=frozenset(scopes),
         asks_about=asks_about,
     )

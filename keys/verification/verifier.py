@@ -7,6 +7,7 @@ somebody who holds the secret.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -18,6 +19,7 @@ from keys.crypto.keyring import Keyring
 from keys.crypto.row_mac import verify_row_mac
 from keys.crypto.secrets import Secret
 from keys.policy.addresses import outside_networks
+from keys.states import KeyKind
 from keys.verification.brownouts import is_browned_out
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
@@ -105,8 +107,25 @@ def decide(
     refused = out_of_bounds(found, binding) or not_in_force(found) or warned(found)
     if refused is not None:
         return refused
+    if must_be_signed(found, question.scopes):
+        return Reason.SIGNATURE_REQUIRED
     if outside_networks(found.fields.networks, question.client.address):
         return Reason.NETWORK
-    if not set(question.scopes) <= set(found.fields.scopes):
-        return Reason.SCOPE
-    return None
+    return lacks_scope(found, question)
+
+
+def lacks_scope(found: Found, question: Question) -> Reason | None:
+    """Why the key is not enough for what is asked of it."""
+    return None if set(question.scopes) <= set(found.fields.scopes) else Reason.SCOPE
+
+
+def must_be_signed(found: Found, scopes: Collection[str]) -> bool:
+    """Whether the secret itself is not enough: the key signs, or the policy in force wants these scopes signed."""
+    if found.fields.kind != KeyKind.BEARER or found.signature_required:
+        return True
+    return not set(found.signed_scopes).isdisjoint(scopes)
+
+
+def scopes_unsigned(found: Found) -> tuple[str, ...]:
+    """The scopes that whoever presents the secret of a bearer key has without a signature."""
+    return tuple(scope for scope in found.fields.scopes if scope not in found.signed_scopes)

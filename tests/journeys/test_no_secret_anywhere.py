@@ -26,7 +26,7 @@ from keys.crypto.key_text import mint
 from keys.demo import story as demo_story
 from keys.demo.company import PASSWORD
 from keys.demo.people import code_now, sign_ins, speaking
-from keys.lifecycle import claiming
+from keys.lifecycle import claiming, minting
 from keys.models import KeyVersion, ManagedKey, Notice, Person
 from keys.notifications.mail import send_waiting
 from keys.people.invitations import invite_person, make_invitation_link
@@ -181,7 +181,7 @@ def test_no_store_holds_a_secret(portal_server: PortalServer, monkeypatch: pytes
 
     with monkeypatch.context() as patched:
         patched.setattr(claiming, "move_version", fails)
-        patched.setattr(claiming, "mint", noted)
+        patched.setattr(minting, "mint", noted)
         with pytest.raises(RuntimeError) as failed:
             real_claim(waiting, actor=speaking(waiting.managed_key.recipient or dana))
     secrets["minted and lost"] = minted[0]

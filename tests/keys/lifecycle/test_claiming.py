@@ -19,7 +19,7 @@ from keys.dispatch import intents
 from keys.dispatch.cursor import read_all
 from keys.dispatch.intents import report_unfinished
 from keys.errors import Conflict, Denied, Unavailable
-from keys.lifecycle import claiming
+from keys.lifecycle import minting
 from keys.lifecycle.claiming import Claim, ClaimOutcome, claim_secret, intend_claim
 from keys.lifecycle.revocation import revoke_key
 from keys.models import DispatchCursor, KeyVersion, Notice
@@ -67,14 +67,14 @@ def test_the_intent_is_sealed_before_the_secret_is_minted(
 ) -> None:
     version = approved(world).versions.get()
     sealed_when_minted: list[bool] = []
-    mint = claiming.mint
+    mint = minting.mint
 
     def watched(*args: Any, **facts: Any) -> Any:
         intent = AuditEvent.objects.get(action="version.claim-intended")
         sealed_when_minted.append(AuditLeaf.objects.filter(event_id=intent.pk).exists())
         return mint(*args, **facts)
 
-    monkeypatch.setattr(claiming, "mint", watched)
+    monkeypatch.setattr(minting, "mint", watched)
     sealing.stop()
     waiting = claiming_meanwhile(version, acting(world.alice, "claim"))
     time.sleep(0.5)

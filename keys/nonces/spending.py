@@ -1,0 +1,86 @@
+"""Spend the nonce of a signature that is true in everything else: once, over all processes, whatever fails."""
+
+from __future__ import annotations
+
+import threading
+import time
+from functools import cache
+from typing import Final
+
+import structlog
+from django.conf import settings
+
+from keys.nonces.in_database import NoncesInDatabase
+from keys.nonces.in_force import CHANGE_DOUBT_SECONDS, InForce, StoreInForce
+from keys.nonces.in_valkey import NoncesInValkey, ValkeyDown
+from keys.nonces.members import NonceStoreUnavailable
+from keys.states import NonceStoreName
+
+# How long Valkey may be away before the database takes over; a restart of it is shorter.
+PATIENCE_SECONDS: Final = 2.0
+# How long the database remembers at least, so that a Valkey that comes and goes does not refuse everybody all the time.
+SHORTEST_TERM_SECONDS: Final = 60.0
+LOOKED_FOR_EVERY_SECONDS: Final = 10.0
+
+_log = structlog.get_logger("keystead.verification")
+
+
+class Nonces:
+    """The stores of this process and which of them is in force."""
+
+    def __init__(self, valkey: NoncesInValkey, database: NoncesInDatabase, in_force: StoreInForce) -> None:
+        self._valkey = valkey
+        self._database = database
+        self._in_force = in_force
+        self._away_since: float | None = None
+        self._looked_at = float("-inf")
+        self._lock = threading.Lock()
+
+    def spend(self, kid: str, nonce: str, *, created: int, now: float) -> bool:
+        """Remember a nonce; False when it was spent before. Raises NonceStoreUnavailable: then nothing is decided."""
+        store = self._in_force.current()
+        if store.store == NonceStoreName.DATABASE and self._may_return(store):
+            self._change(store, NonceStoreName.VALKEY)
+            store = self._in_force.current()
+        began = now - store.standing_for
+        if created <= began + CHANGE_DOUBT_SECONDS:
+            seconds = max(1, int(began + CHANGE_DOUBT_SECONDS + 1 - now))
+            raise NonceStoreUnavailable("nonce_store_young", retry_after=seconds)
+        if store.store == NonceStoreName.DATABASE:
+            return self._database.spend(kid, nonce, created=created)
+        try:
+            is_first = self._valkey.spend(kid, nonce, created=created, now=now)
+        except ValkeyDown as error:
+            self._without_valkey(store, str(error))
+            raise NonceStoreUnavailable("nonce_store_unavailable") from None
+        self._away_since = None
+        return is_first
+
+    def _without_valkey(self, store: InForce, why: str) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if self._away_since is None:
+                self._away_since = now
+            is_time = now - self._away_since >= PATIENCE_SECONDS
+        _log.warning("nonces not reached", reason=why)
+        if is_time:
+            self._away_since = None
+            self._change(store, NonceStoreName.DATABASE)
+
+    def _may_return(self, store: InForce) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            if store.standing_for < SHORTEST_TERM_SECONDS or now - self._looked_at < LOOKED_FOR_EVERY_SECONDS:
+                return False
+            self._looked_at = now
+        return self._valkey.ping()
+
+    def _change(self, store: InForce, to: NonceStoreName) -> None:
+        self._in_force.change(store, to)
+        _log.warning("nonces are remembered elsewhere", outcome=str(to))
+
+
+@cache
+def nonces() -> Nonces:
+    """The nonces of this process."""
+    return Nonces(NoncesInValkey(settings.REDIS_URL), NoncesInDatabase(), StoreInForce())

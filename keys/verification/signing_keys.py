@@ -1,0 +1,52 @@
+"""Keep what verifies the signatures of versions ready: opening a sealed secret for each request would cost more than all else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from keys.crypto.errors import CryptoError
+from keys.crypto.request_signing import RequestKey, hmac_key, public_key
+from keys.crypto.row_mac import VersionFields
+from keys.sealing import keyring, open_secret
+from keys.states import KeyKind
+from keys.verification.lookup import Found
+from keys.verification.verifier import is_intact
+
+MOST: Final = 50_000
+
+
+class SigningKeys:
+    """What was opened, for rows that have not changed since."""
+
+    def __init__(self) -> None:
+        self._ready: dict[str, tuple[VersionFields, str, RequestKey | None, bool]] = {}
+
+    def of(self, found: Found) -> tuple[RequestKey | None, bool]:
+        """The key of a version, None when it has none that opens; and whether its row is what an operation wrote."""
+        fields = found.fields
+        ready = self._ready.get(fields.kid)
+        if ready is not None and ready[1] == found.row_mac and (ready[0] is fields or ready[0] == fields):
+            return ready[2], ready[3]
+        if len(self._ready) >= MOST:
+            self._ready.clear()
+        key, intact = _key_of(found), is_intact(found, keyring())
+        self._ready[fields.kid] = (fields, found.row_mac, key, intact)
+        return key, intact
+
+
+def _key_of(found: Found) -> RequestKey | None:
+    fields = found.fields
+    try:
+        if fields.kind == KeyKind.ED25519 and fields.public_key:
+            return public_key(fields.public_key)
+        if fields.kind == KeyKind.HMAC_SHA256 and fields.sealed_secret:
+            secret = open_secret(
+                fields.sealed_secret, version_id=found.version_id, kid=fields.kid, environment=fields.environment
+            )
+            return hmac_key(secret)
+    except CryptoError:
+        return None
+    return None
+
+
+signing_keys: Final = SigningKeys()
