@@ -146,6 +146,7 @@ def _database(variable: str, role: str) -> dict[str, Any]:
         "OPTIONS": {
             "application_name": f"keystead-{role.removeprefix('keystead_')}",
             "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,  # ms; a database behind a dead wire is away, and not merely slow for a quarter of an hour
             "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
         },
     }
@@ -185,6 +186,8 @@ KEYSTEAD_LOG_KEYS = env.list("KEYSTEAD_LOG_KEYS", default=[])
 KEYSTEAD_EXPORT_FOLDER = Path(env.str("KEYSTEAD_EXPORT_FOLDER", default=str(LAYOUT.exports)))
 KEYSTEAD_EXPORT_DAYS = env.int("KEYSTEAD_EXPORT_DAYS", default=7)
 KEYSTEAD_EXPORT_AT_ONCE = env.int("KEYSTEAD_EXPORT_AT_ONCE", default=50_000)
+# Where verifiers count what is presented to them: files that workers add to the database, so both need the folder.
+KEYSTEAD_USAGE_FOLDER = Path(env.str("KEYSTEAD_USAGE_FOLDER", default=str(LAYOUT.data / "usage")))
 # Where the sealed log is sent on to: a dotted path and an address that it understands (docs/operations.md).
 KEYSTEAD_LOG_FORWARD = env.str("KEYSTEAD_LOG_FORWARD", default="")
 KEYSTEAD_LOG_FORWARD_URL = env.str("KEYSTEAD_LOG_FORWARD_URL", default="")

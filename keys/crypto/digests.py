@@ -48,6 +48,21 @@ def digest(text: str | Secret, algorithm: str = CURRENT_ALGORITHM) -> bytes:
     return function(secret_bytes(text))
 
 
+def digester() -> Callable[[str], bytes]:
+    """Return the function that digests one presented text after another with the current algorithm.
+
+    For a door that does nothing else: without a look-up by name, and without hiding what the caller holds anyway.
+    """
+    copy = _DOMAIN.copy
+
+    def run(text: str) -> bytes:
+        hasher = copy()
+        hasher.update(text.encode())
+        return hasher.digest()
+
+    return run
+
+
 def matches(text: str | Secret, stored: bytes, algorithm: str) -> bool:
     """Compare in constant time; a digest of another length or of nothing never matches."""
     return hmac.compare_digest(digest(text, algorithm), bytes(stored))

@@ -1,64 +1,112 @@
-"""Run the verification door as a WSGI application of its own: `granian portal.verify.app:application`, or gunicorn.
+"""Be the data plane as a WSGI application of its own: no sessions, no templates, none of Django's middleware, no ORM on the way.
 
-It shares nothing with the site but the settings and the database: no sessions, no templates, none of Django's middleware.
+It shares nothing with the site but the settings and the database. `python -m portal.verify` runs it.
 """
 
 from __future__ import annotations
 
-import os
 import uuid
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-import django
+import structlog
 from django.core.handlers.wsgi import WSGIRequest
-from django.db import close_old_connections
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-django.setup()
-
-from portal import client_address  # noqa: E402 - models may be imported only after the setup above
-from portal.checks import refuse_unsafe_production  # noqa: E402 - as above
-from portal.verify.door import Knock, Reply, answer, readable  # noqa: E402 - as above
+from keys.verification.feed import Feed
+from keys.verification.tallies import Tallies
+from portal.metrics import is_for_programs
+from portal.verify import gauges
+from portal.verify.database import Database
+from portal.verify.door import readable
+from portal.verify.forward_auth import forward_auth
+from portal.verify.introspection import introspect
+from portal.verify.memory import AskTheDatabase, Memory
+from portal.verify.problems import NEVER_STORED, Reply, problem
+from portal.verify.questions import Endpoint, verify, verify_batch
+from portal.verify.quick import Quick
+from portal.verify.reading import LONGEST_BODY, Refused
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-refuse_unsafe_production()
+ENDPOINTS: Final[Mapping[str, tuple[Endpoint, frozenset[str]]]] = {
+    "/v1/verify": (verify, frozenset({"POST"})),
+    "/v1/verify:batch": (verify_batch, frozenset({"POST"})),
+    "/oauth2/introspect": (introspect, frozenset({"POST"})),
+    "/v1/forward-auth": (forward_auth, frozenset({"GET", "HEAD", "POST"})),
+}
+_YES: Final = [("Content-Type", "application/json"), *NEVER_STORED.items()]
+_PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
+_log = structlog.get_logger("keystead.verification")
 
 
-def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer /v1/verify and /healthz; nothing else exists here."""
-    request_id = uuid.uuid4().hex
-    close_old_connections()
-    try:
-        reply = _route(environ, request_id)
-    finally:
-        close_old_connections()
-    headers = [*reply.headers.items(), ("Content-Length", str(len(reply.body))), ("X-Request-ID", request_id)]
-    start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", headers)
-    return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
+class VerifyApplication:
+    """The door of one process, over what its feed keeps in memory."""
+
+    def __init__(self, feed: Feed, tallies: Tallies) -> None:
+        self.feed = feed
+        self.answers: Counter[tuple[str, int]] = Counter()
+        self.quick_answers = 0
+        self._memory = Memory(feed, tallies)
+        self._quick = Quick(self._memory)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        path = environ["PATH_INFO"]
+        if path == "/v1/verify" and environ["REQUEST_METHOD"] == "POST":
+            body = _body_of(environ)
+            said = self._quick.verify(environ, body)
+            if said is not None:
+                self.quick_answers += 1
+                start_response("200 OK", _YES)
+                return [said]
+            reply = self._answered(path, environ, body)
+        elif path in ENDPOINTS:
+            reply = self._answered(path, environ, None)
+        else:
+            reply = self._about_itself(path, environ)
+        self.answers[path if path in ENDPOINTS else "other", reply.status] += 1
+        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
+        return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
+
+    def _answered(self, path: str, environ: WSGIEnvironment, body: bytes | None) -> Reply:
+        """Answer from memory, or from the database where memory is not wanted; a refusal is a problem and never "valid"."""
+        endpoint, methods = ENDPOINTS[path]
+        request_id = uuid.uuid4().hex
+        shown = "HTTP_AUTHORIZATION" in environ
+        try:
+            if environ["REQUEST_METHOD"] not in methods:
+                raise Refused(405, "method_not_allowed")
+            if environ.get("QUERY_STRING"):
+                raise Refused(400, "address_not_allowed_here")
+            read = _body_of(environ) if body is None else body
+            try:
+                return endpoint(self._memory, environ, read)
+            except AskTheDatabase:
+                return endpoint(Database(self.feed.catalogue, self.feed.offset), environ, read)
+        except Refused as refused:
+            allow = ", ".join(sorted(methods))
+            return problem(refused, request_id=request_id, knows_how=shown, allow=allow)
+        except Exception as error:  # noqa: BLE001 - whoever asks gets an answer that denies, whatever went wrong here
+            _log.error("verification failed", request_id=request_id, exc_info=error)
+            return problem(Refused(503, "unavailable"), request_id=request_id)
+
+    def _about_itself(self, path: str, environ: WSGIEnvironment) -> Reply:
+        if environ["REQUEST_METHOD"] in ("GET", "HEAD"):
+            if path == "/healthz":
+                return Reply(status=200, body=b"alive\n", headers=_PLAIN)
+            if path == "/readyz":
+                fresh = self.feed.is_fresh
+                return Reply(status=200 if fresh else 503, body=b"fresh\n" if fresh else b"stale\n", headers=_PLAIN)
+            if path == "/metrics" and is_for_programs(WSGIRequest(environ)):
+                return gauges.reply(self)
+        return problem(Refused(404, "not_found"), request_id=uuid.uuid4().hex)
 
 
-def _route(environ: WSGIEnvironment, request_id: str) -> Reply:
-    path = environ.get("PATH_INFO", "")
-    if path == "/healthz":
-        return Reply(status=200, body=b"alive\n", headers={"Content-Type": "text/plain"})
-    if path != "/v1/verify":
-        return Reply(status=404, body=b"", headers={"Content-Type": "text/plain"})
-    return answer(_knock(environ, request_id))
-
-
-def _knock(environ: dict[str, Any], request_id: str) -> Knock:
-    return Knock(
-        method=environ["REQUEST_METHOD"],
-        query=environ.get("QUERY_STRING", ""),
-        content_type=environ.get("CONTENT_TYPE", ""),
-        content_encoding=environ.get("HTTP_CONTENT_ENCODING", ""),
-        authorization=environ.get("HTTP_AUTHORIZATION", ""),
-        address=client_address.of_request(WSGIRequest(environ)),
-        user_agent=environ.get("HTTP_USER_AGENT", ""),
-        body=environ["wsgi.input"].read(readable(environ.get("CONTENT_LENGTH") or "0")),
-        request_id=request_id,
-    )
+def _body_of(environ: Mapping[str, Any]) -> bytes:
+    length = environ.get("CONTENT_LENGTH")
+    # Without a length the server ends the stream where the chunks end; one byte too many shows that it is too much.
+    most = readable(length) if length else LONGEST_BODY + 1 if "HTTP_TRANSFER_ENCODING" in environ else 0
+    return bytes(environ["wsgi.input"].read(most)) if most else b""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from audit.canonical import CanonicalError, parse_strict
+from audit.canonical import CanonicalError, JsonValue, parse_strict
 from keys.policy.addresses import read_address
 from keys.verification.verifier import Client, Question
 
@@ -16,7 +16,7 @@ LONGEST_KEY: Final = 512
 MOST_SCOPES: Final = 100
 _MEDIA_TYPE: Final = re.compile(r'application/json(?:\s*;\s*charset="?utf-8"?)?', re.ASCII | re.IGNORECASE)
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
-_SCOPE: Final = re.compile(r"[a-z][a-z0-9:._-]{0,79}", re.ASCII)
+SCOPE: Final = re.compile(r"[a-z][a-z0-9:._-]{0,79}", re.ASCII)
 _MEMBERS: Final = {"key", "scopes", "method", "client"}
 _CLIENT_MEMBERS: Final = {"address", "user_agent", "instance"}
 _LONGEST_TEXT: Final = {"user_agent": 2000, "instance": 100}
@@ -43,16 +43,25 @@ class Asked:
 
 def read_question(body: bytes, content_type: str) -> Asked:
     """Read the JSON of a verification; raises Refused with 400, 413, 415 or 422."""
+    return member_of(read_strictly(body, content_type), "")
+
+
+def read_strictly(body: bytes, content_type: str) -> JsonValue:
+    """Read a body of JSON that every reader would read alike; raises Refused with 400, 413 or 415."""
     if not _MEDIA_TYPE.fullmatch(content_type.strip()):
         raise Refused(415, "unsupported_media_type")
     if len(body) > LONGEST_BODY:
         raise Refused(413, "body_too_large")
     try:
-        value = parse_strict(body)
+        return parse_strict(body)
     except CanonicalError:
         raise Refused(400, "malformed_json") from None
+
+
+def member_of(value: JsonValue, prefix: str) -> Asked:
+    """Read one question; `prefix` says where it stood, for the names of what is wrong."""
     if not isinstance(value, dict):
-        raise Refused(422, "invalid_input", {"": "not_an_object"})
+        raise Refused(422, "invalid_input", {prefix.rstrip("."): "not_an_object"})
     errors = dict.fromkeys(value.keys() - _MEMBERS, "unknown_field")
     key = value.get("key")
     if not isinstance(key, str) or not key:
@@ -65,7 +74,7 @@ def read_question(body: bytes, content_type: str) -> Asked:
         method = ""
     client = _client(value.get("client", {}), errors)
     if errors:
-        raise Refused(422, "invalid_input", errors)
+        raise Refused(422, "invalid_input", {prefix + name: code for name, code in errors.items()})
     return Asked(key=key[: LONGEST_KEY + 1], question=Question(scopes=scopes, method=method, client=client))
 
 
@@ -73,7 +82,7 @@ def _scopes(value: Any, errors: dict[str, str]) -> tuple[str, ...]:  # Any: what
     if not isinstance(value, list) or len(value) > MOST_SCOPES:
         errors["scopes"] = "not_a_list_of_scopes"
         return ()
-    if not all(isinstance(each, str) and _SCOPE.fullmatch(each) for each in value):
+    if not all(isinstance(each, str) and SCOPE.fullmatch(each) for each in value):
         errors["scopes"] = "not_a_list_of_scopes"
         return ()
     return tuple(value)

@@ -1,0 +1,34 @@
+"""Serve the data plane: `python -m portal.verify`."""
+
+from __future__ import annotations
+
+import os
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces
+
+from portal.logs import configuration
+
+
+def main() -> None:
+    """Run the workers; each holds all keys and answers in one thread, so one for each core that is to be used."""
+    port = int(os.environ.get("PORT") or 8000) + 1
+    host, _, given = (os.environ.get("KEYSTEAD_VERIFY_BIND") or f"127.0.0.1:{port}").rpartition(":")
+    Granian(
+        "portal.verify.wsgi:application",
+        address=host.strip("[]"),
+        port=int(given),
+        interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
+        workers=int(os.environ.get("KEYSTEAD_VERIFY_WORKERS") or 1),
+        blocking_threads=1,
+        backlog=2048,
+        respawn_failed_workers=True,
+        workers_kill_timeout=5,
+        log_dictconfig=configuration(production=os.environ.get("KEYSTEAD_ENV") != "development", level="INFO"),
+        log_access=False,
+    ).serve()
+
+
+if __name__ == "__main__":
+    main()

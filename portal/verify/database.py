@@ -1,0 +1,65 @@
+"""Answer from the database, as it is at this instant: for environments that want no memory at all (staleness 0)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import DatabaseError, close_old_connections
+
+from keys.errors import Unavailable
+from keys.verification.credentials import VERIFY_SCOPE, authenticate_credential
+from keys.verification.lease import clock
+from keys.verification.loading import Catalogue, entry_of
+from keys.verification.reasons import Reason
+from keys.verification.snapshot import Entry
+from keys.verification.verification import verify_key
+from keys.verification.verifier import Binding, Question
+from portal import client_address
+from portal.verify.door import bearer_of
+from portal.verify.memory import Asker
+from portal.verify.reading import Refused
+
+
+class Database:
+    """The same questions as to memory, each a look at the rows."""
+
+    def __init__(self, catalogue: Catalogue, offset: float) -> None:
+        self._catalogue = catalogue
+        self._offset = offset
+
+    def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker:
+        return self.asker_with(bearer_of(authorization), environ)
+
+    def asker_with(self, credential: str, environ: Mapping[str, Any]) -> Asker:
+        """Recognise the caller; raises Refused, with 503 when the database cannot be asked."""
+        close_old_connections()
+        try:
+            caller = authenticate_credential(
+                credential,
+                address=client_address.of_environ(environ),
+                user_agent=str(environ.get("HTTP_USER_AGENT", "")),
+            )
+        except Unavailable as refused:
+            raise Refused(refused.status, refused.code) from None
+        except DatabaseError:
+            raise Refused(503, "unavailable") from None
+        if caller is None:
+            raise Refused(401, "invalid_token")
+        if VERIFY_SCOPE not in caller.scopes or caller.asks_about is None:
+            raise Refused(403, "insufficient_scope")
+        asks = self._catalogue.place(caller.asks_about.service_id, caller.asks_about.environment_id)
+        return Asker(None, asks, clock() + self._offset)
+
+    def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]:
+        """Say why a presented key is refused, or None with what it opens."""
+        binding = Binding(service_id=asker.asks.service_id, environment_id=asker.asks.environment_id)
+        try:
+            verdict = verify_key(text, binding=binding, question=question)
+        except Unavailable as refused:
+            raise Refused(refused.status, refused.code) from None
+        except DatabaseError:
+            raise Refused(503, "unavailable") from None
+        if verdict.found is None:
+            return verdict.reason, None
+        return None, entry_of(verdict.found, self._catalogue.grant_of(verdict.found))

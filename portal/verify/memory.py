@@ -1,0 +1,148 @@
+"""Answer from memory: who asks, whether memory is fresh enough to say, and what it says. One thread answers, another keeps it fresh.
+
+The path of an ordinary question is written out in `verify`, for it is what a service waits for: two digests, two look-ups,
+two clocks. Everything else, every refusal and every doubt, takes the careful way behind it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from keys.crypto.digests import digest
+from keys.crypto.secrets import Secret
+from keys.policy.addresses import outside_networks
+from keys.verification.credentials import OWN_SERVICE
+from keys.verification.feed import Feed
+from keys.verification.lease import clock
+from keys.verification.reasons import Reason
+from keys.verification.recall import not_in_force, why_refused
+from keys.verification.snapshot import Entry, Place
+from keys.verification.tallies import SeenAs, Tallies
+from keys.verification.verifier import Question, kid_of
+from portal import client_address
+from portal.verify.door import bearer_of
+from portal.verify.reading import Refused
+
+VALID: Final = "valid"
+MOST_ASKERS: Final = 10_000
+
+
+class Asker:
+    """A caller that proved who it is, and the instant of its question by the database's clock."""
+
+    __slots__ = ("asks", "at", "entry")
+
+    def __init__(self, entry: Entry | None, asks: Place, at: float) -> None:
+        self.entry = entry
+        self.asks = asks
+        self.at = at
+
+
+class Memory:
+    """The verdicts of one process."""
+
+    def __init__(self, feed: Feed, tallies: Tallies) -> None:
+        self.feed = feed
+        self.tallies = tallies
+        self._seen: dict[tuple[str, str, str | None], SeenAs] = {}
+
+    def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker:
+        """Recognise the caller by its credential; raises Refused, also when memory is too old to know."""
+        return self.asker_with(bearer_of(authorization), environ)
+
+    def asker_with(self, credential: str, environ: Mapping[str, Any]) -> Asker:
+        """Recognise the caller by the text of its credential."""
+        now = clock()
+        at = now + self.feed.offset
+        entry = self.feed.snapshot.entries.get(digest(credential))
+        if entry is None:
+            self._refuse_if_nothing_is_fresh(now)
+            raise Refused(401, "invalid_token")
+        self.refuse_if_stale(entry.grant.place, now)
+        seen = self.seen_as(environ)
+        refused = self._caller_refused(entry, seen[0], at)
+        self.tallies.file.count(entry, str(refused or VALID), at, seen)
+        if refused is not None:
+            raise Refused(401, "invalid_token")
+        if entry.grant.asks is None:
+            raise Refused(403, "insufficient_scope")
+        self.refuse_if_stale(entry.grant.asks, now)
+        return Asker(entry, entry.grant.asks, at)
+
+    def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]:
+        """Say why a presented key is refused, or None with what it opens."""
+        entry = self.feed.snapshot.entries.get(digest(text))
+        if entry is None:
+            # What is not one of our texts at all may be told to anybody: it can be seen without us.
+            return (Reason.UNKNOWN if kid_of(Secret(text or "-")) else Reason.MALFORMED), None
+        reason = why_refused(entry, asks=asker.asks, question=question, at=asker.at)
+        client = question.client
+        seen: SeenAs = (client.address, client.user_agent, client.instance)
+        self.tallies.file.count(entry, str(reason or VALID), asker.at, seen)
+        return reason, None if reason else entry
+
+    def refuse_if_stale(self, place: Place, now: float) -> None:
+        """Nothing is said of a place that was not heard of within its lease; where memory is no source, the caller asks another."""
+        if now < place.fresh_until:
+            return
+        if self.feed.is_behind_log:
+            raise Refused(503, "log_interrupted")
+        if not place.staleness and place.service:
+            raise AskTheDatabase
+        raise Refused(503, "verifier_stale")
+
+    def seen_as(self, environ: Mapping[str, Any]) -> SeenAs:
+        """Who asks, as far as the connection shows: kept, for it is the same few over and over."""
+        peer, user_agent = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", "")
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+        seen = self._seen.get((peer, user_agent, forwarded))
+        if seen is None:
+            if len(self._seen) >= MOST_ASKERS:
+                self._seen.clear()
+            seen = client_address.of_environ(environ), user_agent[:200], ""
+            self._seen[peer, user_agent, forwarded] = seen
+        return seen
+
+    def _refuse_if_nothing_is_fresh(self, now: float) -> None:
+        """Before memory is filled, and when it is old, nobody is a stranger."""
+        places = list(self.feed.catalogue.places.values())
+        if any(now < place.fresh_until for place in places):
+            return
+        if self.feed.is_behind_log:
+            raise Refused(503, "log_interrupted")
+        if places and not any(place.staleness for place in places):
+            raise AskTheDatabase
+        raise Refused(503, "verifier_stale")
+
+    def _caller_refused(self, entry: Entry, address: str | None, at: float) -> Reason | None:
+        if entry.is_forged:
+            return Reason.INTEGRITY_FAILURE
+        if entry.grant.place.service != OWN_SERVICE:
+            return Reason.WRONG_SERVICE
+        refused = not_in_force(entry, at=at)
+        if refused is None and outside_networks(entry.grant.networks, address):
+            return Reason.NETWORK
+        return refused
+
+
+class AskTheDatabase(Exception):
+    """This environment wants no memory: the question goes to the database."""
+
+
+class Instants:
+    """Write instants as answers do; a thousand answers in a second share all but the milliseconds."""
+
+    __slots__ = ("_second", "_text")
+
+    def __init__(self) -> None:
+        self._second = -1
+        self._text = b""
+
+    def told(self, at: float) -> bytes:
+        second = int(at)
+        if second != self._second:
+            self._text = datetime.fromtimestamp(second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
+            self._second = second
+        return b"%s.%03dZ" % (self._text, int((at - second) * 1000))

@@ -1,0 +1,70 @@
+"""Answer what services ask in JSON: about one key, and about many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+
+from keys.verification.reasons import Reason
+from keys.verification.snapshot import Entry
+from keys.verification.verifier import Question
+from portal.verify.memory import Asker, Instants
+from portal.verify.problems import NEVER_STORED, Reply
+from portal.verify.reading import Refused, member_of, read_question, read_strictly
+
+MOST_KEYS: Final = 100
+_ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
+
+
+class Source(Protocol):
+    """Where verdicts come from: memory, or the database."""
+
+    def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker: ...
+
+    def asker_with(self, credential: str, environ: Mapping[str, Any]) -> Asker: ...
+
+    def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]: ...
+
+
+Endpoint = Callable[[Source, Mapping[str, Any], bytes], Reply]
+_instants: Final = Instants()
+
+
+def verify(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
+    """Answer POST /v1/verify: whether this key is valid, here, for this."""
+    asker = ask(source, environ)
+    asked = read_question(body, environ.get("CONTENT_TYPE", ""))
+    return Reply(status=200, body=_told(source, asked.key, asked.question, asker), headers=_ANSWER)
+
+
+def verify_batch(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
+    """Answer POST /v1/verify:batch: the same of up to a hundred keys; one that cannot be read refuses the whole batch."""
+    asker = ask(source, environ)
+    value = read_strictly(body, environ.get("CONTENT_TYPE", ""))
+    if not isinstance(value, dict):
+        raise Refused(422, "invalid_input", {"": "not_an_object"})
+    errors = dict.fromkeys(value.keys() - {"keys"}, "unknown_field")
+    questions = value.get("keys")
+    if not isinstance(questions, list) or not 1 <= len(questions) <= MOST_KEYS:
+        errors["keys"] = "not_a_list_of_keys"
+    if errors:
+        raise Refused(422, "invalid_input", errors)
+    assert isinstance(questions, list)
+    asked = [member_of(each, f"keys.{place}.") for place, each in enumerate(questions)]
+    results = b",".join(_told(source, each.key, each.question, asker) for each in asked)
+    return Reply(status=200, body=b'{"results":[%s]}' % results, headers=_ANSWER)
+
+
+def ask(source: Source, environ: Mapping[str, Any]) -> Asker:
+    """Recognise the caller of an endpoint that reads a body."""
+    if environ.get("HTTP_CONTENT_ENCODING", "").lower() not in ("", "identity"):
+        raise Refused(415, "unsupported_media_type")
+    return source.asker(environ.get("HTTP_AUTHORIZATION", ""), environ)
+
+
+def _told(source: Source, text: str, question: Question, asker: Asker) -> bytes:
+    reason, entry = source.judge(text, question, asker)
+    if entry is None:
+        return b'{"valid":false,"reason":"%s"}' % str(reason).encode()
+    at = _instants.told(asker.at)
+    return b'{"valid":true,%s,%s,"verified_at":"%s"}' % (entry.told, entry.grant.told, at)

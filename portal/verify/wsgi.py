@@ -1,0 +1,35 @@
+"""Start following the database when a server loads this, and be the application that it serves."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+django.setup()
+
+from django.conf import settings  # noqa: E402 - the settings may be read only after the setup above
+
+from keys.verification.feed import Feed  # noqa: E402 - as above
+from keys.verification.tallies import Tallies  # noqa: E402 - as above
+from portal.checks import refuse_unsafe_production  # noqa: E402 - as above
+from portal.engines import die_with_parent  # noqa: E402 - as above
+from portal.verify.app import VerifyApplication  # noqa: E402 - as above
+
+refuse_unsafe_production()
+# A worker whose server was killed would go on, and share the port with the next one.
+ask_kernel = die_with_parent(signal.SIGKILL)
+if ask_kernel is not None:
+    ask_kernel()
+# The thread that hears of a revocation shall not wait for long behind the one that answers.
+sys.setswitchinterval(0.001)
+
+_tallies = Tallies(settings.KEYSTEAD_USAGE_FOLDER)
+_feed = Feed(on_tick=_tallies.turn).start()
+atexit.register(_tallies.close)
+atexit.register(_feed.stop)  # the last one in goes first: no answer after the lease was given back
+application = VerifyApplication(_feed, _tallies)
