@@ -16,6 +16,7 @@ from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, su
 from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason
+from keys.verification.receipts import stop_with_receipt
 from portal.api.catalogue import TAGS
 from portal.api.doors import Door, found, offered
 from portal.api.fields import Nothing
@@ -32,7 +33,7 @@ from portal.api.outputs import (
     page_of,
     version_shown,
 )
-from portal.api.parameters import PAGING, choice, moment, slug
+from portal.api.parameters import PAGING, choice, moment, public_name, slug
 from portal.api.requests import shown as shown_request
 
 READ = ("keys:read", "keys:revoke")
@@ -42,6 +43,8 @@ KEYS = (
     slug("service", "service__slug", "Only for this service."),
     choice("environment", "environment__tag", TAGS, "Only for this environment."),
     slug("owner_team", "owner_team__slug", "Only of this team."),
+    public_name("number", "number", "Only the key with this number.", pattern="KEY-([1-9][0-9]{0,11})"),
+    public_name("kid", "versions__kid", "Only the key of this version.", pattern="([0-9A-Za-z]{12,16})"),
     moment("authorised_before", "authorised_until__lt", "Only whose authorisation ends before this time."),
     moment("created_from", "created_at__gte", "From this time on."),
     moment("created_before", "created_at__lt", "Before this time."),
@@ -117,6 +120,7 @@ class Suspension(KeyDoor):
         """Make every version stop verifying until someone reinstates the key. People: with a step-up for `suspend`."""
         row, body = self.row(id), self.read(SuspensionBody)
         suspend_key(row, actor=self.actor, reason=SuspensionReason(body["reason"]))
+        stop_with_receipt(row, action="suspended")
         return self.shown(row)
 
 
@@ -146,6 +150,7 @@ class Revocation(KeyDoor):
         """End the key for ever. No verification that starts after this answer succeeds. People: with a step-up."""
         row, body = self.row(id), self.read(RevocationBody)
         revoke_key(row, actor=self.actor, reason=RevocationReason(body["reason"]))
+        stop_with_receipt(row, action="revoked")
         return self.shown(row)
 
 
@@ -160,6 +165,7 @@ class LeakReport(KeyDoor):
         """Say that a key leaked: it stops at once, without blame."""
         row, body = self.row(id), self.read(CommentBody)
         report_leak(row, actor=self.actor, comment=body["comment"])
+        stop_with_receipt(row, action="leak-reported")
         return self.shown(row)
 
 

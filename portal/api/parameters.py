@@ -71,6 +71,18 @@ def word(name: str, description: str, *, pattern: str) -> Parameter:
     return _parameter(name, "", read, description, pattern=f"^{pattern}$")
 
 
+def public_name(name: str, lookup: str, description: str, *, pattern: str) -> Parameter:
+    """What people and programs call a thing: its one group is what is looked up."""
+
+    def read(text: str) -> str:
+        match = re.fullmatch(pattern, text, re.ASCII)
+        if match is None:
+            raise ValueError(text)
+        return match[1]
+
+    return _parameter(name, lookup, read, description, pattern=f"^{pattern}$")
+
+
 def identifier(name: str, lookup: str, description: str) -> Parameter:
     """The id of a row."""
     return _parameter(name, lookup, read_uuid, description, format="uuid")

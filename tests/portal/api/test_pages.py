@@ -42,6 +42,17 @@ def test_filters_filter(stage):
     assert later == {"results": [], "next": None}
 
 
+def test_a_key_is_found_by_its_number_or_the_kid_of_a_version_and_only_by_those_who_may_see_it(stage):
+    key = stage.living
+    kid = key.versions.get().kid
+    for role, names in (("developer", [str(key.pk)]), ("program", [str(key.pk)]), ("stranger", [])):
+        for query in (f"kid={kid}", f"number={key}"):
+            found = stage.client(role).get(f"/api/v1/keys?{query}").json()["results"]
+            assert [each["id"] for each in found] == names
+    for query in ("kid=short", "kid=" + "x" * 17, "number=7", "number=KEY-0"):
+        assert stage.client("developer").get(f"/api/v1/keys?{query}").status_code == 400
+
+
 @pytest.mark.parametrize("path", ["keys", "requests", "services", "policies", "transfers", "environments"])
 def test_a_list_costs_the_same_however_long_it_is(stage, path):
     client = stage.client("administrator")
