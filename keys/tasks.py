@@ -11,6 +11,7 @@ from datetime import timedelta
 from functools import partial
 
 from celery import shared_task
+from django.conf import settings
 
 from audit import clock
 from audit.actor import Actor
@@ -29,6 +30,7 @@ from keys.jobs.sweeping import in_turn, sweep, sweep_each
 from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, prepare_rotation
 from keys.models import KeyRequest, Rotation, Scope, Service
 from keys.monitoring.retirement import retire_by_traffic, ripe_by_traffic
+from keys.monitoring.tally_files import add_files
 from keys.notifications.chats import tell_chats
 from keys.notifications.digests import gather_digests, release_reminders
 from keys.notifications.laggards import remind_of_laggards
@@ -40,6 +42,7 @@ from keys.people.session_table import forget_dead_sessions
 from keys.reports.export_jobs import forget_exports, make_waiting
 from keys.reports.inspections import ask_nightly, inspect_waiting
 from keys.retention.periods import expire_private_parts
+from keys.verification.forgetting import forget_verifying
 from keys.verification.integrity import sweep_integrity
 from keys.webhooks.delivering import deliver_due
 from keys.webhooks.queue import READER as WEBHOOKS
@@ -125,6 +128,7 @@ def forget() -> int:
     """Delete what served its moment: dead sessions, spent statements, old password links. None of it is governed."""
     before = clock.now() - timedelta(days=1)
     forgotten = forget_dead_sessions() + forget_statements(before=before) + forget_resets(before=before)
+    forgotten += forget_verifying(before=before)
     return forgotten + forget_deliveries() + forget_exports(actor=Actor.job("forget")) + forget_runs()
 
 
@@ -146,6 +150,11 @@ def send_webhooks() -> int:
 def make_exports() -> int:
     """Make the files from the log that somebody asked for, one after the other."""
     return make_waiting(actor=Actor.job("make_exports"))
+
+
+def add_usage() -> int:
+    """Add what verifiers on this machine counted in files; returns how many verifications."""
+    return add_files(settings.KEYSTEAD_USAGE_FOLDER)
 
 
 def check_invariants() -> int:
@@ -185,6 +194,7 @@ JOBS: Mapping[str, Job] = {
     "keys.watch_sealer": Job(work=watch_sealer),
     "keys.send_webhooks": Job(work=send_webhooks, acks_late=False),
     "keys.make_exports": Job(work=make_exports, seconds=LONG, acks_late=False),
+    "keys.add_usage": Job(work=add_usage),
     "keys.check_invariants": Job(work=check_invariants),
     "keys.inspect_log": Job(work=inspect_log, seconds=LONG, acks_late=False),
 }

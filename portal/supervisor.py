@@ -1,4 +1,4 @@
-"""Run all of Keystead on one machine: engines, schema, site, worker, scheduler and sealer, under one parent."""
+"""Run all of Keystead on one machine: engines, schema, site, verifier, worker, scheduler and sealer, under one parent."""
 
 import contextlib
 import fcntl
@@ -26,6 +26,7 @@ GRACE_SECONDS = 20
 READY_SECONDS = 90
 LONGEST_LOG = 5_000_000
 ONCE_ROLE = "DATABASE_OWNER_URL"
+VERIFY_PORT_APART = 100  # not the next one: a second Keystead on this machine likes to have that
 
 
 class CannotStart(RuntimeError):
@@ -50,7 +51,7 @@ class Supervisor:
         with self._only_one(), self._engines() as engines:
             create_secrets(self.layout)
             self._create_sealer_key()
-            self._require_port()
+            self._require_ports()
             (self.layout.data / "static").mkdir(exist_ok=True)  # empty here: development serves from the packages
             self._prepare_schema()
             try:
@@ -96,14 +97,20 @@ class Supervisor:
         if not self.environment.get("KEYSTEAD_SEALER_KEY_FILE") and not SigningKeys.of(folder.path).exist():
             create_key(folder)
 
-    def _require_port(self) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", self.port))
-            except OSError:
-                message = f"Port {self.port} is taken. Choose another: make run PORT={self.port + 1}"
-                raise CannotStart(message) from None
+    def _require_ports(self) -> None:
+        for port in (self.port, self.verify_port):
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    message = f"Port {port} is taken. Choose another: make run PORT={self.port + 1}"
+                    raise CannotStart(message) from None
+
+    @property
+    def verify_port(self) -> int:
+        """Where verification is answered."""
+        return int(self.environment["KEYSTEAD_VERIFY_BIND"].rpartition(":")[2])
 
     def _prepare_schema(self) -> None:
         """Migrate as the owner; with a database of the operator's and no owner named, that is their step."""
@@ -136,6 +143,7 @@ class Supervisor:
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "--app=portal.celery"]
         self._launch("web", [*python, "gunicorn", "--config=python:portal.serving"])
+        self._launch("verify", [*python, "portal.verify"])
         self._launch(
             "worker", [*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=info"]
         )
@@ -165,7 +173,7 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not self.stop_wanted and not self._dead(self.children):
-            if _answers(f"http://127.0.0.1:{self.port}/readyz"):
+            if all(_answers(f"http://127.0.0.1:{port}/readyz") for port in (self.port, self.verify_port)):
                 return
             if time.monotonic() > deadline:
                 message = f"The site did not become ready in {READY_SECONDS} s; see {self._log_file('web')}"
@@ -174,6 +182,7 @@ class Supervisor:
 
     def _greet(self, seconds: float) -> None:
         say(f"Keystead is ready after {seconds:.1f} s: {self.environment['KEYSTEAD_PUBLIC_URL']}/")
+        say(f"Services verify keys at http://localhost:{self.verify_port}/v1/verify (docs/verification.md).")
         say(f"Data, logs and mail are in {self.layout.data}. Stop with Ctrl-C.")
         say(f'Management commands go through `make manage PORT={self.port} ARGS="..."`.')
         self._manage("load_demo" if self.environment.get("DEMO", "") not in {"", "0"} else "first_administrator")
@@ -202,7 +211,7 @@ class Supervisor:
         """Stop whole process groups: first those that make work, all at once; then kill what does not go."""
         deadline = time.monotonic() + GRACE_SECONDS
         # The sealer after them: it seals what they wrote to the last.
-        for names in (("beat", "web", "worker"), ("sealer",)):
+        for names in (("beat", "web", "verify", "worker"), ("sealer",)):
             stopping = [self.children[name] for name in names if name in self.children]
             for child in stopping:
                 _signal_group(child, signal.SIGTERM)
@@ -243,6 +252,7 @@ def main() -> int:
     environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     port = int(environment.setdefault("PORT", "8000"))
     environment.setdefault("KEYSTEAD_PUBLIC_URL", f"http://localhost:{port}")
+    environment.setdefault("KEYSTEAD_VERIFY_BIND", f"127.0.0.1:{port + VERIFY_PORT_APART}")
     layout = layout_at(environment.get("KEYSTEAD_DATA") or ROOT / ".data")
     environment["KEYSTEAD_DATA"] = str(layout.data)
     environment["PROMETHEUS_MULTIPROC_DIR"] = str(layout.data / "metrics")

@@ -23,6 +23,7 @@ from keys.lifecycle.inventory import Standing, line_of, standing_as
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason, VersionState
+from keys.verification.receipts import stop_with_receipt
 
 KEYS = gettext_lazy("Keys")
 TONES = {
@@ -122,6 +123,7 @@ class Suspend(OnKeys):
         """Call the operation."""
         assert row is not None
         suspend_key(row, reason=SuspensionReason(cleaned["reason"]), actor=actor)
+        stop_with_receipt(row, action="suspended")
         return row
 
 
@@ -144,6 +146,7 @@ class Revoke(OnKeys):
         """Call the operation."""
         assert row is not None
         revoke_key(row, reason=RevocationReason(cleaned["reason"]), actor=actor)
+        stop_with_receipt(row, action="revoked")
         return row
 
 

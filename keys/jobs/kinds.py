@@ -47,6 +47,7 @@ _ALL: Final = (
     Kind(name="keys.watch_sealer", label=_("Watch the sealer"), period=30, longest=MINUTE),
     Kind(name="keys.inspect_log", label=_("Inspect the log"), period=5, longest=MINUTE),
     Kind(name="keys.check_integrity", label=_("Check row MACs"), period=30, longest=30),
+    Kind(name="keys.add_usage", label=_("Add what verifiers counted"), period=5, longest=15),
     Kind(name="keys.check_invariants", label=_("Check invariants"), period=HOUR, longest=DAY),
     Kind(name="keys.report_unfinished_intents", label=_("Report what was begun and not ended"), period=30, longest=MINUTE),
     Kind(name="keys.expire_private_parts", label=_("Delete personal data whose time is over"), period=HOUR, longest=DAY),

@@ -66,17 +66,26 @@ class _Lease:
 
 def stop_with_receipt(key: ManagedKey, *, action: str) -> RevocationReceipt:
     """Wait until a stop of `key` that has been committed is everywhere, and keep the receipt. Call it after the commit."""
+    return stop_with_receipts([key], action=action)[0]
+
+
+def stop_with_receipts(keys: Sequence[ManagedKey], *, action: str) -> list[RevocationReceipt]:
+    """The same for many keys that were stopped at once: one wait for all of them."""
     committed_at = clock.now()
-    words = wait_until_everywhere([key])
-    receipt = RevocationReceipt(
-        managed_key=key,
-        action=action,
-        committed_at=committed_at,
-        answered_at=clock.now(),
-        verifiers=[asdict(word) for word in words],
+    words = [asdict(word) for word in wait_until_everywhere(keys)]
+    answered_at = clock.now()
+    return RevocationReceipt.objects.bulk_create(
+        RevocationReceipt(
+            managed_key=key, action=action, committed_at=committed_at, answered_at=answered_at, verifiers=words
+        )
+        for key in keys
     )
-    receipt.save(force_insert=True)
-    return receipt
+
+
+def stop_listed(numbers: Sequence[int]) -> list[RevocationReceipt]:
+    """The same for the keys of an emergency, by their numbers."""
+    keys = ManagedKey.objects.filter(number__in=numbers).select_related("environment").order_by("number")
+    return stop_with_receipts(list(keys), action="emergency")
 
 
 def wait_until_everywhere(keys: Collection[ManagedKey]) -> list[Word]:

@@ -12,12 +12,11 @@ from portal.logs import configuration
 
 def main() -> None:
     """Run the workers; each holds all keys and answers in one thread, so one for each core that is to be used."""
-    port = int(os.environ.get("PORT") or 8000) + 1
-    host, _, given = (os.environ.get("KEYSTEAD_VERIFY_BIND") or f"127.0.0.1:{port}").rpartition(":")
+    host, _, port = (os.environ.get("KEYSTEAD_VERIFY_BIND") or "127.0.0.1:8100").rpartition(":")
     Granian(
         "portal.verify.wsgi:application",
         address=host.strip("[]"),
-        port=int(given),
+        port=int(port),
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         workers=int(os.environ.get("KEYSTEAD_VERIFY_WORKERS") or 1),

@@ -22,6 +22,7 @@ from keys.people.standing import standing_of
 from keys.policy.rules import may_act_on_many
 from keys.reports.labels import actor_name
 from keys.states import RevocationReason
+from keys.verification.receipts import stop_listed
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.components import Stat, Term
@@ -106,6 +107,7 @@ def _confirmed(http: HttpRequest, actor: Actor) -> HttpResponse:
             except Conflict as conflict:
                 form.add_error(None, words_of(conflict))
             else:
+                stop_listed(listed)
                 messages.success(http, _("Done. This is the receipt."))
                 return HttpResponseRedirect(reverse("emergency_receipt", args=[act]))
     shown = list_keys(EmergencyFilter(numbers=listed), actor=actor) if listed else None

@@ -24,6 +24,7 @@ from keys.models import KeyVersion, ManagedKey
 from keys.monitoring.usage import usage_of
 from keys.policy.rules import may_reinstate, may_revoke, may_suspend
 from keys.states import RevocationReason, SuspensionReason
+from keys.verification.receipts import stop_with_receipt
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.templatetags.times import relative
@@ -81,7 +82,8 @@ def suspend(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             ],
         ),
         act_on=lambda who: suspend_key(key, actor=who, reason=SuspensionReason(form.cleaned_data["reason"])),
-        said=_("Suspended. The next verification is refused."),
+        stops="suspended",
+        said=_("Suspended. No verifier accepts it any more; the receipt is below."),
     )
 
 
@@ -134,7 +136,8 @@ def revoke(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             ],
         ),
         act_on=lambda who: revoke_key(key, actor=who, reason=RevocationReason(form.cleaned_data["reason"])),
-        said=_("Revoked. The next verification is refused, for good."),
+        stops="revoked",
+        said=_("Revoked for good. No verifier accepts it any more; the receipt is below."),
     )
 
 
@@ -143,6 +146,7 @@ def leak(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Stop a key that leaked, at once and without a question."""
     key = key_by_number(number, actor=actor)
     report_leak(key, actor=actor)
+    stop_with_receipt(key, action="leak-reported")
     return HttpResponseRedirect(reverse("leaked", args=[number]))
 
 
@@ -207,8 +211,9 @@ def _confirmed(
     asked: Confirmation,
     act_on: Callable[[Actor], Any],
     said: str,
+    stops: str = "",
 ) -> HttpResponse:
-    """Ask, take the answer with a step-up, act, and go back to the key."""
+    """Ask, take the answer with a step-up, act, and go back to the key; what stops it is answered when it is everywhere."""
     problem: StepUpProblem | None = None
     status = 200
     if http.method == "POST":
@@ -221,6 +226,8 @@ def _confirmed(
                 except Invalid as invalid:
                     mark(form, invalid)
                 else:
+                    if stops:
+                        stop_with_receipt(key, action=stops)
                     messages.success(http, said)
                     return HttpResponseRedirect(reverse("key", args=[key.number]))
             else:

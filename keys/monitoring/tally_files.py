@@ -1,0 +1,119 @@
+"""Add what verifiers counted in files to the database: each file once, whoever brings it and however often."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import connection, transaction
+
+from audit import clock
+from keys.models import KeyVersion, UsageBatch
+from keys.verification.sightings import MOST_SIGHTINGS
+from keys.verification.tallies import SUFFIX, SeenAs, Tally, read
+
+MOST_FILES: Final = 200
+# Sorted, so that two who add at the same time wait for each other instead of for ever.
+_COUNTS: Final = """
+INSERT INTO keys_usagecount (version_id, outcome, hour, count, last_at)
+SELECT v, o, date_trunc('hour', to_timestamp(l), 'UTC'), c, to_timestamp(l)
+FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::double precision[]) AS t (v, o, c, l) ORDER BY v, o
+ON CONFLICT (version_id, outcome, hour)
+DO UPDATE SET count = keys_usagecount.count + excluded.count, last_at = greatest(keys_usagecount.last_at, excluded.last_at)
+"""
+# Whoever holds a key could otherwise fill the disk with invented clients: those who are known are counted on, newcomers
+# only while there is room.
+_SIGHTINGS: Final = """
+INSERT INTO keys_sighting (version_id, address, user_agent, instance, first_at, last_at, count)
+SELECT v, a, u, i, to_timestamp(f), to_timestamp(l), c FROM (
+    SELECT t.*, s.id AS known, row_number() OVER (PARTITION BY t.v, s.id IS NULL ORDER BY t.f) AS place
+    FROM unnest(%s::uuid[], %s::inet[], %s::text[], %s::text[], %s::bigint[], %s::double precision[], %s::double precision[])
+        AS t (v, a, u, i, c, f, l)
+    LEFT JOIN keys_sighting s ON s.version_id = t.v AND s.address IS NOT DISTINCT FROM t.a AND s.user_agent = t.u
+        AND s.instance = t.i
+) AS told
+WHERE known IS NOT NULL OR place + (SELECT count(*) FROM keys_sighting o WHERE o.version_id = v) <= %s
+ORDER BY v, a, u, i
+ON CONFLICT (version_id, address, user_agent, instance)
+DO UPDATE SET count = keys_sighting.count + excluded.count, last_at = greatest(keys_sighting.last_at, excluded.last_at)
+"""
+_log = structlog.get_logger("keystead.verification")
+
+
+def add_files(folder: Path) -> int:
+    """Add every file that nobody writes any more; returns how many verifications were added."""
+    return sum(_add_file(path) for path in sorted(folder.glob(f"*{SUFFIX}"))[:MOST_FILES])
+
+
+def add_batch(batch: UUID, tallies: Sequence[Tally]) -> int:
+    """Add counts once; a batch that is known already adds nothing."""
+    with transaction.atomic():
+        _, is_new = UsageBatch.objects.get_or_create(id=batch, defaults={"added_at": clock.now()})
+        if not is_new:
+            return 0
+        known = set(KeyVersion.objects.filter(pk__in={each.version for each in tallies}).values_list("pk", flat=True))
+        _add([each for each in tallies if each.version in known])
+    return sum(each.count for each in tallies)
+
+
+def _add_file(path: Path) -> int:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return 0  # somebody else was faster
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return 0  # it is still being written
+    try:
+        added = add_batch(UUID(path.stem), list(read(path.read_bytes())))
+        path.unlink()  # after the commit: a file that is found again is known by its name
+    except (ValueError, FileNotFoundError) as odd:
+        _log.error("counts not readable", reason=type(odd).__name__)
+        return 0
+    finally:
+        os.close(descriptor)
+    return added
+
+
+def _add(tallies: Iterable[Tally]) -> None:
+    counts: dict[tuple[UUID, str], tuple[int, float]] = defaultdict(lambda: (0, 0.0))
+    seen: dict[tuple[UUID, SeenAs], tuple[int, float, float]] = {}
+    for each in tallies:
+        count, last_at = counts[each.version, each.outcome]
+        counts[each.version, each.outcome] = count + each.count, max(last_at, each.last_at)
+        client = each.client.address, each.client.user_agent, each.client.instance
+        total, first_at, latest = seen.get((each.version, client), (0, each.first_at, each.last_at))
+        seen[each.version, client] = total + each.count, min(first_at, each.first_at), max(latest, each.last_at)
+    if not counts:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _COUNTS,
+            [
+                [version for version, _ in counts],
+                [outcome for _, outcome in counts],
+                [count for count, _ in counts.values()],
+                [last_at for _, last_at in counts.values()],
+            ],
+        )
+        cursor.execute(
+            _SIGHTINGS,
+            [
+                [version for version, _ in seen],
+                [client[0] for _, client in seen],
+                [client[1] for _, client in seen],
+                [client[2] for _, client in seen],
+                [count for count, _, _ in seen.values()],
+                [first_at for _, first_at, _ in seen.values()],
+                [last_at for _, _, last_at in seen.values()],
+                MOST_SIGHTINGS,
+            ],
+        )
