@@ -50,9 +50,7 @@ class State:
         self.changed: dict[bytes, Entry] = {}
         self.by_key: dict[str, list[bytes]] = {}
         self.gone: set[str] = set()
-        self.hot: dict[
-            bytes, tuple[Entry, Verdict]
-        ] = {}  # what was found lately; a reader writes into the one it began with
+        self.hot: dict[bytes, Found] = {}  # what was found lately; a reader writes into the one it began with
 
     def find(self, digest: bytes) -> Entry | None:
         """Find a version that verifies, as far as is known."""

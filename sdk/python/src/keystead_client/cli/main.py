@@ -1,0 +1,145 @@
+"""Read the command line, run one command, and end with a code that scripts can rely on.
+
+0 yes or done, 1 a clear no (an invalid key, a finding), 2 not understood, 3 Keystead refused, 4 Keystead could not be asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from keystead_client.cli import commands
+from keystead_client.cli.account import NotSignedIn
+from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
+from keystead_client.key_text import KEY_PATTERN
+
+REVOCATIONS = ("key-compromise", "affiliation-changed", "superseded", "cessation-of-operation", "privilege-withdrawn")
+_Maker: TypeAlias = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+USAGE, REFUSED, UNREACHABLE = 2, 3, 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if any(KEY_PATTERN.search(each) for each in given):
+        print(
+            "keystead: a key stands in the arguments, where others can list it and the shell remembers it.",
+            file=sys.stderr,
+        )
+        print("Give it on stdin instead, and rotate this one if the machine is shared.", file=sys.stderr)
+        return USAGE
+    typed = parser().parse_args(given)
+    try:
+        return int(typed.run(typed))
+    except KeysteadError as error:
+        return _told(error, as_json=typed.json)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 0
+
+
+def _told(error: KeysteadError, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": error.code, "message": str(error)}), file=sys.stderr)
+    else:
+        print(f"keystead: {error} ({error.code})", file=sys.stderr)
+    if isinstance(error, Unreachable | Busy):
+        return UNREACHABLE
+    return REFUSED if isinstance(error, Refused) else USAGE if isinstance(error, NotSignedIn) else 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the commands."""
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="answer in JSON")
+    common.add_argument("--allow-plain-http", action="store_true", help="speak http to another machine, for tests")
+    whole = argparse.ArgumentParser(
+        prog="keystead", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    sub = whole.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], words: str) -> argparse.ArgumentParser:
+        made = sub.add_parser(name, help=words, description=words, parents=[common])
+        made.set_defaults(run=run)
+        return made
+
+    one = command(
+        "login", commands.login, "store the address and a key of the service keystead, read from stdin or a prompt"
+    )
+    one.add_argument("--url", required=True)
+    command("logout", commands.logout, "forget what login stored")
+    command("me", commands.me, "who am I to Keystead?")
+    one = command("list", commands.list_keys, "list keys")
+    _places(one, required=False)
+    for name, run, words in (
+        ("show", commands.show_key, "show a key and its versions"),
+        ("usage", commands.usage, "show what a key was used for"),
+    ):
+        command(name, run, words).add_argument("key", help="KEY-7, a kid, or an id")
+    _requesting(command)
+    _stopping(command)
+    one = command("claim", commands.claim, "claim in the browser, then put the pasted secret in a safe place")
+    one.add_argument("key", help="KEY-7, a kid, or an id")
+    one.add_argument("--out", default="", help="a new file, made 0600; otherwise stdout")
+    one = command("rotate", commands.rotate, "take the next step of a due rotation for the key in a file")
+    one.add_argument("--store", required=True, help="the file of the rotating credential (0600)")
+    one.add_argument("--url", default="")
+    one = command("verify", commands.verify, "verify a key from stdin; your own key needs keys:verify")
+    one.add_argument("--scope", action="append", default=[])
+    one.add_argument("--address", default="", help="the address of whoever presented it")
+    one.add_argument("--door", default="", help="the verification door, if it has an address of its own")
+    one = command("scan", commands.scan, "find keys of Keystead in files or git, offline; exit code 1 if there are any")
+    one.add_argument("path", nargs="*")
+    one.add_argument("--git", metavar="RANGE", help="lines added by these commits, such as main..HEAD")
+    one.add_argument("--staged", action="store_true", help="lines that are staged")
+    one.add_argument("--stdin", action="store_true")
+    one.add_argument(
+        "--ask", action="store_true", help="ask whose they are and whether they live; only their public kid is sent"
+    )
+    return whole
+
+
+def _places(one: argparse.ArgumentParser, *, required: bool) -> None:
+    one.add_argument("--service", required=required, default="")
+    one.add_argument("--environment", required=required, default="", choices=("dev", "test", "prod"))
+    one.add_argument("--team", required=required, default="", help="the owner team")
+
+
+def _requesting(command: _Maker) -> None:
+    one = command("request", commands.request, "ask for a key; people decide in the browser")
+    _places(one, required=True)
+    for name in ("name", "consumer", "purpose"):
+        one.add_argument(f"--{name}", required=True)
+    one.add_argument("--scope", action="append", required=True)
+    one.add_argument("--network", action="append", default=[])
+    one.add_argument("--cryptoperiod-days", type=int, default=30)
+    one.add_argument("--authorised-days", type=int, default=180)
+    one.add_argument(
+        "--self-fetch", action="store_true", help="let the client fetch its next versions (needs --network)"
+    )
+    one.add_argument("--recipient", default="", help="the id of the member who will claim")
+    one.add_argument("--ticket", default="")
+    one.add_argument("--once", default="", help="a name under which this is asked only once, such as build-4711")
+    one = command("requests", commands.requests, "list requests, or follow one")
+    one.add_argument("id", nargs="?", default="")
+    one.add_argument("--state", default="")
+
+
+def _stopping(command: _Maker) -> None:
+    one = command("revoke", commands.revoke, "end a key for ever")
+    one.add_argument("key")
+    one.add_argument("--reason", required=True, choices=REVOCATIONS)
+    one = command("suspend", commands.suspend, "stop a key until somebody reinstates it")
+    one.add_argument("key")
+    one.add_argument("--reason", required=True)
+    one = command("report", commands.report, "say that a key leaked: it stops at once, without blame")
+    one.add_argument("key")
+    one.add_argument("--comment", default="")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The command line: exit codes that scripts rely on, JSON for programs, and secrets nowhere but where they belong."""
+
+import io
+import json
+import stat
+
+import pytest
+from fake_keystead import problem, vectors
+from fake_rotation import FakeRotation
+from keystead_client.cli.main import main
+
+KEY = vectors("key_text")["valid"][8]["text"]
+KID = vectors("key_text")["valid"][8]["kid"]
+CREDENTIAL = vectors("key_text")["valid"][6]["text"]
+DETAIL = {
+    "id": "0199a2f0-0000-7000-8000-00000000000a", "number": "KEY-7", "name": "Nightly\x1b[31m", "service": "orders",
+    "environment": "prod", "owner_team": "reporting", "scopes": ["orders:read"], "authorised_until": "2027-01-01T00:00:00Z",
+    "revoked_at": None, "revoked_reason": "", "versions": [{"kid": KID, "state": "active", "last4": "8evJ"}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def asking(keystead, monkeypatch, tmp_path):
+    """A machine whose environment names the fake Keystead."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("KEYSTEAD_URL", keystead.url)
+    monkeypatch.setenv("KEYSTEAD_API_KEY", CREDENTIAL)
+    monkeypatch.delenv("KEYSTEAD_API_KEY_FILE", raising=False)
+    for query in ("number=KEY-7", f"kid={KID}"):
+        keystead.on(f"GET /api/v1/keys?{query}", (200, {"results": [DETAIL], "next": None}))
+    keystead.on(f"GET /api/v1/keys/{DETAIL['id']}", (200, DETAIL))
+    return keystead
+
+
+def give(monkeypatch, text):
+    monkeypatch.setattr("sys.stdin", io.StringIO(text + "\n"))
+
+
+def test_login_checks_the_key_and_stores_it_for_its_owner_alone(keystead, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("KEYSTEAD_URL", "KEYSTEAD_API_KEY", "KEYSTEAD_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    assert main(["me"]) == 2
+    keystead.on(
+        "GET /api/v1/me", (200, {"kind": "program", "name": "CI", "environment": "prod", "scopes": ["keys:read"]})
+    )
+    give(monkeypatch, CREDENTIAL)
+    assert main(["login", "--url", keystead.url]) == 0
+    file = tmp_path / "keystead" / "credentials.json"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert main(["me", "--json"]) == 0
+    told = capsys.readouterr()
+    assert CREDENTIAL not in told.out + told.err
+    assert main(["logout"]) == 0
+    assert main(["me"]) == 2
+
+
+def test_a_key_among_the_arguments_is_refused_without_an_echo(asking, capsys):
+    assert main(["verify", KEY]) == 2
+    told = capsys.readouterr()
+    assert KEY not in told.out + told.err
+    assert not asking.asked
+
+
+def test_keys_are_listed_through_all_pages_and_controls_are_not_sent_to_the_terminal(asking, capsys):
+    asking.on("GET /api/v1/keys?service=orders&limit=100", (200, {"results": [DETAIL], "next": "c"}))
+    asking.on("GET /api/v1/keys?service=orders&limit=100&cursor=c", (200, {"results": [DETAIL], "next": None}))
+    assert main(["list", "--service", "orders"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("KEY-7") == 2
+    assert "\x1b" not in told
+    assert main(["list", "--service", "orders", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+
+
+@pytest.mark.parametrize("name", ["KEY-7", "key-7", KID, DETAIL["id"]])
+def test_a_key_is_found_by_any_of_its_names(asking, capsys, name):
+    assert main(["show", name]) == 0
+    assert KID in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "body"),
+    [
+        (["revoke", "KEY-7", "--reason", "key-compromise"], "revoke", {"reason": "key-compromise"}),
+        (["suspend", "KEY-7", "--reason", "investigation"], "suspend", {"reason": "investigation"}),
+        (["report", "KEY-7", "--comment", "in a paste"], "report-leak", {"comment": "in a paste"}),
+    ],
+)
+def test_stopping_a_key_is_one_idempotent_call(asking, command, path, body):
+    asking.on(f"POST /api/v1/keys/{DETAIL['id']}/{path}", (200, DETAIL))
+    assert main(command) == 0
+    assert asking.asked[-1].json == body
+    assert asking.asked[-1].headers["idempotency-key"]
+
+
+def test_refusals_and_silence_have_codes_of_their_own(asking, capsys, monkeypatch):
+    asking.on(f"POST /api/v1/keys/{DETAIL['id']}/revoke", problem("scope_missing", 403))
+    assert main(["revoke", "KEY-7", "--reason", "superseded", "--json"]) == 3
+    assert json.loads(capsys.readouterr().err)["error"] == "scope_missing"
+    asking.on("GET /api/v1/me", problem("busy_retry", 503))
+    assert main(["me"]) == 4
+    monkeypatch.setenv("KEYSTEAD_URL", "http://127.0.0.1:1")
+    assert main(["me"]) == 4
+    with pytest.raises(SystemExit) as raised:
+        main(["revoke", "KEY-7"])
+    assert raised.value.code == 2
+
+
+def test_verify_reads_the_key_from_stdin(asking, monkeypatch, capsys):
+    asking.on("POST /v1/verify", (200, {"valid": True, "kid": KID, "scopes": ["orders:read"]}))
+    give(monkeypatch, KEY)
+    assert main(["verify", "--scope", "orders:read", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"valid": True, "kid": KID, "scopes": ["orders:read"]}
+    asking.on("POST /v1/verify", (200, {"valid": False, "reason": "expired"}))
+    give(monkeypatch, KEY)
+    assert main(["verify"]) == 1
+    asking.on("POST /v1/verify", problem("verifier_stale", 503))
+    give(monkeypatch, KEY)
+    assert main(["verify"]) == 4
+
+
+def test_a_request_names_what_is_wanted(asking):
+    asking.on("POST /api/v1/requests", (201, {"number": "REQ-1", "state": "pending"}))
+    words = [
+        "--service",
+        "orders",
+        "--environment",
+        "prod",
+        "--team",
+        "reporting",
+        "--name",
+        "Nightly",
+        "--consumer",
+        "b",
+    ]
+    more = [
+        "--purpose",
+        "Reports.",
+        "--scope",
+        "orders:read",
+        "--network",
+        "10.0.0.0/8",
+        "--self-fetch",
+        "--once",
+        "build-1",
+    ]
+    assert main(["request", *words, *more]) == 0
+    asked = asking.asked[-1]
+    assert asked.headers["idempotency-key"] == "build-1"
+    assert (asked.json["scopes"], asked.json["self_fetch"], asked.json["networks"]) == (
+        ["orders:read"],
+        True,
+        ["10.0.0.0/8"],
+    )
+
+
+def test_a_claimed_secret_goes_to_a_private_file_or_to_stdout_alone(asking, monkeypatch, capsys, tmp_path):
+    give(monkeypatch, KEY)
+    assert main(["claim", "KEY-7", "--out", str(tmp_path / "key")]) == 0
+    assert (tmp_path / "key").read_text() == KEY + "\n"
+    assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == 0o600
+    told = capsys.readouterr()
+    assert "/keys/7/claim/" in told.err
+    assert KEY not in told.out + told.err
+    give(monkeypatch, KEY)
+    assert main(["claim", "KEY-7", "--out", str(tmp_path / "key")]) == 1  # never over anything
+    give(monkeypatch, KEY)
+    assert main(["claim", "KEY-7"]) == 0
+    assert KEY in capsys.readouterr().out
+    give(monkeypatch, CREDENTIAL)
+    assert main(["claim", "KEY-7"]) == 1
+    assert CREDENTIAL not in capsys.readouterr().out
+
+
+def test_rotate_takes_one_step_and_tells_no_secret(keystead, monkeypatch, capsys, tmp_path):
+    rotation = FakeRotation(keystead)
+    monkeypatch.setattr("keystead_client.rotation._SETTLING", 0)
+    rotation.prepare("now")
+    give(monkeypatch, rotation.first)
+    assert main(["rotate", "--url", keystead.url, "--store", str(tmp_path / "key"), "--json"]) == 0
+    told = capsys.readouterr().out
+    assert json.loads(told)["rotated"] is True
+    assert rotation.newest not in told
+    assert main(["rotate", "--url", keystead.url, "--store", str(tmp_path / "key"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "rotated": False, "kid": rotation.newest.split("_")[2], "check_after_seconds": 60
+    }  # fmt: skip
+
+
+def test_scan_tells_findings_by_its_exit_code_and_asks_by_kid_only(asking, tmp_path, capsys):
+    assert main(["scan", str(tmp_path)]) == 0
+    (tmp_path / "leak.env").write_text(f"KEY={KEY}\n")
+    assert main(["scan", str(tmp_path)]) == 1
+    assert main(["scan", str(tmp_path), "--ask", "--json"]) == 1
+    told = capsys.readouterr().out
+    assert KEY not in told
+    assert json.loads(told[told.index("[") :])[0]["state"] == "active"
+    assert all(KEY not in f"{each.path}{each.body!r}{each.headers}" for each in asking.asked)
