@@ -18,11 +18,12 @@ from celery.signals import (
 from django.core.exceptions import ImproperlyConfigured
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
-from portal import pulses
+from portal import broker, pulses
 from portal.checks import refuse_unsafe_production
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 PULSE = "portal.pulse"
+broker.take_over()
 app = Celery("keystead")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

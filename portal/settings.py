@@ -229,6 +229,8 @@ CELERY_ENABLE_UTC = True
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = False
+# Nobody steers workers by messages: whoever writes into Valkey could stop them all.
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 
 # --- People -----------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "keys.Person"
