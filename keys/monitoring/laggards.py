@@ -23,7 +23,7 @@ def laggards_of(rotation: Rotation, *, at: datetime) -> Sequence[SeenClient]:
 
 def with_laggards(rotations: QuerySet[Rotation], *, at: datetime) -> QuerySet[Rotation]:
     """Keep the rotations that have laggards; the same answer as `laggards_of`, given by the database."""
-    place = Coalesce(Cast("address", TextField()), Value(""))
+    place = Coalesce(Cast("address", TextField()), Value(""), output_field=TextField())
     on_new = Sighting.objects.annotate(place=place).filter(
         version=OuterRef(OuterRef("new_version")),
         place=OuterRef("place"),
