@@ -1,0 +1,213 @@
+/**
+ * Holds a secret that replaces itself: fetches the next version with the old one, activates it, swaps, without a failed request.
+ *
+ * Every step is stored before it is acted upon, so that a crash in any of them loses nothing:
+ *
+ *     GET ready -> store a token -> POST next -> store the next secret -> POST activate -> store it as the current one
+ */
+
+import { randomBytes } from "node:crypto";
+import { setTimeout as pause } from "node:timers/promises";
+
+import type { Credential } from "./credentials.js";
+import { Busy, KeysteadError, Refused, Unreachable } from "./errors.js";
+import { parse } from "./keyText.js";
+import { asSecret, Secret } from "./secret.js";
+import { MemoryStore, type Store } from "./stores.js";
+import { type Connection, isObject, refusePlain, Transport } from "./transport.js";
+
+/** What is stored. `seed` is the kid that the operator gave: another one there later means a fresh start. */
+interface Held {
+  readonly seed: string;
+  readonly current: string;
+  readonly previous: string;
+  readonly token: string;
+  readonly next: string;
+  readonly at_once: boolean;
+}
+
+export interface RotatingOptions extends Connection {
+  /** The secret as it was claimed; used until the store holds a later one. */
+  readonly initial?: string | Secret;
+  readonly store?: Store;
+  /** Milliseconds between activation and swap, in which every verifier learns of the new version. */
+  readonly settling?: number;
+  /** Milliseconds after which it looks again at the latest. */
+  readonly longestPause?: number;
+  /** Is told what only a person can settle. */
+  readonly onTrouble?: (error: KeysteadError) => void;
+}
+
+const ENDS_THE_TRY = new Set(["already_activated", "rotation_not_due", "no_rotation", "fetched_by_another", "fetch_contested"]);
+const NOT_DUE = new Set(["already_activated", "rotation_not_due", "no_rotation"]);
+
+export class RotatingCredential implements Credential {
+  readonly #transport: Transport;
+  readonly #store: Store;
+  readonly #options: RotatingOptions;
+  readonly #stopped = new AbortController();
+  #held: Held;
+  #last: Promise<unknown> = Promise.resolve();
+  #wake: (() => void) | undefined;
+
+  private constructor(options: RotatingOptions, store: Store, held: Held) {
+    this.#options = options;
+    this.#transport = new Transport({ timeout: 10_000, ...options });
+    this.#store = store;
+    this.#held = held;
+  }
+
+  /** Reads the store, or begins it with `initial`. */
+  static async open(options: RotatingOptions): Promise<RotatingCredential> {
+    const store = options.store ?? new MemoryStore();
+    const text = await store.load();
+    let held = text === undefined ? undefined : (JSON.parse(text) as Held);
+    if (options.initial !== undefined) {
+      const initial = asSecret(options.initial);
+      const seed = parse(initial).kid;
+      if (held?.seed !== seed) {
+        held = { seed, current: initial.reveal(), previous: "", token: "", next: "", at_once: false };
+        await store.save(JSON.stringify(held));
+      }
+    }
+    if (held === undefined) throw new RangeError("nothing is stored yet: give the secret as it was claimed, as `initial`");
+    return new RotatingCredential(options, store, held);
+  }
+
+  /** The secret to present now. */
+  current(): Secret {
+    return new Secret(this.#held.current);
+  }
+
+  /** Around a swap, a verifier may not know the new version yet, or not the old one any more: the other one to try, once. */
+  async rejected(secret: Secret): Promise<Secret | undefined> {
+    this.#wake?.();
+    const { next, current, previous } = this.#held;
+    const other = [next, current, previous].find((text) => text !== "" && text !== secret.reveal());
+    return other === undefined ? undefined : new Secret(other);
+  }
+
+  /** Sends a request with the current secret, and once more with the other version if the first is answered with 401. */
+  readonly fetch = async (input: string | URL, init: RequestInit = {}): Promise<Response> => {
+    refusePlain(new URL(input), this.#options.allowPlainHttp ?? false);
+    const send = (secret: Secret): Promise<Response> => {
+      const headers = new Headers(init.headers);
+      headers.set("Authorization", `Bearer ${secret.reveal()}`);
+      return fetch(input, { ...init, headers });
+    };
+    const secret = this.current();
+    const answer = await send(secret);
+    if (answer.status !== 401 || init.body instanceof ReadableStream) return answer;
+    const other = await this.rejected(secret);
+    if (other === undefined) return answer;
+    await answer.arrayBuffer(); // so that the connection can be used again
+    return send(other);
+  };
+
+  /** Takes whatever step can be taken now; resolves to the seconds after which to call again. */
+  refresh(): Promise<number> {
+    const step = this.#last.then(() => this.#step());
+    this.#last = step.catch(() => undefined);
+    return step;
+  }
+
+  /** Follows rotations until `close`; the process does not stay alive for it. */
+  start(): this {
+    void this.#follow();
+    return this;
+  }
+
+  /** Stops following. What is stored stays. */
+  async close(): Promise<void> {
+    this.#stopped.abort();
+    this.#wake?.();
+    await this.#last;
+  }
+
+  async #step(): Promise<number> {
+    if (this.#held.next !== "") await this.#activate();
+    if (this.#held.token !== "") return this.#fetchNext();
+    const said = await this.#transport.ask("GET", "/v1/rotation", { bearer: this.#held.current });
+    if (!isObject(said) || said["ready"] !== true) return isObject(said) ? Number(said["check_after"] ?? 60) : 60;
+    await this.#keep({ token: randomBytes(24).toString("base64url") });
+    return this.#fetchNext();
+  }
+
+  async #fetchNext(): Promise<number> {
+    let answer: unknown;
+    try {
+      answer = await this.#post("next", this.#held.current, { "Idempotency-Key": this.#held.token });
+    } catch (error) {
+      if (!(error instanceof Refused) || error instanceof Busy) throw error;
+      if (ENDS_THE_TRY.has(error.code) || error.status === 401 || error.status === 403) await this.#keep({ token: "" });
+      if (NOT_DUE.has(error.code)) return error.tryAfter ?? 60;
+      throw error;
+    }
+    const fetched = isObject(answer) ? String(answer["secret"]) : "";
+    parse(fetched); // what is no key must not replace one
+    await this.#keep({ next: fetched, at_once: isObject(answer) && answer["overlap"] === "now" });
+    await this.#activate();
+    return 1;
+  }
+
+  /** Activates the stored next secret and swaps. Nothing that is not stored is ever activated. */
+  async #activate(): Promise<void> {
+    const held = this.#held;
+    try {
+      await this.#post("activate", held.next);
+    } catch (error) {
+      if (error instanceof Refused && (error.status === 401 || error.code === "nothing_to_activate")) {
+        await this.#keep({ next: "", at_once: false }); // it is dead; the same token brings another
+        return;
+      }
+      throw error;
+    }
+    if (!held.at_once) await this.#wait(this.#options.settling ?? 4000);
+    await this.#keep({ current: held.next, previous: held.current, next: "", token: "", at_once: false });
+  }
+
+  #post(step: string, secret: string, headers: Record<string, string> = {}): Promise<unknown> {
+    return this.#transport.ask("POST", `/v1/rotation/${step}`, { bearer: secret, body: {}, headers });
+  }
+
+  async #keep(changes: Partial<Held>): Promise<void> {
+    const held = { ...this.#held, ...changes };
+    await this.#store.save(JSON.stringify(held));
+    this.#held = held;
+  }
+
+  async #follow(): Promise<void> {
+    const longest = this.#options.longestPause ?? 3_600_000;
+    for (let failures = 0; !this.#stopped.signal.aborted; ) {
+      let seconds: number;
+      try {
+        seconds = await this.refresh();
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        const mayPass = error instanceof Busy || error instanceof Unreachable;
+        const told = error instanceof Busy ? error.tryAfter : undefined;
+        seconds = mayPass ? (told ?? Math.min(2 ** failures, 60)) : 60 * failures;
+        if (!mayPass) this.#tell(error);
+      }
+      // A little disorder, so that a thousand clients do not knock at once.
+      const woken = new AbortController();
+      this.#wake = () => woken.abort();
+      const until = AbortSignal.any([woken.signal, this.#stopped.signal]);
+      await this.#wait(Math.min(seconds * 1000, longest) * (0.9 + 0.2 * Math.random()), until);
+      this.#wake = undefined;
+      await this.#wait(woken.signal.aborted ? 200 : 0); // many requests hear 401 at once; one look is enough
+    }
+  }
+
+  async #wait(milliseconds: number, signal: AbortSignal = this.#stopped.signal): Promise<void> {
+    await pause(milliseconds, undefined, { signal, ref: false }).catch(() => undefined);
+  }
+
+  #tell(error: unknown): void {
+    const words = error instanceof Error ? error.message : String(error);
+    const trouble = error instanceof KeysteadError ? error : new KeysteadError(words, "trouble");
+    if (this.#options.onTrouble) this.#options.onTrouble(trouble);
+    else process.emitWarning(`the key cannot rotate by itself: ${trouble.message}`, { code: trouble.code });
+  }
+}

@@ -1,0 +1,133 @@
+/** Signs requests by RFC 9421 in Keystead's one profile: what is signed, and in which order, is fixed. */
+
+import { createHash, createHmac, createPrivateKey, randomBytes, sign as signBytes } from "node:crypto";
+
+import { type AnyCredential, asCredential } from "./credentials.js";
+import { MalformedKey, Unsafe } from "./errors.js";
+import { findKeys, parse } from "./keyText.js";
+
+const WITHOUT_BODY = '("@method" "@authority" "@path" "@query")';
+const WITH_BODY = '("@method" "@authority" "@path" "@query" "content-type" "content-digest")';
+const COVERED_HEADERS = ["signature-input", "signature", "content-type", "content-digest"] as const;
+
+/** A signed request as a service received it: `path` and `query` as on the wire, every value of each header that came. */
+export interface SignedRequest {
+  readonly method: string;
+  readonly scheme?: "https" | "http";
+  readonly authority: string;
+  readonly path: string;
+  readonly query?: string;
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
+  readonly body?: Uint8Array;
+}
+
+export interface Signing {
+  readonly body?: Uint8Array | string;
+  readonly contentType?: string;
+  /** For test vectors only. */
+  readonly nonce?: string;
+  readonly created?: number;
+}
+
+type Sign = (base: Buffer) => Buffer;
+
+export class Signer {
+  #offset = 0; // of Keystead's clock to ours, learnt from a refusal
+  readonly #key: () => { keyid: string; sign: Sign };
+  readonly #algorithm: string;
+
+  private constructor(algorithm: string, key: () => { keyid: string; sign: Sign }) {
+    this.#algorithm = algorithm;
+    this.#key = key;
+  }
+
+  /** Signs with a key of the kind `hmac-sha256`, whose text never travels. A RotatingCredential may be given. */
+  static hmac(credential: AnyCredential): Signer {
+    const known = asCredential(credential);
+    return new Signer("hmac-sha256", () => {
+      const secret = known.current();
+      return { keyid: parse(secret).kid, sign: (base) => createHmac("sha256", secret.reveal()).update(base).digest() };
+    });
+  }
+
+  /** Signs with your own private key (PEM, PKCS#8); Keystead knows only its public half, under the kid `keyid`. */
+  static ed25519(privateKeyPem: string, { keyid }: { readonly keyid: string }): Signer {
+    const key = createPrivateKey(privateKeyPem);
+    if (key.asymmetricKeyType !== "ed25519") throw new Unsafe("this private key is not an Ed25519 key", "not_ed25519");
+    return new Signer("ed25519", () => ({ keyid, sign: (base) => signBytes(null, base, key) }));
+  }
+
+  /** The headers to add. A retry is signed anew: a signature is accepted once. */
+  sign(method: string, url: string, signing: Signing = {}): Record<string, string> {
+    const body = typeof signing.body === "string" ? Buffer.from(signing.body) : (signing.body ?? new Uint8Array());
+    const { keyid, sign } = this.#key();
+    const created = signing.created ?? Math.floor(Date.now() / 1000) + this.#offset;
+    const nonce = signing.nonce ?? randomBytes(16).toString("base64url");
+    const hasBody = body.length > 0;
+    const covered =
+      (hasBody ? WITH_BODY : WITHOUT_BODY) +
+      `;created=${created};keyid="${keyid}";alg="${this.#algorithm}";nonce="${nonce}";tag="keystead-v1"`;
+    const lines = targetLines(method, url);
+    const headers: Record<string, string> = {};
+    if (hasBody) {
+      headers["Content-Type"] = signing.contentType || "application/octet-stream";
+      headers["Content-Digest"] = contentDigest(body);
+      lines.push(["content-type", headers["Content-Type"].trim()], ["content-digest", headers["Content-Digest"]]);
+    }
+    const signature = sign(signatureBase(lines, covered)).toString("base64");
+    return { ...headers, "Signature-Input": `keystead=${covered}`, Signature: `keystead=:${signature}:` };
+  }
+
+  /** Corrects the clock after a refusal about time; whether signing once more makes sense. */
+  learnTime(code: unknown, serverTime: unknown): boolean {
+    if ((code !== "signature_expired" && code !== "signature_in_future") || !Number.isInteger(serverTime)) return false;
+    this.#offset = (serverTime as number) - Math.floor(Date.now() / 1000);
+    return true;
+  }
+}
+
+/** The digest of a body by RFC 9530. */
+export function contentDigest(body: Uint8Array): string {
+  return `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
+}
+
+/** The bytes that are signed (RFC 9421, 2.5). */
+export function signatureBase(lines: readonly (readonly [string, string])[], covered: string): Buffer {
+  for (const [name, value] of lines) {
+    if (!/^[\x20-\x7e]*$/.test(value)) throw new RangeError(`${name} holds characters that cannot be signed`);
+  }
+  const written = lines.map(([name, value]) => `"${name}": ${value}`);
+  return Buffer.from([...written, `"@signature-params": ${covered}`].join("\n"));
+}
+
+export function signedRequestJson(request: SignedRequest): Record<string, unknown> {
+  const headers: Record<string, readonly string[]> = {};
+  for (const name of COVERED_HEADERS) {
+    const value = request.headers[name];
+    if (value !== undefined) headers[name] = typeof value === "string" ? [value] : value;
+  }
+  return {
+    method: request.method,
+    scheme: request.scheme ?? "https",
+    authority: request.authority,
+    path: request.path,
+    query: request.query ?? "",
+    headers,
+    body_digest: request.body?.length ? contentDigest(request.body) : null,
+  };
+}
+
+function targetLines(method: string, url: string): [string, string][] {
+  if (!findKeys(url).next().done) {
+    throw new MalformedKey("A key stands in the address, where logs and histories keep it.", "key_in_address");
+  }
+  // URL leaves the default port out and writes the host in lower case; path and query stay as fetch sends them.
+  const { host, pathname, search } = new URL(url);
+  const query = search || "?";
+  return [
+    ["@method", method.toUpperCase()],
+    ["@authority", host],
+    ["@path", pathname || "/"],
+    ["@query", query],
+  ];
+}
