@@ -15,7 +15,7 @@ RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin keys
  && useradd --system --uid 10003 --user-group --no-create-home --shell /usr/sbin/nologin witness \
  && install --directory --owner=10003 --group=10003 --mode=0700 /witness \
  && install --directory --owner=10002 --group=10002 --mode=0700 /sealer \
- && install --directory --owner=10001 --mode=0700 /exports
+ && install --directory --owner=10001 --mode=0700 /exports /usage
 COPY --from=wheels /venv /venv
 WORKDIR /app
 COPY manage.py ./

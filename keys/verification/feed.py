@@ -142,7 +142,7 @@ class Feed:
             pause = RETRY
             try:
                 if not connected:
-                    self._reconnect()
+                    self.catch_up()
                     connected = True
                 if self._rung.is_set():
                     self._rung.clear()
@@ -169,8 +169,8 @@ class Feed:
             lease.end(self.holder.id)
         connections[VERIFIER].close()
 
-    def _reconnect(self) -> None:
-        """Go on where we were if it is the same database with the same past; else read everything."""
+    def catch_up(self) -> None:
+        """Connect anew, and go on where we were if it is the same database with the same past; else read everything."""
         connections[VERIFIER].close()
         absent = lease.clock() - self.looked_at
         self.looked_at = NEVER

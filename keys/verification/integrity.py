@@ -10,9 +10,10 @@ from django.db import connection
 from audit import clock
 from audit.actor import Actor
 from audit.models import AuditEvent
+from keys.doorbell import ring_after_commit
 from keys.events import IntegrityFailed
 from keys.lifecycle.transitions import locked_key, locked_versions
-from keys.models import KeyVersion
+from keys.models import KeyVersion, VerificationChange
 from keys.operations import operation, update
 from keys.sealing import mac_holds
 
@@ -62,6 +63,9 @@ def record_integrity_failure(version: KeyVersion, *, actor: Actor) -> bool:
     if last is not None and last.action == IntegrityFailed.action:
         return False
     update(version, IntegrityFailed, actor=actor, at=at, columns={}, environment=key.environment.tag)
+    # Whoever changed the row past the triggers told no verifier: they still hold what was sound.
+    VerificationChange.objects.create(managed_key=key)
+    ring_after_commit()
     return True
 
 

@@ -118,6 +118,11 @@ def load_keys(keys: Iterable[UUID], catalogue: Catalogue) -> dict[UUID, Held]:
     return {key: Held() for key in wanted} | dict(_by_key(_rows(_OF_KEYS, (wanted,)), catalogue))
 
 
+def read_found(condition: str, parameters: Iterable[Any]) -> Iterator[Found]:  # Any: what the driver takes
+    """Read the rows for which a condition of ours holds."""
+    return _rows(f"{EVERYTHING} WHERE {condition}", tuple(parameters))
+
+
 def inside(members: dict[str, Any]) -> bytes:
     """Write the members of a JSON object without its braces."""
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()[1:-1]

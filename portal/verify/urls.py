@@ -1,9 +1,17 @@
-"""Name the addresses of the data plane."""
+"""Name the addresses of the data plane that the site serves."""
 
 from __future__ import annotations
 
 from django.urls import path
 
+from portal.verify import clients
 from portal.verify.views import verify
 
-urlpatterns = [path("verify", verify, name="verify")]
+urlpatterns = [
+    path("verify", verify, name="verify"),
+    path("jwks", clients.jwks, name="jwks"),
+    path("snapshot", clients.snapshot, name="snapshot"),
+    path("verifiers", clients.verifiers, name="verifiers_register"),
+    path("verifiers/<uuid:verifier>", clients.stopping, name="verifiers_stop"),
+    path("verifiers/<uuid:verifier>/lease", clients.renewal, name="verifiers_lease"),
+]

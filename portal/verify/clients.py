@@ -1,0 +1,150 @@
+"""Let programs verify in their own process: a snapshot, signed, and leases that bring what changed. Served by the site.
+
+Not by the process that answers from memory: here the database is asked for everything, and nobody there shall wait for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Concatenate, Final, ParamSpec
+from uuid import UUID
+
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from keys.crypto.snapshot_keys import public_keys
+from keys.errors import Invalid, Unavailable
+from keys.sealing import keyring
+from keys.text import line
+from keys.verification import lease
+from keys.verification.credentials import VERIFY_SCOPE, Credential, authenticate_credential
+from keys.verification.sharing import holder_of, register, renew_client, signed, snapshot_of, term_of
+from keys.verification.verifier import Binding
+from portal import client_address
+from portal.middleware import request_id_of
+from portal.verify.door import bearer_of, readable
+from portal.verify.problems import NEVER_STORED, Reply, problem, reply
+from portal.verify.reading import Refused, read_strictly
+
+RENEW_PART: Final = 3  # a lease is renewed three times in its life, so that one lost answer costs nothing
+LONGEST_NAME: Final = 80
+_POSITION: Final = re.compile(r"\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?", re.ASCII)
+P = ParamSpec("P")
+
+
+def _for_programs(
+    method: str,
+) -> Callable[[Callable[Concatenate[HttpRequest, Credential, Binding, P], Reply]], Callable[..., HttpResponse]]:
+    """Let a view be asked by a credential that may verify; what it refuses is a problem."""
+
+    def wrap(view: Callable[Concatenate[HttpRequest, Credential, Binding, P], Reply]) -> Callable[..., HttpResponse]:
+        @csrf_exempt
+        @functools.wraps(view)
+        def run(http: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
+            authorization = http.headers.get("Authorization", "")
+            try:
+                if http.method != method:
+                    raise Refused(405, "method_not_allowed")
+                if http.META.get("QUERY_STRING"):
+                    raise Refused(400, "address_not_allowed_here")
+                caller = _caller(http, authorization)
+                assert caller.asks_about is not None
+                said = view(http, caller, caller.asks_about, *args, **kwargs)
+            except Unavailable as refused:
+                said = problem(Refused(refused.status, refused.code), request_id=request_id_of(http))
+            except DatabaseError:
+                said = problem(Refused(503, "unavailable"), request_id=request_id_of(http))
+            except Refused as refused:
+                said = problem(refused, request_id=request_id_of(http), knows_how=bool(authorization), allow=method)
+            return HttpResponse(said.body, status=said.status, headers=dict(said.headers))
+
+        return run
+
+    return wrap
+
+
+@_for_programs("POST")
+def verifiers(http: HttpRequest, caller: Credential, binding: Binding) -> Reply:
+    """Register a verifier; what it holds is what its credential may ask about."""
+    value = _body(http, {"name"})
+    try:
+        name = line(str(value.get("name", "")), "name", most=LONGEST_NAME)
+    except Invalid as invalid:
+        raise Refused(422, "invalid_input", {field: code for field, (code, *_) in invalid.fields.items()}) from None
+    term = _term(binding)
+    holder = register(name, credential=caller.key_id, binding=binding)
+    lease.renew(holder, terms={}, applied=lease.history()[1], entries=0, hears=False)
+    return reply(201, {"verifier": str(holder.id), "lease_ms": term, "renew_ms": term // RENEW_PART})
+
+
+@_for_programs("GET")
+def snapshot(_http: HttpRequest, _caller: Credential, binding: Binding) -> Reply:
+    """Hand out every key that verifies now, signed."""
+    _term(binding)
+    position, content = snapshot_of(binding)
+    headers = {"Content-Type": "application/octet-stream", "Keystead-Position": position, **NEVER_STORED}
+    return Reply(status=200, body=content, headers=headers)
+
+
+@_for_programs("POST")
+def renewal(http: HttpRequest, caller: Credential, binding: Binding, verifier: UUID) -> Reply:
+    """Renew a lease, take the acknowledgement, and tell what changed."""
+    applied = _body(http, {"applied"}).get("applied")
+    if not isinstance(applied, str) or not _POSITION.fullmatch(applied):
+        raise Refused(422, "invalid_input", {"applied": "not_a_position"})
+    term = _term(binding)
+    holder = holder_of(verifier, credential=caller.key_id)
+    changes = None if holder is None else renew_client(holder, term=term, applied=applied)
+    if changes is None:
+        raise Refused(404, "not_found")
+    if changes.resync:
+        raise Refused(409, "resync")
+    return reply(200, signed(changes, verifier=verifier, applied=applied, lease_ms=term))
+
+
+@_for_programs("DELETE")
+def stopping(_http: HttpRequest, caller: Credential, _binding: Binding, verifier: UUID) -> Reply:
+    """End a lease at once."""
+    holder = holder_of(verifier, credential=caller.key_id)
+    if holder is None:
+        raise Refused(404, "not_found")
+    lease.end(holder.id)
+    return Reply(status=204, body=b"", headers=NEVER_STORED)
+
+
+def jwks(_http: HttpRequest) -> HttpResponse:
+    """Tell everybody which keys sign snapshots and changes."""
+    said = reply(200, {"keys": list(public_keys(keyring()))})
+    return HttpResponse(said.body, headers={**said.headers, "Cache-Control": "public, max-age=300"})
+
+
+def _caller(http: HttpRequest, authorization: str) -> Credential:
+    address, user_agent = client_address.of_request(http), http.headers.get("User-Agent", "")
+    caller = authenticate_credential(bearer_of(authorization), address=address, user_agent=user_agent)
+    if caller is None:
+        raise Refused(401, "invalid_token")
+    if VERIFY_SCOPE not in caller.scopes or caller.asks_about is None:
+        raise Refused(403, "insufficient_scope")
+    return caller
+
+
+def _term(binding: Binding) -> int:
+    term = term_of(binding.environment_id)
+    if not term:
+        raise Refused(409, "not_kept_in_memory")
+    return term
+
+
+def _body(http: HttpRequest, members: set[str]) -> dict[str, object]:
+    value = read_strictly(
+        http.read(readable(http.headers.get("Content-Length", "0"))), http.headers.get("Content-Type", "")
+    )
+    if not isinstance(value, dict):
+        raise Refused(422, "invalid_input", {"": "not_an_object"})
+    odd = dict.fromkeys(value.keys() - members, "unknown_field")
+    if odd:
+        raise Refused(422, "invalid_input", odd)
+    return value
