@@ -310,6 +310,9 @@ WEBHOOKS: Final[Mapping[str, Promise]] = {
     "not_a_web_address": _("This is not a web address. Write it like https://hooks.example.com/keystead."),
     "only_people_change_webhooks": _("Only people say where events are sent."),
     "webhook_disabled": _("This webhook is disabled. Enable it first."),
+    "chat_has_no_secret": _("A chat has no secret: nothing signs what is said there."),
+    "feed_removed": _("This address was removed already."),
+    "not_your_team": _("You are not a member of this team."),
     "webhook_removed": _("This webhook was removed."),
 }
 

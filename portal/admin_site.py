@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, partial, update_wrapper
+from functools import update_wrapper
 from operator import itemgetter
 from typing import Any
 
@@ -20,7 +20,7 @@ from keys.models import FactorReset, PolicyProposal
 from keys.people.administration import enter_administration
 from portal.accounts import step_up
 from portal.actors import actor_of, find_actor, to_sign_in
-from portal.web.doors import count_waiting
+from portal.web.doors import lay_needs
 
 FLOORS = frozenset({"keys"})
 # Doors of the stock admin that have no business here: sign-in, passwords and sign-out are ours.
@@ -67,7 +67,7 @@ class KeysteadAdminSite(AdminSite):
             if not self.has_permission(http):
                 enter_administration(actor=actor)  # refuses, and records the refusal
                 raise Http404
-            http.inbox_count = cache(partial(count_waiting, actor))  # type: ignore[attr-defined]  # for the navigation
+            lay_needs(http, actor)
             answer: HttpResponse = inner(http, *args, **kwargs)
             return answer
 

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from portal.accounts import delegates, enrolment, factors, passkeys, passwords, sessions, sign_in, step_up
+from portal.accounts import (
+    calendar_feed,
+    delegates,
+    enrolment,
+    factors,
+    passkeys,
+    passwords,
+    sessions,
+    sign_in,
+    step_up,
+)
 
 urlpatterns = [
     path("sign-in/", sign_in.sign_in, name="sign_in"),
@@ -31,6 +41,7 @@ urlpatterns = [
     path("account/delegates/", delegates.delegates, name="delegates"),
     path("account/delegates/<uuid:pk>/end/", delegates.end, name="delegation_end"),
     path("account/password/", passwords.password, name="password"),
+    path("calendar/<str:token>.ics", calendar_feed.calendar_feed, name="calendar_feed"),
     path("password-reset/", passwords.forgotten, name="password_forgotten"),
     path("password-reset/<str:token>/", passwords.reset, name="password_reset"),
 ]

@@ -13,9 +13,10 @@ from keys.errors import Invalid
 from keys.models import Team, WebhookDelivery, WebhookEndpoint
 from keys.people.standing import standing_of
 from keys.policy.webhook_rules import may_answer_for_webhook
-from keys.states import DeliveryState
+from keys.states import DeliveryState, EndpointForm
 from keys.webhooks.addresses import LONGEST, place_of
 from keys.webhooks.again import redeliver, send_test_event
+from keys.webhooks.chats import add_chat
 from keys.webhooks.endpoints import (
     Fresh,
     add_endpoint,
@@ -50,6 +51,12 @@ class NewWebhookBody(WebhookBody):
     team = Text(max_length=40, allow_null=True)
 
 
+class NewChatBody(WebhookBody):
+    """Where a team's chat takes messages; `kinds` are families of messages: needs, reminders, changes, news."""
+
+    team = Text(max_length=40)
+
+
 class WebhookOut(S.Serializer):  # type: ignore[type-arg]
     """An endpoint. Its address is whole only for those who may change it; its secret is never here."""
 
@@ -57,6 +64,7 @@ class WebhookOut(S.Serializer):  # type: ignore[type-arg]
     team = S.SerializerMethodField()
     description = S.CharField()
     url = S.SerializerMethodField()
+    form = S.ChoiceField(choices=[str(each) for each in EndpointForm])
     kinds = S.ListField(child=S.CharField())
     created_at = S.DateTimeField()
     secret_set_at = S.DateTimeField()
@@ -160,6 +168,22 @@ class Webhooks(WebhookDoor):
         if slug is not None and team is None:
             raise Invalid.field("team", "unknown_team")
         return self.shown_once(add_endpoint(team, actor=self.actor, **body), status=201)
+
+
+class Chats(WebhookDoor):
+    """Chats: endpoints that are told in words."""
+
+    @offered("chats_create", takes=NewChatBody, gives=WebhookOut, status=201, yes=ACTS, tag="webhooks")
+    def post(self, request: Request) -> Response:
+        """Have a chat told what concerns a team: an incoming webhook in the form of Slack's. With a step-up for `webhooks`.
+
+        It is one of the webhooks from then on: changed, tested, stopped and removed as they are.
+        """
+        body = self.read(NewChatBody)
+        team = Team.objects.visible_to(self.actor).living().filter(slug=body.pop("team")).first()
+        if team is None:
+            raise Invalid.field("team", "unknown_team")
+        return self.show(WebhookOut, add_chat(team, actor=self.actor, **body), status=201)
 
 
 class OneWebhook(WebhookDoor):

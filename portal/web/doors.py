@@ -12,8 +12,7 @@ from django.views.decorators.http import require_http_methods
 from audit import clock
 from audit.actor import Actor
 from keys.errors import NotFound
-from keys.models import KeyRequest
-from keys.models.reach import reach_of
+from keys.notifications.needs import NeedKind, Needs, needs_of
 from keys.operations import record_unseen
 from portal.actors import find_actor, to_sign_in
 
@@ -43,8 +42,7 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
         actor = find_actor(http)
         if actor is None:
             return to_sign_in(http)
-        # The navigation counts what waits for this person; only pages that are drawn ask for it.
-        http.inbox_count = functools.cache(functools.partial(count_waiting, actor))  # type: ignore[attr-defined]
+        lay_needs(http, actor)
         try:
             answer = view(http, actor, *args, **kwargs)
         except NotFound:
@@ -58,11 +56,14 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
     return cast("Open[P]", require_http_methods(methods)(knock))
 
 
-def count_waiting(actor: Actor) -> int:
-    """How many requests wait for this person's decision."""
-    return KeyRequest.objects.visible_to(actor).awaiting(reach_of(actor).seats, clock.now()).count()
+def lay_needs(http: HttpRequest, actor: Actor) -> None:
+    """Lay what waits for this person beside the request: found once, and only when a page is drawn that shows it."""
+    http.needs = found = functools.cache(lambda: needs_of(actor, at=clock.now()))  # type: ignore[attr-defined]
+    http.needs_count = lambda: found().total  # type: ignore[attr-defined]
+    http.inbox_count = lambda: len(found().of(NeedKind.DECISION))  # type: ignore[attr-defined]
 
 
-def inbox_count(http: HttpRequest) -> int:
-    """How many requests wait for whoever this door was opened to; counted once a page."""
-    return int(http.inbox_count())  # type: ignore[attr-defined]  # laid there by the door
+def needs_in(http: HttpRequest) -> Needs:
+    """What waits for whoever this door was opened to."""
+    found: Needs = http.needs()  # type: ignore[attr-defined]  # laid there by the door
+    return found

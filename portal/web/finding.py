@@ -84,6 +84,12 @@ def open_rotation_of(key: ManagedKey, *, actor: Actor) -> Rotation | None:
     return next((each for each in rotations_of(key, actor=actor) if each.ended_at is None), None)
 
 
+def rotating_versions(ids: Iterable[UUID], *, actor: Actor) -> set[UUID | None]:
+    """Of these versions, those that replace a secret that was handed over before."""
+    rows = Rotation.objects.visible_to(actor).filter(new_version__in=list(ids), old_version__isnull=False)
+    return set(rows.values_list("new_version", flat=True))
+
+
 def environments(actor: Actor) -> list[Environment]:
     """List the environments, the least dangerous first."""
     return sorted(Environment.objects.visible_to(actor), key=lambda row: ("dev", "test", "prod").index(row.tag))

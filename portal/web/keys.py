@@ -21,7 +21,7 @@ from keys.monitoring.usage import usage_of
 from keys.states import Role, RotationState
 from portal.web.action_items import action_items
 from portal.web.components import Tab
-from portal.web.doors import inbox_count, page
+from portal.web.doors import needs_in, page
 from portal.web.filters import Choice, choice, is_filtered, number_in, searched
 from portal.web.finding import environments, key_by_number, names_of, open_rotation_of, open_transfer, teams_of
 from portal.web.key_acts import acts_on
@@ -55,7 +55,8 @@ def my_keys(http: HttpRequest, actor: Actor) -> HttpResponse:
         return HttpResponseRedirect(reverse("audit"))  # who only reads owns nothing: the log is where they land
     rows = ManagedKey.objects.visible_to(actor).filter(Q(owner_team__in=teams) | Q(recipient_id=UUID(actor.id)))
     context = {
-        "items": action_items(actor, teams=teams, waiting=inbox_count(http), at=clock.now()),
+        "items": action_items(actor, needs_in(http), at=clock.now()),
+        "needs_total": needs_in(http).total,
         "listing": _listing(http, rows, actor=actor),
         "has_team": bool(teams),
     }

@@ -1,6 +1,6 @@
 """Say where a person can go: the top bar, the account menu and the banners of every page."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,7 @@ class Entry:
 
 PLACES = (
     Place(url_name="keys", label=_("My keys"), icon="key-round"),
+    Place(url_name="needs", label=_("Needs me"), icon="bell"),
     Place(
         url_name="all_keys",
         label=_("All keys"),
@@ -80,6 +81,7 @@ PLACES = (
 ACCOUNT_PLACES = (
     Place(url_name="sessions", label=_("Sessions"), icon="monitor-smartphone"),
     Place(url_name="factors", label=_("Passkeys and second factors"), icon="fingerprint-pattern"),
+    Place(url_name="notifications", label=_("Notifications"), icon="bell-ring"),
     Place(url_name="webhooks", label=_("Webhooks"), icon="webhook"),
     Place(url_name="delegates", label=_("Delegates"), icon="user-round-check"),
 )
@@ -94,7 +96,7 @@ def _address(url_name: str) -> str:
 
 
 def entries_for(
-    roles: Iterable[str], *, places: Iterable[Place] = PLACES, path: str = "", inbox_count: int = 0
+    roles: Iterable[str], *, places: Iterable[Place] = PLACES, path: str = "", counts: Mapping[str, int] | None = None
 ) -> list[Entry]:
     """List the places that someone with `roles` may go to, marking the one that `path` is in."""
     held = frozenset(roles)
@@ -109,7 +111,7 @@ def entries_for(
                 label=place.label,
                 icon=place.icon,
                 is_current=path == href or (href != "/" and path.startswith(href)),
-                count=inbox_count if place.url_name == "inbox" else 0,
+                count=(counts or {}).get(place.url_name, 0),
             )
         )
     return entries
@@ -118,7 +120,7 @@ def entries_for(
 def navigation(http: HttpRequest) -> dict[str, Any]:
     """Give every page its navigation, account menu, banners and theme (a context processor).
 
-    Three hooks on the request are read when a middleware set them: `inbox_count` and `break_glass`, a number and words
+    Some hooks on the request are read when a door set them: `inbox_count`, `needs_count` and `break_glass`, numbers and words
     or functions that return them, and `is_signed_in`, which is false while the second factor is still missing.
     """
     choice = http.COOKIES.get("theme", "")
@@ -129,7 +131,11 @@ def navigation(http: HttpRequest) -> dict[str, Any]:
         return shared
     roles: Iterable[str] = getattr(person, "roles", ())
     return shared | {
-        "navigation": entries_for(roles, path=http.path, inbox_count=_hook(http, "inbox_count") or 0),
+        "navigation": entries_for(
+            roles,
+            path=http.path,
+            counts={"inbox": _hook(http, "inbox_count") or 0, "needs": _hook(http, "needs_count") or 0},
+        ),
         "break_glass": _hook(http, "break_glass"),
         # Those who can do something about it are told on every page; whoever wants to grant is told when refused.
         "granting_paused": bool(SEE_HEALTH & frozenset(roles)) and log_is_behind(),

@@ -10,6 +10,11 @@ from audit.actor import Actor
 from keys.lifecycle.inventory import lines_of
 from keys.lifecycle.leaving import leavers
 from keys.models import ManagedKey, Membership, Service, Team
+from keys.people.standing import standing_of
+from keys.policy.channel_rules import may_choose_team_mail
+from keys.states import TeamMail
+from portal.web.channel_words import TEAM_MAILS
+from portal.web.chats import chats_of
 from portal.web.doors import page
 from portal.web.finding import team_by_slug, teams_of
 from portal.web.wording import TEAM_ROLES
@@ -54,5 +59,9 @@ def team(http: HttpRequest, actor: Actor, slug: str) -> HttpResponse:
         "lines": lines_of(shown[:MOST_KEYS], at=at),
         "has_more": len(shown) > MOST_KEYS,
         "is_mine": any(str(each.person_id) == actor.id for each in members),
+        "chats": chats_of(row, actor=actor),
+        "mail_to": [(str(each), words, each == row.mail_to) for each, words in TEAM_MAILS.items()],
+        "mailed": TEAM_MAILS[TeamMail(row.mail_to)],
+        "may_choose": row.retired_at is None and may_choose_team_mail(standing_of(actor, at=at), team_id=row.pk),
     }
     return render(http, "web/team.html", context)

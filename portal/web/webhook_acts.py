@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from audit.actor import Actor
 from keys.errors import NotFound
 from keys.models import WebhookEndpoint
+from keys.states import EndpointForm
 from keys.webhooks.endpoints import enable_endpoint, remove_endpoint, rotate_endpoint_secret
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
@@ -40,6 +41,8 @@ _WORDS: dict[str, tuple[Promise, Promise]] = {
 @form_page
 def rotate_webhook(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
     """Replace the secret, and show the new one this one time."""
+    if found_endpoint(uid, actor=actor).form == EndpointForm.CHAT:
+        raise NotFound  # nothing signs what is said in a chat
     endpoint, answer = _asked(http, actor, uid, "rotate")
     return answer or shown_once(http, rotate_endpoint_secret(endpoint, actor=actor_of(http)))
 

@@ -21,13 +21,15 @@ from keys.models import Team, WebhookDelivery, WebhookEndpoint
 from keys.people.standing import standing_of
 from keys.policy.facts import ActorFacts
 from keys.policy.webhook_rules import may_answer_for_webhook
-from keys.states import Role
+from keys.states import EndpointForm as Form
+from keys.states import MessageFamily, Role
 from keys.webhooks.addresses import LONGEST, place_of
 from keys.webhooks.again import redeliver, send_test_event
 from keys.webhooks.endpoints import Fresh, add_endpoint, change_endpoint, disable_endpoint
 from keys.webhooks.reach import kinds_for
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
+from portal.web.channel_words import FAMILIES
 from portal.web.doors import act, form_page, page
 from portal.web.finding import teams_led_by
 from portal.web.listing import keyset_page
@@ -47,13 +49,19 @@ class EndpointForm(forms.Form):
     )
     kinds = forms.MultipleChoiceField(label=gettext_lazy("Events"), widget=forms.CheckboxSelectMultiple)
 
-    def __init__(self, *args: Any, whole_organisation: bool, **kwargs: Any) -> None:  # Any: Django's options
+    def __init__(
+        self, *args: Any, whole_organisation: bool, form: Form = Form.EVENTS, **kwargs: Any
+    ) -> None:  # Any: Django's options
         super().__init__(*args, **kwargs)
         known = catalogue()
-        self.fields["kinds"].choices = [  # type: ignore[attr-defined]  # a choice field, as above
-            (kind, f"{kind}: {(known[kind].__doc__ or '').strip().splitlines()[0]}")
-            for kind in kinds_for(whole_organisation=whole_organisation)
-        ]
+        self.fields["kinds"].choices = (  # type: ignore[attr-defined]  # a choice field, as above
+            [(str(family), FAMILIES[family][0]) for family in MessageFamily]
+            if form == Form.CHAT
+            else [
+                (kind, f"{kind}: {(known[kind].__doc__ or '').strip().splitlines()[0]}")
+                for kind in kinds_for(whole_organisation=whole_organisation)
+            ]
+        )
 
 
 def found_endpoint(uid: UUID, *, actor: Actor) -> WebhookEndpoint:
@@ -74,11 +82,11 @@ def answers_for(actor: Actor, endpoint: WebhookEndpoint) -> bool:
 def webhooks(http: HttpRequest, actor: Actor) -> HttpResponse:
     """List endpoints."""
     rows = list(WebhookEndpoint.objects.visible_to(actor).living().select_related("owner_team"))
-    context = {"rows": [(row, place_of(row.url)) for row in rows], "may_add": bool(_owners(actor))}
+    context = {"rows": [(row, place_of(row.url)) for row in rows], "may_add": bool(owners_for(actor))}
     return render(http, "web/webhooks.html", context)
 
 
-def _owners(actor: Actor) -> list[tuple[str, str]]:
+def owners_for(actor: Actor) -> list[tuple[str, str]]:
     """For whom somebody may add an endpoint: their teams, all of them, the organisation."""
     who: ActorFacts = standing_of(actor, at=clock.now())
     if who.has(Role.ADMINISTRATOR):
@@ -90,7 +98,7 @@ def _owners(actor: Actor) -> list[tuple[str, str]]:
 @form_page
 def add_webhook(http: HttpRequest, actor: Actor) -> HttpResponse:
     """Choose whose events, then say where they go; the secret is in the answer and nowhere else."""
-    owners = dict(_owners(actor))
+    owners = dict(owners_for(actor))
     chosen = http.GET.get("owner", "") or next(iter(owners), "")
     if chosen not in owners:
         raise NotFound
@@ -134,6 +142,7 @@ def edit_webhook(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
         http.POST if http.method == "POST" else None,
         initial=initial,
         whole_organisation=endpoint.owner_team_id is None,
+        form=Form(endpoint.form),
     )
     problem: StepUpProblem | None = None
     status = 422 if form.is_bound else 200
@@ -162,12 +171,21 @@ def webhook(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
     only_failed = http.GET.get("show") == "failed"
     context = {
         "endpoint": endpoint,
+        "is_chat": endpoint.form == Form.CHAT,
+        "kinds": _kinds(endpoint),
         "address": endpoint.url if may_act else place_of(endpoint.url),
         "deliveries": keyset_page(rows.failed() if only_failed else rows, http, order="-created_at"),
         "only_failed": only_failed,
         "may_act": may_act,
     }
     return render(http, "web/webhook.html", context)
+
+
+def _kinds(endpoint: WebhookEndpoint) -> list[str]:
+    """What an endpoint is told of, as people call it."""
+    if endpoint.form != Form.CHAT:
+        return list(endpoint.kinds)
+    return [str(FAMILIES[MessageFamily(each)][0]) for each in endpoint.kinds]
 
 
 @act

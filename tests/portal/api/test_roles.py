@@ -95,6 +95,12 @@ def act(stage, operation, role):
         return "-", {"numbers": shown.numbers} | (confirmed if operation == "emergencies_execute" else {})
     if family == "rotations":
         return str(rotating(world, stage.living, operation).pk), retiring if operation == "rotations_retire" else {}
+    if operation == "chats_create":
+        return "-", {
+            "team": "reporting", "url": "https://hooks.example.com/", "kinds": ["reminders"], "description": "Chat"
+        }  # fmt: skip
+    if operation == "me_choose":
+        return "-", {"needs": "now", "reminders": "digest", "changes": "quiet", "news": "digest"}
     if family in {"webhooks", "deliveries"}:
         wish = {"url": "https://hooks.example.com/", "kinds": ["key.revoked"], "description": "Chat"}
         endpoint = add_endpoint(world.reporting, actor=acting(world.alice, "webhooks"), **wish).endpoint
