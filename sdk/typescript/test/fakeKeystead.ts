@@ -1,0 +1,79 @@
+/** An HTTP server that answers as it is told, and remembers what it was asked. */
+
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+
+// One place for all: the portal's tests and those of the Python client read the same files.
+const VECTORS = new URL("../../../../tests/vectors/", import.meta.url);
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any -- the shape is the file's
+export function vectors(name: string): any {
+  return JSON.parse(readFileSync(fileURLToPath(new URL(`${name}.json`, VECTORS)), "utf8"));
+}
+
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+  readonly bearer: string;
+}
+
+export type Answer = readonly [status: number, body: unknown, headers?: Record<string, string>];
+type Door = (asked: Asked) => Answer;
+
+export class FakeKeystead {
+  readonly asked: Asked[] = [];
+  readonly #doors = new Map<string, Door>();
+  readonly #server: Server;
+
+  constructor() {
+    this.#server = createServer((request, response) => {
+      const chunks: Buffer[] = [];
+      request.on("data", (chunk: Buffer) => chunks.push(chunk));
+      request.on("end", () => {
+        const [method, path] = [request.method ?? "", request.url ?? ""];
+        const bearer = (request.headers.authorization ?? "").replace("Bearer ", "");
+        const asked = { method, path, headers: request.headers, body: Buffer.concat(chunks).toString(), bearer };
+        this.asked.push(asked);
+        const [status, body, headers] = (this.#doors.get(`${method} ${path}`) ?? (() => problem("not_found", 404)))(asked);
+        response.writeHead(status, headers);
+        response.end(typeof body === "string" ? body : JSON.stringify(body));
+      });
+    });
+  }
+
+  async start(): Promise<this> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return this;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  on(route: string, door: Door | Answer): void {
+    this.#doors.set(route, typeof door === "function" ? (door as Door) : () => door);
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+}
+
+export function problem(code: string, status: number, members: Record<string, unknown> = {}): Answer {
+  return [status, { type: `urn:keystead:problem:${code}`, title: "No", status, code, ...members }];
+}
+
+/** Runs a test with a Keystead that is stopped whatever happens. */
+export async function withKeystead(run: (keystead: FakeKeystead) => Promise<void>): Promise<void> {
+  const keystead = await new FakeKeystead().start();
+  try {
+    await run(keystead);
+  } finally {
+    await keystead.stop();
+  }
+}

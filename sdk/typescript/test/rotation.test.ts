@@ -1,0 +1,174 @@
+import assert from "node:assert/strict";
+import { chmod, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { Busy, FileStore, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe } from "../src/index.js";
+import { type Answer, type Asked, type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
+
+const TEXTS: string[] = vectors("key_text").valid.map((each: { text: string }) => each.text);
+
+/** A Keystead that rotates one key as the real one does. */
+class FakeRotation {
+  readonly first = TEXTS[0] as string;
+  verifying = new Set([this.first]);
+  newest = this.first;
+  handedOver = "";
+  token = "";
+  state = "none";
+  overlap = "24h";
+  fail: string[] = [];
+  completed = 0;
+  #minted = 0;
+
+  constructor(keystead: FakeKeystead) {
+    keystead.on("GET /v1/rotation", this.#guarded("get", (asked) => {
+      if (!this.verifying.has(asked.bearer)) return problem("invalid_token", 401);
+      return [200, { ready: this.state === "prepared" && asked.bearer === this.newest, check_after: 60 }];
+    }));
+    keystead.on("POST /v1/rotation/next", this.#guarded("next", (asked) => {
+      if (!this.verifying.has(asked.bearer)) return problem("invalid_token", 401);
+      if (this.state === "activated") return problem("already_activated", 409);
+      if (this.state === "none") return problem("no_rotation", 409, { check_after: 60 });
+      const token = String(asked.headers["idempotency-key"]);
+      if (this.token !== "" && this.token !== token) return problem("fetched_by_another", 409);
+      [this.token, this.state, this.handedOver] = [token, "handed-over", TEXTS[1 + (this.#minted++ % (TEXTS.length - 1))] as string];
+      return [200, { secret: this.handedOver, overlap: this.overlap }];
+    }));
+    keystead.on("POST /v1/rotation/activate", this.#guarded("activate", ({ bearer }) => {
+      if (bearer === this.newest && this.state === "activated") return [200, { state: "activated" }];
+      if (bearer !== this.handedOver || this.state !== "handed-over") return problem("invalid_token", 401);
+      [this.newest, this.state] = [this.handedOver, "activated"];
+      this.completed += 1;
+      this.verifying = new Set(this.overlap === "now" ? [this.newest] : [this.newest, ...this.verifying]);
+      return [200, { state: "activated" }];
+    }));
+    keystead.on("GET /api", ({ bearer }) => (this.verifying.has(bearer) ? [200, {}] : problem("invalid_token", 401)));
+  }
+
+  prepare(overlap = "24h"): void {
+    [this.state, this.overlap, this.token, this.handedOver] = ["prepared", overlap, "", ""];
+  }
+
+  #guarded(name: string, door: (asked: Asked) => Answer): (asked: Asked) => Answer {
+    const failing = (when: string): boolean => {
+      const place = this.fail.indexOf(`${when} ${name}`);
+      if (place >= 0) this.fail.splice(place, 1);
+      return place >= 0;
+    };
+    return (asked) => {
+      if (failing("before")) return problem("busy_retry", 503);
+      const said = door(asked);
+      return failing("after") ? [502, "the answer was lost"] : said;
+    };
+  }
+}
+
+test("a due rotation is fetched, activated and swapped", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    assert.equal(await credential.refresh(), 60);
+    rotation.prepare();
+    await credential.refresh();
+    assert.equal(credential.current().reveal(), rotation.newest);
+    assert.notEqual(rotation.newest, rotation.first);
+    assert.equal((await credential.rejected(new Secret(rotation.newest)))?.reveal(), rotation.first);
+  }));
+
+class Crash extends Error {}
+
+class CrashingStore extends MemoryStore {
+  writesLeft = 1000;
+  keeps = true;
+  override async save(text: string): Promise<void> {
+    this.writesLeft -= 1;
+    if (this.writesLeft >= 0 || this.keeps) await super.save(text);
+    if (this.writesLeft < 0) throw new Crash();
+  }
+}
+
+for (const failing of [[], ["after next"], ["after activate"], ["before activate", "before next"]]) {
+  for (const writes of [0, 1, 2]) {
+    for (const keeps of [true, false]) {
+      test(`a crash at write ${writes}, kept ${keeps}, with ${failing} lost, loses nothing`, () =>
+        withKeystead(async (keystead) => {
+          const [rotation, store] = [new FakeRotation(keystead), new CrashingStore()];
+          const open = () => RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0, store });
+          const works = async (credential: RotatingCredential): Promise<boolean> =>
+            (await fetch(`${keystead.url}/api`, { headers: { Authorization: `Bearer ${credential.current().reveal()}` } })).ok;
+          await open();
+          rotation.prepare();
+          [store.writesLeft, store.keeps, rotation.fail] = [writes, keeps, [...failing]];
+          for (let start = 0; start < 8; start++) {
+            const credential = await open(); // the process starts again
+            assert.ok(await works(credential));
+            await credential.refresh().catch((error: unknown) => {
+              if (error instanceof Crash) store.writesLeft = 1000;
+              else if (!(error instanceof Busy || error instanceof Unreachable)) throw error;
+            });
+            assert.ok(await works(await open()));
+          }
+          assert.equal(rotation.completed, 1);
+          assert.equal((await open()).current().reveal(), rotation.newest);
+        }));
+    }
+  }
+}
+
+for (const overlap of ["24h", "now"]) {
+  test(`no request fails through rotations and restarts with the overlap ${overlap}`, () =>
+    withKeystead(async (keystead) => {
+      const folder = await mkdtemp(join(tmpdir(), "keystead-"));
+      const [rotation, store, heard] = [new FakeRotation(keystead), new FileStore(join(folder, "key")), new Set<number>()];
+      for (let start = 0; start < 2; start++) {
+        const options = { url: keystead.url, initial: rotation.first, settling: 20, longestPause: 50, store };
+        const credential = (await RotatingCredential.open(options)).start();
+        let over = false;
+        const polling = (async () => {
+          while (!over) heard.add((await credential.fetch(`${keystead.url}/api`)).status);
+        })();
+        for (let turn = 0; turn < 2; turn++) {
+          const done = rotation.completed;
+          rotation.prepare(overlap);
+          while (rotation.completed === done || credential.current().reveal() !== rotation.newest) await pause(5);
+          rotation.verifying = new Set([rotation.newest]);
+        }
+        over = true;
+        await polling;
+        await credential.close();
+      }
+      assert.deepEqual([...heard], [200]);
+      assert.equal(rotation.completed, 4);
+      assert.deepEqual(await readdir(folder), ["key"]);
+      await rm(folder, { recursive: true });
+    }));
+}
+
+test("what only a person can settle is raised, told, and not tried again", () =>
+  withKeystead(async (keystead) => {
+    const [rotation, store] = [new FakeRotation(keystead), new MemoryStore()];
+    const told: string[] = [];
+    const options = { url: keystead.url, initial: rotation.first, store, onTrouble: (error: Error) => told.push(error.message) };
+    const credential = await RotatingCredential.open(options);
+    rotation.prepare();
+    keystead.on("POST /v1/rotation/next", problem("fetch_contested", 403));
+    await assert.rejects(credential.refresh(), (error) => error instanceof Refused && error.code === "fetch_contested");
+    assert.equal(JSON.parse((await store.load()) ?? "").token, "");
+    credential.start();
+    while (told.length === 0) await pause(5);
+    await credential.close();
+  }));
+
+test("the file is for its owner alone", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "keystead-"));
+  const [path, store] = [join(folder, "key"), new FileStore(join(folder, "key"))];
+  assert.equal(await store.load(), undefined);
+  await store.save("x");
+  assert.equal((await stat(path)).mode & 0o777, 0o600);
+  await chmod(path, 0o640);
+  await assert.rejects(store.load(), Unsafe);
+  await rm(folder, { recursive: true });
+});

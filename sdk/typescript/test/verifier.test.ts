@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Refused, Unsafe, Verifier } from "../src/index.js";
+import { problem, vectors, withKeystead } from "./fakeKeystead.js";
+
+const KEY: string = vectors("key_text").valid[8].text;
+const CREDENTIAL: string = vectors("key_text").valid[6].text;
+const YES = { valid: true, kid: "8nbmcDHypESyDn", key: "KEY-7", scopes: ["orders:read"], expires_at: "2026-12-22T09:00:00.000Z" };
+
+test("a valid key is told with all that is known of it", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify", [200, YES]);
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const client = { address: "192.0.2.1", userAgent: "curl", instance: "pod-1" };
+    const verdict = await verifier.verify(KEY, { scopes: ["orders:read"], method: "GET", client });
+    assert.ok(verdict.valid);
+    assert.deepEqual(verdict.scopes, new Set(["orders:read"]));
+    assert.equal(verdict.expiresAt?.toISOString(), "2026-12-22T09:00:00.000Z");
+    assert.equal(keystead.asked[0]?.bearer, CREDENTIAL);
+    assert.deepEqual(JSON.parse(keystead.asked[0]?.body ?? ""), {
+      key: KEY,
+      method: "GET",
+      scopes: ["orders:read"],
+      client: { address: "192.0.2.1", user_agent: "curl", instance: "pod-1" },
+    });
+  }));
+
+test("what is no clear yes is a refusal", () =>
+  withKeystead(async (keystead) => {
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL, timeout: 1000 });
+    for (const answer of [
+      [200, "<html>"], [200, []], [200, { valid: "true" }], [200, { valid: 1 }], [200, { ...YES, scopes: "all" }], [302, ""],
+      [500, "oops"], [200, { ...YES, expires_at: "soon" }], problem("verifier_stale", 503), problem("too_many_requests", 429),
+    ] as const) {
+      keystead.on("POST /v1/verify", answer);
+      const verdict = await verifier.verify(KEY);
+      assert.equal(verdict.valid, false);
+      assert.equal(verdict.status, 503);
+    }
+    const away = new Verifier({ url: "http://127.0.0.1:1", credential: CREDENTIAL, timeout: 500 });
+    assert.equal((await away.verify(KEY)).valid, false);
+  }));
+
+test("refusals have the status for the caller", () =>
+  withKeystead(async (keystead) => {
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    for (const [reason, status] of [["expired", 401], ["scope", 403], ["rate_limit", 429], ["stale", 503], ["toString", 401]]) {
+      keystead.on("POST /v1/verify", [200, { valid: false, reason }]);
+      const verdict = await verifier.verify(KEY);
+      assert.ok(!verdict.valid);
+      assert.deepEqual([verdict.reason, verdict.status], [reason, status]);
+    }
+  }));
+
+test("what is no key is refused without asking, and a misused credential is the service's mistake", () =>
+  withKeystead(async (keystead) => {
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    for (const text of [undefined, "", "x", KEY.slice(0, -1), `${KEY.slice(0, -1)}x`]) {
+      const verdict = await verifier.verify(text);
+      assert.ok(!verdict.valid && verdict.reason === "malformed");
+    }
+    assert.equal(keystead.asked.length, 0);
+    keystead.on("POST /v1/verify", problem("insufficient_scope", 403));
+    await assert.rejects(verifier.verify(KEY), Refused);
+  }));
+
+test("many are asked at once and answered in order", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify:batch", ({ body }) => {
+      const { keys } = JSON.parse(body) as { keys: unknown[] };
+      return [200, { results: keys.map((_, place) => ({ ...YES, kid: String(place) })) }];
+    });
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verdicts = await verifier.verifyMany([KEY, "typo", ...Array<string>(100).fill(KEY)].map((key) => ({ key })));
+    assert.deepEqual(verdicts.slice(0, 4).map((each) => (each.valid ? each.kid : each.reason)), ["0", "malformed", "1", "2"]);
+    assert.equal(keystead.asked.length, 2);
+  }));
+
+test("keys never travel in the clear", () => {
+  assert.throws(() => new Verifier({ url: "http://keys.example.com", credential: CREDENTIAL }), Unsafe);
+});
