@@ -1,0 +1,1 @@
+"""Measure how fast due rows are worked off."""
