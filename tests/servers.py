@@ -36,8 +36,6 @@ def kill_children(pid: int) -> None:
 class PortalServer:
     """A gunicorn with the settings of the test's environment."""
 
-    application = "portal.wsgi:application"
-
     def __init__(self, layout: Layout, **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://localhost:{self.port}"
@@ -62,7 +60,7 @@ class PortalServer:
                     sys.executable,
                     "-m",
                     "gunicorn",
-                    self.application,
+                    "portal.wsgi:application",
                     "--worker-class=gthread",
                     "--workers=2",
                     "--threads=4",
