@@ -8,6 +8,7 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Func
 
+from audit.actor import Actor
 from audit.fields import TransactionIdField
 from keys.models.catalogue import Environment, Service
 from keys.models.keys import ManagedKey
@@ -62,6 +63,14 @@ class Verifier(models.Model):
         return self.name
 
 
+class RevocationReceiptQuerySet(models.QuerySet["RevocationReceipt"]):
+    """Ways to find receipts."""
+
+    def visible_to(self, actor: Actor | None) -> RevocationReceiptQuerySet:
+        """Whoever sees the key sees what became of it."""
+        return self.filter(managed_key__in=ManagedKey.objects.visible_to(actor).values("pk"))
+
+
 class RevocationReceipt(models.Model):
     """That a stop was everywhere when it was answered: what each verifier with a living lease said, or when its lease ran out."""
 
@@ -71,6 +80,8 @@ class RevocationReceipt(models.Model):
     committed_at = models.DateTimeField()
     answered_at = models.DateTimeField()
     verifiers = models.JSONField(default=list)
+
+    objects = RevocationReceiptQuerySet.as_manager()
 
     class Meta:
         ordering = ("-answered_at", "id")

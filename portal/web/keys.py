@@ -19,6 +19,7 @@ from keys.lifecycle.inventory import KeyLine, Standing, ending_soon, line_of, li
 from keys.models import KeyVersion, ManagedKey, Scope, Service, Team
 from keys.monitoring.usage import usage_of
 from keys.states import Role, RotationState
+from keys.verification.overview import receipts_of
 from portal.web.action_items import action_items
 from portal.web.components import Tab
 from portal.web.doors import needs_in, page
@@ -27,6 +28,7 @@ from portal.web.finding import environments, key_by_number, names_of, open_rotat
 from portal.web.key_acts import acts_on
 from portal.web.life import told
 from portal.web.listing import Page, Sorting, keyset_page
+from portal.web.verifiers import ReceiptLine
 from portal.web.wording import STANDINGS, outcome_words, reason_words
 
 SORTS = ("name", "authorised_until", "created_at")
@@ -164,6 +166,7 @@ def key_detail(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         "outcomes": [(outcome_words(row.outcome), row) for row in usage.outcomes],
         "acts": acts_on(key, versions, actor=actor, at=at),
         "transfer": open_transfer(key, actor=actor),
+        "receipts": [] if view else [ReceiptLine(each) for each in receipts_of(key)],
         "revoked_by": names_of([key.revoked_by], actor=actor).get(key.revoked_by, ""),
         "revoked_because": reason_words(key.revoked_reason),
         "at": at,

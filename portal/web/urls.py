@@ -23,6 +23,7 @@ from portal.web import (
     services,
     stopping,
     teams,
+    verifiers,
     webhook_acts,
     webhooks,
 )
@@ -49,6 +50,7 @@ urlpatterns = [
     path("keys/<int:number>/recipient/", leaving.recipient, name="recipient"),
     path("people/<uuid:person>/left/", leaving.left, name="left"),
     path("keys/<int:number>/transfer/", handing_over.transfer, name="transfer"),
+    path("health/verifiers/", verifiers.verifiers, name="verifiers"),
     path("health/jobs/<uuid:uid>/", jobs.reschedule, name="job_schedule"),
     path("requests/", requests.requests, name="requests"),
     path("requests/new/", asking.ask, name="ask"),

@@ -1,13 +1,11 @@
 """The verification door over HTTP: contract, bad input, and what a stranger learns."""
 
-import io
 import json
 
 import pytest
 from django.test import Client
 
 from keys.crypto.key_text import mint
-from portal.verify.app import application
 from tests.people import issued, verifying_credential
 
 pytestmark = pytest.mark.usefixtures("sealing")
@@ -91,6 +89,11 @@ def test_a_key_cannot_ask_about_itself_and_strangers_credentials_look_alike(key)
 def test_a_credential_asks_about_one_environment_only(world, key):
     other = verifying_credential(world, environment="test").reveal()
     assert knock({"key": key[2].reveal()}, other).json() == {"valid": False, "reason": "wrong_environment"}
+
+
+def test_a_credential_that_came_twice_is_refused(key, credential):
+    answer = knock({"key": key[2].reveal()}, HTTP_AUTHORIZATION=f"Bearer {credential}, Bearer {credential}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "header_repeated")
 
 
 def test_a_key_in_the_address_is_refused_unread(key, credential):
@@ -179,38 +182,3 @@ def test_networks_are_checked_against_the_client_and_not_the_service(world, cred
     text = issued(world, networks=("10.1.0.0/16",))[2].reveal()
     assert knock({"key": text}, credential).json()["reason"] == "network"
     assert knock({"key": text, "client": {"address": "10.1.2.3"}}, credential).json()["valid"] is True
-
-
-def test_it_works_as_an_application_of_its_own(key, credential):
-    status, headers, body = call(
-        "/v1/verify", json.dumps({"key": key[2].reveal()}).encode(), HTTP_AUTHORIZATION=f"Bearer {credential}"
-    )
-    assert status == "200 OK"
-    assert json.loads(body)["kid"] == key[1].kid
-    assert headers["Content-Type"] == "application/json"
-    assert "Set-Cookie" not in headers
-    assert call("/v1/verify", b"{}")[0] == "401 Unauthorized"
-    assert call("/healthz", b"")[0] == "200 OK"
-    assert call("/api/v1/keys", b"")[0] == "404 Not Found"
-
-
-def call(path, body, **extra):
-    said = {}
-
-    def start_response(status, headers):
-        said.update(status=status, headers=dict(headers))
-
-    environ = {
-        "REQUEST_METHOD": "POST",
-        "PATH_INFO": path,
-        "QUERY_STRING": "",
-        "CONTENT_TYPE": "application/json",
-        "CONTENT_LENGTH": str(len(body)),
-        "REMOTE_ADDR": "127.0.0.1",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "wsgi.input": io.BytesIO(body),
-        **extra,
-    }
-    answer = b"".join(application(environ, start_response))
-    return said["status"], said["headers"], answer

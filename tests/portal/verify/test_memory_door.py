@@ -1,0 +1,259 @@
+"""The door of the data plane over memory: every endpoint, every refusal, and nothing to learn for strangers."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from django.test import Client
+
+from keys.crypto.key_text import mint
+from keys.lifecycle.revocation import revoke_key
+from keys.models import Sighting, UsageCount
+from keys.monitoring.tally_files import add_files
+from keys.states import RevocationReason
+from keys.verification.snapshot import NEVER
+from tests.keys.verification.following import behind_the_back
+from tests.people import acting, issued, verifying_credential
+from tests.portal.verify.knocking import Door
+
+pytestmark = pytest.mark.usefixtures("sealing")
+
+
+@pytest.fixture
+def credential(world):
+    return verifying_credential(world).reveal()
+
+
+@pytest.fixture
+def key(world):
+    return issued(world)
+
+
+@pytest.fixture
+def door(tmp_path, credential, key):
+    return Door(tmp_path, credential)
+
+
+def revoke(world, key):
+    revoke_key(key, actor=acting(world.responder, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+
+
+def test_memory_and_database_answer_alike(door, credential, key):
+    body = json.dumps({"key": key[2].reveal(), "scopes": ["orders:read"], "client": {"address": "192.0.2.1"}})
+    headers = {"HTTP_AUTHORIZATION": f"Bearer {credential}", "HTTP_HOST": "localhost"}
+    site = Client().post("/v1/verify", body, content_type="application/json", **headers)
+    ours = door.ask("/v1/verify", body.encode())
+    assert list(ours.json) == list(site.json()), "the same members in the same order"
+    assert ours.json | {"verified_at": ""} == site.json() | {"verified_at": ""}
+    assert ours.json["verified_at"][:16] == site.json()["verified_at"][:16]
+    assert {name: value for name, value in site.headers.items() if name in ours.headers} == ours.headers
+
+
+def test_refusals_have_their_reasons(door, world, key):
+    text = key[2].reveal()
+    assert door.verify(text, scopes=["orders:write"]) == {"valid": False, "reason": "scope"}
+    assert door.verify("x") == {"valid": False, "reason": "malformed"}
+    revoke(world, key[0])
+    door.feed.tick()
+    assert door.verify(text) == {"valid": False, "reason": "compromised"}
+
+
+def test_a_stranger_learns_nothing_about_a_kid(door, key):
+    nobody = door.ask("/v1/verify", {"key": mint("prod").secret.reveal()})
+    wrong = door.ask("/v1/verify", {"key": mint("prod", kid=key[1].kid).secret.reveal()})
+    assert (nobody.status, nobody.headers, nobody.body) == (wrong.status, wrong.headers, wrong.body)
+    assert nobody.json == {"valid": False, "reason": "unknown"}
+
+
+def test_a_caller_asks_about_one_service_and_environment(world, tmp_path, key):
+    other = Door(tmp_path, verifying_credential(world, environment="test").reveal())
+    assert other.verify(key[2].reveal()) == {"valid": False, "reason": "wrong_environment"}
+    assert other.introspect(key[2].reveal()).json == {"active": False}
+    assert other.forward(key[2].reveal()).headers["Keystead-Reason"] == "wrong_environment"
+
+
+@pytest.mark.parametrize("shown", [None, "", "Basic YTpi", "Bearer", "Bearer x", "bearer ks_prod_x_y"])
+def test_without_a_credential_there_is_no_answer(door, key, shown):
+    for path in ("/v1/verify", "/v1/verify:batch", "/oauth2/introspect"):
+        answer = door.ask(path, {"key": key[2].reveal()}, HTTP_AUTHORIZATION=shown)
+        assert (answer.status, answer.json["code"]) == (401, "invalid_token")
+        assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="keystead"')
+
+
+def test_a_key_of_another_service_is_no_credential(door, key):
+    assert door.ask("/v1/verify", {"key": "x"}, HTTP_AUTHORIZATION=f"Bearer {key[2].reveal()}").status == 401
+
+
+def test_a_revoked_credential_is_none_and_the_refusal_is_the_same(door, world, credential):
+    stranger = door.ask("/v1/verify", {"key": "x"}, HTTP_AUTHORIZATION=f"Bearer {mint('prod').secret.reveal()}")
+    revoke(world, next(iter(door.feed.snapshot.entries.values())) and _credential_key(credential))
+    door.feed.tick()
+    revoked = door.ask("/v1/verify", {"key": "x"})
+    assert revoked.status == stranger.status == 401
+    assert revoked.json | {"request_id": ""} == stranger.json | {"request_id": ""}
+
+
+def _credential_key(credential):
+    from keys.models import KeyVersion
+
+    return KeyVersion.objects.select_related("managed_key").get(kid=credential.split("_")[2]).managed_key
+
+
+def test_headers_that_came_twice_are_refused(door, key, credential):
+    twice = f"Bearer {credential}, Bearer {credential}"
+    assert door.ask("/v1/verify", {"key": "x"}, HTTP_AUTHORIZATION=twice).json["code"] == "header_repeated"
+    text = key[2].reveal()
+    assert door.forward(text, HTTP_X_API_KEY=text).status == 400
+    assert door.forward(f"{text}, Bearer {text}").status == 400
+    assert door.forward(None, HTTP_X_API_KEY=f"{text},{text}").status == 400
+
+
+@pytest.mark.parametrize("path", ["/v1/verify", "/v1/verify:batch", "/oauth2/introspect", "/v1/forward-auth"])
+def test_nothing_may_stand_in_the_address(door, key, path):
+    answer = door.ask(path, b"", method="GET" if "forward" in path else "POST", QUERY_STRING=f"token={key[2].reveal()}")
+    assert (answer.status, answer.json["code"]) == (400, "address_not_allowed_here")
+    assert key[1].kid not in answer.body.decode()
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS", "TRACE"])
+def test_other_methods_are_refused(door, method):
+    answer = door.ask("/v1/verify", b"", method=method)
+    assert (answer.status, answer.headers["Allow"]) == (405, "POST")
+
+
+def test_bad_bodies_are_refused_by_name(door):
+    assert door.ask("/v1/verify", b" " * 70_000).status == 413
+    assert door.ask("/v1/verify", b"{").json["code"] == "malformed_json"
+    assert door.ask("/v1/verify", b"[" * 30_000).json["code"] == "malformed_json"
+    assert door.ask("/v1/verify", {"key": "a", "keys": 1}).json["errors"] == [
+        {"field": "keys", "code": "unknown_field"}
+    ]
+    assert door.ask("/v1/verify", {"key": "a"}, CONTENT_TYPE="text/plain").status == 415
+    assert door.ask("/v1/verify", {"key": "a"}, HTTP_CONTENT_ENCODING="gzip").status == 415
+
+
+def test_a_batch_answers_in_order_and_is_refused_whole(door, key):
+    text = key[2].reveal()
+    said = door.ask("/v1/verify:batch", {"keys": [{"key": "x"}, {"key": text, "scopes": ["orders:read"]}]}).json
+    assert [each["valid"] for each in said["results"]] == [False, True]
+    for odd in ({}, {"keys": []}, {"keys": [{"key": text}] * 101}, {"keys": [1]}, {"keys": [{"key": text, "a": 1}]}):
+        assert door.ask("/v1/verify:batch", odd).status == 422
+    odd = door.ask("/v1/verify:batch", {"keys": [{"key": text}, {}]}).json
+    assert odd["errors"] == [{"field": "keys.1.key", "code": "required"}]
+
+
+def test_introspection_tells_what_a_token_means(door, key, credential):
+    said = door.introspect(key[2].reveal())
+    meaning = said.json
+    assert meaning.pop("exp") == int(key[1].expires_at.timestamp())
+    assert meaning == {
+        "active": True,
+        "scope": "orders:read",
+        "client_id": str(key[0]),
+        "sub": str(key[0]),
+        "username": "Nightly report",
+        "token_type": "Bearer",
+        "aud": "orders",
+        "iss": meaning["iss"],
+        "jti": key[1].kid,
+    }
+    basic = base64.b64encode(f"orders:{credential}".encode()).decode()
+    assert door.introspect(key[2].reveal(), HTTP_AUTHORIZATION=f"Basic {basic}").json["active"] is True
+    assert door.introspect("x").body == b'{"active":false}'
+
+
+@pytest.mark.parametrize("form", [b"", b"token=", b"token=a&token=b", b"token=a&scope=b", b"a", b"token=\xff"])
+def test_an_odd_form_is_refused(door, form):
+    answer = door.ask("/oauth2/introspect", form, CONTENT_TYPE="application/x-www-form-urlencoded")
+    assert (answer.status, answer.json["code"]) == (400, "invalid_input")
+
+
+def test_a_gateway_gets_a_status_and_an_identity(door, world, key):
+    passed = door.forward(key[2].reveal(), HTTP_KEYSTEAD_SCOPES="orders:read", HTTP_X_FORWARDED_FOR="6.6.6.6")
+    assert passed.status == 200
+    assert passed.body == b""
+    assert passed.headers["Keystead-Key"] == str(key[0])
+    assert passed.headers["Keystead-Granted-Scopes"] == "orders:read"
+    assert passed.headers["Keystead-Name"] == "Nightly report"
+    assert door.forward(None, HTTP_X_API_KEY=key[2].reveal()).status == 200
+    denied = door.forward(key[2].reveal(), HTTP_KEYSTEAD_SCOPES="orders:write")
+    assert (denied.status, denied.headers["Keystead-Reason"]) == (403, "scope")
+    nobody = door.forward(None)
+    assert (nobody.status, nobody.headers["Keystead-Reason"]) == (401, "missing")
+    assert door.forward("x").headers["WWW-Authenticate"] == 'Bearer realm="api", error="invalid_token"'
+
+
+def test_a_gateway_without_a_credential_of_its_own_lets_nobody_pass(door, key):
+    for shown in ("", "x", key[2].reveal()):
+        answer = door.forward(key[2].reveal(), HTTP_KEYSTEAD_CREDENTIAL=shown)
+        assert (answer.status, answer.json["code"]) == (500, "invalid_caller")
+
+
+def test_networks_are_those_of_the_client_that_the_gateway_names(world, tmp_path, credential):
+    text = issued(world, networks=("10.1.0.0/16",))[2].reveal()
+    door = Door(tmp_path, credential)
+    assert door.verify(text)["reason"] == "network"
+    assert door.verify(text, client={"address": "10.1.2.3"})["valid"] is True
+    assert door.forward(text).headers["Keystead-Reason"] == "network"
+    assert door.forward(text, HTTP_KEYSTEAD_CLIENT_ADDRESS="10.1.2.3").status == 200
+    assert door.forward(text, HTTP_KEYSTEAD_CLIENT_ADDRESS="10.1.2.3, 1.1.1.1").status == 400
+    assert door.introspect(text).json == {"active": False}
+
+
+def test_without_a_lease_nothing_is_said(door, key):
+    for place in door.feed.catalogue.places.values():
+        place.fresh_until = NEVER
+    for answer in (
+        door.ask("/v1/verify", {"key": key[2].reveal()}),
+        door.ask("/v1/verify", {"key": "x"}, HTTP_AUTHORIZATION=f"Bearer {mint('prod').secret.reveal()}"),
+        door.introspect(key[2].reveal()),
+        door.forward(key[2].reveal()),
+    ):
+        assert (answer.status, answer.json["code"]) == (503, "verifier_stale")
+        assert answer.headers["Retry-After"] == "1"
+    assert door.ask("/readyz", method="GET").status == 503
+
+
+def test_nothing_verifies_while_a_restored_database_is_behind(door, key, superuser):
+    superuser.execute("INSERT INTO audit_interruption (cause, from_leaf, upto_leaf) VALUES ('restored', 1, 2)")
+    door.feed.tick()
+    answer = door.ask("/v1/verify", {"key": key[2].reveal()})
+    assert (answer.status, answer.json["code"]) == (503, "log_interrupted")
+
+
+def test_an_environment_without_memory_asks_the_database_each_time(door, world, key, superuser):
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 0 WHERE tag = 'prod'")
+    door.feed.tick()
+    text = key[2].reveal()
+    assert door.verify(text)["valid"] is True
+    revoke(world, key[0])
+    assert door.verify(text) == {"valid": False, "reason": "compromised"}, "without any look in between"
+    assert door.introspect(text).json == {"active": False}
+
+
+def test_metrics_are_for_programs_that_may(door, key, settings):
+    door.verify(key[2].reveal())
+    assert b'endpoint="/v1/verify",status="200 quick"' in door.ask("/metrics", method="GET").body
+    settings.PRODUCTION = True
+    assert door.ask("/metrics", method="GET").status == 404
+    assert door.ask("/api/v1/keys", method="GET").status == 404
+    assert door.ask("/healthz", method="GET").body == b"alive\n"
+
+
+def test_what_is_presented_is_counted_with_who_presented_it(door, world, key, tmp_path):
+    text, client = key[2].reveal(), {"address": "192.0.2.7", "user_agent": "curl/8", "instance": "pod-1"}
+    for _ in range(3):
+        door.verify(text, client=client)
+    door.verify(text, scopes=["orders:write"])
+    door.verify(mint("prod", kid=key[1].kid).secret.reveal())
+    assert add_files(tmp_path) == 0, "the file is still being written"
+    door.tallies.close()
+    assert add_files(tmp_path) == 4 + 5, "and each time the caller"
+    assert add_files(tmp_path) == 0
+    counts = dict(UsageCount.objects.filter(version=key[1]).values_list("outcome", "count"))
+    assert counts == {"valid": 3, "scope": 1}
+    seen = Sighting.objects.get(version=key[1], address="192.0.2.7")
+    assert (seen.user_agent, seen.instance, seen.count) == ("curl/8", "pod-1", 3)
+    assert Sighting.objects.exclude(version__managed_key=key[0]).get().address == "127.0.0.1"
