@@ -10,7 +10,7 @@ class KeysError(Exception):
     """A refusal the caller can act on. `code` is stable; `status` is the HTTP status a door answers with (RFC 9110)."""
 
     status: ClassVar[int] = 400
-    retry_after: ClassVar[int | None] = None  # seconds; where the same call may succeed later
+    retry_after: int | None = None  # seconds; where the same call may succeed later
 
     def __init__(self, code: str, /, **params: object) -> None:
         super().__init__(code)

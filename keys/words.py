@@ -23,6 +23,22 @@ REQUESTS: Final[Mapping[str, Promise]] = {
         "The second factor you used was set up only recently. It can decide for others after a day; use an older one."
     ),
     "kind_not_allowed": _("The policy does not allow this kind of key here."),
+    "signature_required": _("The policy asks for signed requests here: choose a kind of key that signs."),
+    "scopes_must_be_signed": _(
+        "For these scopes requests have to be signed; choose a kind of key that signs: %(scopes)s."
+    ),
+    "self_fetch_bearer_only": _(
+        "Only a bearer key fetches its next version itself: the secret of this kind never travels."
+    ),
+    "no_kind_that_signs": _("If every request must be signed, the policy has to allow a kind of key that signs."),
+    "no_public_key_here": _("Only a key pair (Ed25519) has a public key."),
+    "private_key_refused": _(
+        "This is a private key. It was not kept, but it has travelled: make a new pair, and send the public key only."
+    ),
+    "not_an_ed25519_key": _("This is not an Ed25519 public key."),
+    "public_key_form": _("This cannot be read as a public key: PEM, JWK or OpenSSH is."),
+    "public_key_used": _("An earlier version has this public key. A new version needs a new pair."),
+    "not_the_approved_key": _("The approvers saw another public key, and this version takes that one only."),
     "longer_than_authorised": _("A secret cannot live longer than the key is authorised: at most %(most)s days."),
     "network_is_everywhere": _(
         "“%(value)s” means every address. Leave the field empty if any address may use the key."
@@ -229,6 +245,13 @@ INPUT: Final[Mapping[str, Promise]] = {
     "audit_behind": _(
         "Nothing can be granted right now, because the audit log is not being sealed. Nothing was changed. Stopping keys, signing in and "
         "verification work as always; administrators see on the status page what to do."
+    ),
+    "nonce_store_full": _("So many signatures are remembered that no more fit. Nothing was accepted; try again in a moment."),
+    "nonce_store_young": _(
+        "What signatures were used is not known far enough back. Nothing was accepted; sign anew after a moment."
+    ),
+    "nonce_store_unavailable": _(
+        "Whether this signature was used before cannot be known right now. Nothing was accepted; try again in a moment."
     ),
     "audit_unsealed": _(
         "The audit log was not sealed in time, so the secret was not handed over. Your claim is not spent: try again in a moment."

@@ -354,6 +354,7 @@ DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("KEYSTEAD_MAIL_FROM", default="keyst
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "portal.api.authentication.SessionWithMfa",
+        "portal.api.signatures.SignedByKey",
         "portal.api.authentication.ManagedKey",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["portal.api.permissions.NobodyByDefault"],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from keys.crypto.digests import CURRENT_ALGORITHM, digest
 from keys.crypto.errors import Malformed
 from keys.crypto.key_text import mint
-from keys.crypto.public_keys import DIGEST_ALGORITHM, digest_of, read_public_key
+from keys.crypto.public_keys import DIGEST_ALGORITHM, as_pem, digest_of, fingerprint, read_public_key
 from keys.crypto.secrets import Secret
 from keys.errors import Invalid
 from keys.models import KeyVersion, ManagedKey
@@ -62,6 +62,19 @@ def read_brought_key(version: KeyVersion, versions: Sequence[KeyVersion], text: 
     if brought in used:
         raise Invalid.field("public_key", "public_key_used")  # a new version with the old key would replace nothing
     return brought
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownKey:
+    """A public key as people compare it and programs read it."""
+
+    fingerprint: str
+    pem: str
+
+
+def shown_key(public_key: str) -> ShownKey | None:
+    """How a stored public key is shown; None for a key that has none."""
+    return ShownKey(fingerprint=fingerprint(public_key), pem=as_pem(public_key)) if public_key else None
 
 
 def approved_key(key: ManagedKey, versions: Sequence[KeyVersion]) -> str:

@@ -70,6 +70,8 @@ class ValkeyDown(Exception):
 class NoncesInValkey:
     """The nonces that one Valkey remembers."""
 
+    script: Final = _SCRIPT
+
     def __init__(self, address: str, *, capacity: int = CAPACITY) -> None:
         self._client = redis.Redis.from_url(
             address,
@@ -141,4 +143,4 @@ class NoncesInValkey:
     def _begin(self) -> None:
         """Write the marker first and load the script second: who finds the script finds a marker of this life."""
         self._client.eval(_BEGIN, 1, START)
-        self._client.script_load(_SCRIPT)
+        self._client.script_load(self.script)

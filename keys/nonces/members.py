@@ -21,7 +21,7 @@ class NonceStoreUnavailable(Unavailable):
 
     def __init__(self, code: str, *, retry_after: int = 1) -> None:
         super().__init__(code)
-        self.seconds = retry_after
+        self.retry_after = retry_after
 
 
 def member(kid: str, nonce: str) -> int:

@@ -8,7 +8,7 @@ from rest_framework.authentication import BaseAuthentication, SessionAuthenticat
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
-from audit.actor import Actor, ActorKind, Auth
+from audit.actor import Actor, ActorKind, Auth, RequestFacts
 from keys.verification.credentials import Credential, authenticate_credential
 from portal import client_address
 from portal.actors import facts_of, find_actor
@@ -16,14 +16,25 @@ from portal.actors import facts_of, find_actor
 CHALLENGE: Final = 'Bearer realm="keystead"'
 
 
+def actor_of_program(credential: Credential, facts: RequestFacts, *, method: str) -> Actor:
+    """The program behind a credential, as operations know it; `method` says how it proved itself this time."""
+    return Actor(
+        kind=ActorKind.PROGRAM,
+        id=str(credential.key_id),
+        name=credential.name,
+        auth=Auth(methods=(method,), device=credential.kid, assurance="managed-key"),
+        http=facts,
+    )
+
+
 class SessionWithMfa(SessionAuthentication):
     """A person. A session without a second factor is nobody; every change needs the CSRF token."""
 
     def authenticate(self, request: Request) -> tuple[Actor, None] | None:
         """Return the person behind the session, unless the caller names another way in."""
-        if get_authorization_header(request):
-            return None
         http = request._request  # noqa: SLF001 - DRF's documented name of Django's request
+        if get_authorization_header(request) or "HTTP_SIGNATURE_INPUT" in http.META:
+            return None
         actor = find_actor(http)
         if actor is None:
             return None
@@ -58,14 +69,7 @@ class ManagedKey(BaseAuthentication):
         )
         if credential is None:
             raise AuthenticationFailed(code="invalid_token")
-        actor = Actor(
-            kind=ActorKind.PROGRAM,
-            id=str(credential.key_id),
-            name=credential.name,
-            auth=Auth(methods=("managed-key",), device=credential.kid, assurance="managed-key"),
-            http=facts,
-        )
-        return actor, credential
+        return actor_of_program(credential, facts, method="managed-key"), credential
 
     def authenticate_header(self, request: Request) -> str:
         """Name the way in."""

@@ -36,12 +36,19 @@ class DraftBody(Body):
     template = Text(max_length=120, required=False, default="", allow_blank=True)
     networks = Texts(most=32, longest=50, required=False, default=list)
     ticket = Text(max_length=60, required=False, default="", allow_blank=True)
-    kind = serializers.ChoiceField(choices=["bearer", "hmac", "ed25519"], required=False, default="bearer")
+    kind = serializers.ChoiceField(choices=["bearer", "hmac-sha256", "ed25519"], required=False, default="bearer")
+    public_key = Text(max_length=2000, required=False, default="", allow_blank=True)
     recipient = Identifier(required=False, allow_null=True, default=None)
     self_fetch = YesNo(required=False, default=False)
     verifies_service = Text(max_length=40, required=False, default="", allow_blank=True)
     verifies_environment = Text(max_length=4, required=False, default="", allow_blank=True)
     limits = LimitsBody(required=False, default=dict)
+
+
+class ClaimBody(Body):
+    """What a claim may bring: the public key of a key pair."""
+
+    public_key = Text(max_length=2000, required=False, default="", allow_blank=True)
 
 
 class CommentBody(Body):

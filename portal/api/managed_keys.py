@@ -16,11 +16,12 @@ from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, su
 from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason
+from keys.verification.overview import receipts_of
 from keys.verification.receipts import stop_with_receipt
 from portal.api.catalogue import TAGS
 from portal.api.doors import Door, found, offered
 from portal.api.fields import Nothing
-from portal.api.inputs import CommentBody, RenewalBody, RevocationBody, SuspensionBody
+from portal.api.inputs import ClaimBody, CommentBody, RenewalBody, RevocationBody, SuspensionBody
 from portal.api.outputs import (
     ClaimOut,
     KeyDetailOut,
@@ -28,6 +29,7 @@ from portal.api.outputs import (
     KeyUseOut,
     RequestDetailOut,
     SightingOut,
+    StopReceiptsOut,
     UsageOut,
     VersionOut,
     page_of,
@@ -107,6 +109,15 @@ class KeyUse(KeyDoor):
             usage += version.usage.filter(hour__gte=since).select_related("version").order_by("-hour")[:MOST_ROWS]
             sightings += version.sightings.select_related("version").order_by("-last_at")[:MOST_ROWS]
         return Response({"usage": UsageOut(usage, many=True).data, "sightings": SightingOut(sightings, many=True).data})
+
+
+class StopReceipts(KeyDoor):
+    """What its stops were answered with."""
+
+    @offered("keys_receipts", gives=StopReceiptsOut, scopes=READ, yes=SEEN_BY, hidden="stranger", tag="keys")
+    def get(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
+        """Show the receipts of every revocation and suspension: when it was committed, and what each verifier said."""
+        return Response(StopReceiptsOut({"receipts": receipts_of(self.row(id))}).data)
 
 
 class Suspension(KeyDoor):
@@ -200,20 +211,24 @@ class SecretClaim(Door):
     """Hand a secret over."""
 
     @offered(
-        "versions_claim", takes=Nothing, gives=ClaimOut, yes="developer", hidden="stranger", replays=False,
+        "versions_claim", takes=ClaimBody, gives=ClaimOut, yes="developer", hidden="stranger", replays=False,
         tag="keys",
     )  # fmt: skip
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Take the secret of a version, once. People only, with a step-up for `claim`.
 
+        For a key pair: bring its `public_key` (PEM, JWK or OpenSSH), unless the request did; then there is no secret.
+
         It takes no Idempotency-Key: an answer with a secret is never kept. A lost answer means a new version.
         """
         rows = KeyVersion.objects.visible_to(self.actor).select_related("managed_key__environment")
         row = found(rows, id)
-        self.read(Nothing)
-        claim = claim_secret(row, actor=self.actor)
-        if claim.outcome != ClaimOutcome.ISSUED or claim.secret is None:
+        body = self.read(ClaimBody)
+        claim = claim_secret(row, public_key=body["public_key"], actor=self.actor)
+        if claim.outcome != ClaimOutcome.ISSUED:
             raise Gone("claimed_already" if claim.outcome == ClaimOutcome.REPEATED else "claim_misused")
-        answer = Response({"version": version_shown(claim.version), "secret": claim.secret.reveal()})
+        answer = Response(
+            {"version": version_shown(claim.version), "secret": claim.secret.reveal() if claim.secret else None}
+        )
         answer["Cache-Control"] = "no-store"
         return answer

@@ -78,6 +78,23 @@ class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
         }
 
 
+class SignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's own metaclass
+    """Programs that sign."""
+
+    target_class = "portal.api.signatures.SignedByKey"
+    name = "signedRequest"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # Any: drf-spectacular's own
+        """Name the header."""
+        return {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Signature",
+            "description": "With `Signature-Input`: the request signed by a managed key of the service `keystead`"
+            " (RFC 9421), in the one form of docs/signed-requests.md.",
+        }
+
+
 def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:  # noqa: FBT001
     """Add the refusals that every operation can give, and close the bodies that take no other member.
 

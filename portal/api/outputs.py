@@ -182,6 +182,7 @@ class KeyOut(S.Serializer):  # type: ignore[type-arg]
     environment = S.CharField(source="environment.tag")
     origin = S.CharField()
     kind = S.CharField()
+    public_key = S.CharField()
     scopes = S.ListField(child=S.CharField())
     networks = S.ListField(child=S.CharField())
     limits = S.DictField(child=S.IntegerField())
@@ -207,6 +208,7 @@ class VersionOut(S.Serializer):  # type: ignore[type-arg]
     id = S.UUIDField()
     sequence = S.IntegerField()
     kid = S.CharField()
+    public_key = S.CharField()
     last4 = S.CharField()
     state = S.CharField()
     created_at = S.DateTimeField()
@@ -243,6 +245,32 @@ class SightingOut(S.Serializer):  # type: ignore[type-arg]
     count = S.IntegerField()
 
 
+class VerifierWordOut(S.Serializer):  # type: ignore[type-arg]
+    """What is known of one verifier: it acknowledged a stop, its lease ran out, or it had stopped."""
+
+    verifier = S.CharField()
+    name = S.CharField()
+    how = S.CharField()
+    at = S.CharField()
+
+
+class StopReceiptOut(S.Serializer):  # type: ignore[type-arg]
+    """That a stop was everywhere when it was answered. `used_after`: accepted after the answer, so reinstated or replaced since."""
+
+    action = S.CharField(source="receipt.action")
+    committed_at = S.DateTimeField(source="receipt.committed_at")
+    answered_at = S.DateTimeField(source="receipt.answered_at")
+    verifiers = VerifierWordOut(source="receipt.verifiers", many=True)
+    last_used_at = S.DateTimeField(allow_null=True)
+    used_after = S.BooleanField(source="is_used_after")
+
+
+class StopReceiptsOut(S.Serializer):  # type: ignore[type-arg]
+    """The receipts of a key, the latest first."""
+
+    receipts = StopReceiptOut(many=True)
+
+
 class KeyDetailOut(KeyOut):
     """A key with its versions, newest first."""
 
@@ -257,10 +285,10 @@ class KeyUseOut(S.Serializer):  # type: ignore[type-arg]
 
 
 class ClaimOut(S.Serializer):  # type: ignore[type-arg]
-    """The secret, shown this once and never again, by no door and to nobody."""
+    """The secret, shown this once and never again, by no door and to nobody; null for a key pair, which has none."""
 
     version = VersionOut()
-    secret = S.CharField()
+    secret = S.CharField(allow_null=True)
 
 
 class TransferOut(S.Serializer):  # type: ignore[type-arg]

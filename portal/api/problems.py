@@ -117,6 +117,7 @@ def _of_framework(error: exceptions.APIException, http: HttpRequest) -> Response
     named = _CODES.get(code, code)
     detail = str(error.detail) if named == "malformed_json" else ""
     answer = problem(http, error.status_code, named, detail=detail)
+    answer.data |= getattr(error, "members", {})
     header = getattr(error, "auth_header", None)
     if header:
         answer["WWW-Authenticate"] = header

@@ -3,10 +3,11 @@
 from django import template
 from django.utils.safestring import SafeString
 
+from keys.lifecycle.minting import shown_key
 from portal.templatetags.badges import badge
 from portal.web.components import Words
 from portal.web.rotation_words import STATES, cause_words, overlap_words
-from portal.web.wording import METHODS, ROLES, STANDINGS, days_in_words
+from portal.web.wording import KINDS, METHODS, ROLES, STANDINGS, days_in_words
 
 register = template.Library()
 
@@ -33,6 +34,19 @@ register.filter("cause_words", cause_words)
 def method_words(method: str) -> Words:
     """Say how a decision was confirmed."""
     return METHODS.get(method, method)
+
+
+@register.filter
+def kind_words(kind: str) -> Words:
+    """Say how the program of a key proves itself."""
+    return KINDS.get(kind, kind)
+
+
+@register.filter
+def key_fingerprint(public_key: str) -> str:
+    """Write a public key as people compare it."""
+    shown = shown_key(public_key)
+    return shown.fingerprint if shown else ""
 
 
 @register.filter

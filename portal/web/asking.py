@@ -66,13 +66,19 @@ def ask(http: HttpRequest, actor: Actor) -> HttpResponse:
             try:
                 request = submit_request(form.draft(), actor=actor)
             except Invalid as invalid:
-                mark(form, invalid)
+                _refuse(form, invalid)
             else:
                 return _after_asking(http, request, actor=actor)
         return _wish_page(http, form, offer, actor=actor, status=422)
     template = next((each for each in offer.templates if each.name == http.GET.get("template")), None)
     form = WishForm(initial=first_values(offer, template=template, asker=actor.id), offer=offer, asker=actor.id)
     return _wish_page(http, form, offer, actor=actor)
+
+
+def _refuse(form: WishForm, invalid: Invalid) -> None:
+    mark(form, invalid)
+    if "public_key" in invalid.fields:
+        form.forget_public_key()
 
 
 def _offer(http: HttpRequest, *, actor: Actor) -> Offer | None:
@@ -197,7 +203,7 @@ def edit(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             try:
                 edit_request(request, form.draft(), actor=actor)
             except Invalid as invalid:
-                mark(form, invalid)
+                _refuse(form, invalid)
             else:
                 messages.success(http, _("Saved and sent again. Approvals that were given before no longer count."))
                 return HttpResponseRedirect(reverse("request", args=[request.number]))

@@ -12,20 +12,22 @@ from django.utils.translation import gettext as _
 
 from audit import clock
 from audit.actor import Actor
-from keys.errors import Conflict, Gone
+from keys.errors import Conflict, Gone, Invalid
 from keys.lifecycle.claiming import Claim, ClaimOutcome, claim_secret, intend_claim
 from keys.lifecycle.inventory import is_fetched, line_of
 from keys.lifecycle.issuance import end_of
+from keys.lifecycle.minting import approved_key, shown_key
 from keys.lifecycle.rotation import issue_new_version
 from keys.lifecycle.rotation_steps import plan_of
 from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.policy.rules import may_claim
-from keys.states import VersionState
+from keys.states import KeyKind, VersionState
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.doors import form_page
 from portal.web.finding import key_by_number, open_rotation_of
 from portal.web.key_acts import enforce_but_for_step_up
+from portal.web.reasons import words_for
 from portal.web.rotation_words import overlap_words
 from portal.web.snippets import snippets_for
 
@@ -43,7 +45,13 @@ def claim(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     problem = confirm(http, "claim")
     if problem is not None:
         return _explained(http, key, version, actor=actor, problem=problem)
-    return _answer(http, key, claim_secret(version, actor=actor_of(http)), actor=actor)
+    try:
+        claimed = claim_secret(version, public_key=http.POST.get("public_key", ""), actor=actor_of(http))
+    except Invalid as invalid:
+        # What was typed is not shown again: it may be a private key.
+        code, params = invalid.fields["public_key"]
+        return _explained(http, key, version, actor=actor, wrong_key=words_for(code, params))
+    return _answer(http, key, claimed, actor=actor)
 
 
 def _version_to_claim(key: ManagedKey, http: HttpRequest, *, actor: Actor) -> KeyVersion:
@@ -60,7 +68,13 @@ def _version_to_claim(key: ManagedKey, http: HttpRequest, *, actor: Actor) -> Ke
 
 
 def _explained(
-    http: HttpRequest, key: ManagedKey, version: KeyVersion, *, actor: Actor, problem: StepUpProblem | None = None
+    http: HttpRequest,
+    key: ManagedKey,
+    version: KeyVersion,
+    *,
+    actor: Actor,
+    problem: StepUpProblem | None = None,
+    wrong_key: str = "",
 ) -> HttpResponse:
     at = clock.now()
     line = line_of(key, [version], at=at)
@@ -73,9 +87,17 @@ def _explained(
         "was_claimed": version.claimed_at is not None,
         "rotation": _rotation_of(version, actor=actor),
         "would_end_at": end_of(key, at=at),
+        "wants_public_key": key.kind == KeyKind.ED25519,
+        "approved_key": shown_key(_approved_key(key, actor=actor)),
+        "wrong_key": wrong_key,
         "step_up": fields(http, "claim", problem=problem),
     }
-    return render(http, "web/claim.html", context, status=problem.status if problem else 200)
+    return render(http, "web/claim.html", context, status=problem.status if problem else 422 if wrong_key else 200)
+
+
+def _approved_key(key: ManagedKey, *, actor: Actor) -> str:
+    """The public key that the approvers saw and that no version has yet."""
+    return approved_key(key, list(KeyVersion.objects.visible_to(actor).filter(managed_key=key)))
 
 
 def _rotation_of(version: KeyVersion, *, actor: Actor) -> Rotation | None:
@@ -89,13 +111,19 @@ def _rotation_of(version: KeyVersion, *, actor: Actor) -> Rotation | None:
 def _answer(http: HttpRequest, key: ManagedKey, claimed: Claim, *, actor: Actor) -> HttpResponse:
     """Show the secret this one time, or say why there is none. The secret is in this answer and in nothing that lasts."""
     context: dict[str, object] = {"key": key, "environment": key.environment, "version": claimed.version}
+    if claimed.outcome == ClaimOutcome.ISSUED and claimed.version.public_key:
+        context |= {
+            "shown_key": shown_key(claimed.version.public_key),
+            "rotation": _rotation_of(claimed.version, actor=actor),
+        }
+        return _unstored(render(http, "web/claimed_pair.html", context))
     if claimed.outcome != ClaimOutcome.ISSUED or claimed.secret is None:
         context["is_misuse"] = claimed.outcome == ClaimOutcome.MISUSED
         return _unstored(render(http, "web/claim_repeated.html", context, status=410))
     context |= {
         "secret": claimed.secret.reveal(),
         "masked": f"ks_{key.environment.tag}_{claimed.version.kid}_••••••{claimed.version.last4}",
-        "snippets": snippets_for(variable_of(key)),
+        "snippets": [] if key.kind == KeyKind.HMAC_SHA256 else snippets_for(variable_of(key)),
         "variable": variable_of(key),
         "rotation": _rotation_of(claimed.version, actor=actor),
     }

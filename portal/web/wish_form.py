@@ -10,14 +10,17 @@ from uuid import UUID
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys.approvals.content import Content
 from keys.approvals.drafting import OWN_SERVICE, VERIFY_SCOPE, Draft
+from keys.lifecycle.minting import shown_key
 from keys.models import Environment, KeyTemplate, Person, Scope, Service, Team
 from keys.policy.bounds import Rules
-from portal.web.wording import days_in_words
+from keys.states import KeyKind
+from portal.web.wording import KINDS, days_in_words
 
 PERIODS = (1, 7, 14, 30, 60, 90, 180, 365)
 USUAL_CRYPTOPERIOD, USUAL_AUTHORISATION = 90, 180
@@ -133,6 +136,16 @@ class WishForm(PeriodForm):
             "With the old secret, while that works, and only from the networks above. Otherwise a person claims each one."
         ),
     )
+    kind = forms.ChoiceField(label=gettext_lazy("How the program proves itself"), widget=forms.RadioSelect)
+    public_key = forms.CharField(
+        label=gettext_lazy("Public key of the program"),
+        required=False,
+        max_length=2000,
+        help_text=gettext_lazy(
+            "For a key pair: PEM, JWK or OpenSSH, Ed25519. It can also be given at the claim. The private key stays where it is."
+        ),
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
+    )
     verifies_service = forms.ChoiceField(
         label=gettext_lazy("Verifies keys of"),
         required=False,
@@ -150,6 +163,12 @@ class WishForm(PeriodForm):
             self.fields["networks"].help_text = _("One a line, such as 10.20.0.0/16. The policy asks for at least one.")
         if not offer.rules.self_fetch_allowed:
             del self.fields["self_fetch"]
+        if offer.rules.kinds == (KeyKind.BEARER,):
+            del self.fields["kind"], self.fields["public_key"]
+        else:
+            self._choose("kind", [(kind, KINDS[kind]) for kind in offer.rules.kinds])
+            if KeyKind.ED25519 not in offer.rules.kinds:
+                del self.fields["public_key"]
         if offer.asks_for_verifying:
             services = [(service.slug, service.name) for service in offer.own_services]
             self._choose("verifies_service", [("", _("Nothing; not a verifying key")), *services])
@@ -169,6 +188,12 @@ class WishForm(PeriodForm):
         """Split what was typed; whether each is a network is the operation's question."""
         return networks_in(self.cleaned_data["networks"])
 
+    def forget_public_key(self) -> None:
+        """Do not show what was typed there again: it was refused, and may be a private key."""
+        assert isinstance(self.data, QueryDict)
+        self.data = self.data.copy()
+        self.data["public_key"] = ""
+
     def draft(self) -> Draft:
         """Return the wish as the operation takes it."""
         typed = self.cleaned_data
@@ -187,6 +212,8 @@ class WishForm(PeriodForm):
             networks=typed["networks"],
             ticket=typed["ticket"],
             self_fetch=typed.get("self_fetch", False),
+            kind=typed.get("kind", KeyKind.BEARER),
+            public_key=typed.get("public_key", ""),
             recipient=UUID(typed["recipient"]),
             verifies_service=verifies,
             verifies_environment=self.offer.environment.tag if verifies else "",
@@ -208,6 +235,7 @@ def first_values(offer: Offer, *, template: KeyTemplate | None, asker: str) -> d
         "recipient": asker,
         "template": template.name if template else "",
         "scopes": list(template.scopes) if template else [],
+        "kind": rules.kinds[0],
         "authorised_days": authorised,
         "cryptoperiod_days": min(USUAL_CRYPTOPERIOD, rules.max_cryptoperiod_days, authorised),
     }
@@ -224,6 +252,8 @@ def values_of(content: Content, *, purpose: str) -> dict[str, object]:
         "template": content.template,
         "networks": "\n".join(content.networks),
         "self_fetch": content.self_fetch,
+        "kind": content.kind,
+        "public_key": shown.pem if (shown := shown_key(content.public_key or "")) else "",
         "cryptoperiod_days": content.cryptoperiod_days,
         "authorised_days": content.authorised_days,
         "purpose": purpose,

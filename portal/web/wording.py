@@ -10,7 +10,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 
 from keys.approvals.difference import RiskCode, RiskNote
 from keys.lifecycle.inventory import Standing
-from keys.states import Access, RevocationReason, Role, SuspensionReason, TeamRole
+from keys.states import Access, KeyKind, RevocationReason, Role, SuspensionReason, TeamRole
 from keys.verification.reasons import Reason
 from portal.web.components import Words
 
@@ -100,7 +100,15 @@ OUTCOMES: Mapping[str, Promise] = {
     Reason.RATE_LIMIT: _("Refused: too many in a minute"),
     Reason.QUOTA: _("Refused: too many in a day"),
     Reason.REPLAY: _("Refused: presented twice"),
+    Reason.SIGNATURE_REQUIRED: _("Refused: the request has to be signed"),
+    Reason.SIGNATURE_EXPIRED: _("Refused: signed too long ago"),
     Reason.INTEGRITY_FAILURE: _("Refused: its row was tampered with"),
+}
+
+KINDS: Mapping[str, Promise] = {
+    KeyKind.BEARER: _("It presents a secret with each request (bearer key)"),
+    KeyKind.HMAC_SHA256: _("It signs each request with a secret that never travels (HMAC-SHA-256)"),
+    KeyKind.ED25519: _("It signs each request with a private key that only it has (Ed25519)"),
 }
 
 METHODS: Mapping[str, Promise] = {

@@ -181,7 +181,7 @@ def test_nul_in_an_address_is_refused(alice):
         ({"environment": "PROD"}, "environment", "invalid_choice"),
         ({"environment": 1}, "environment", "invalid_choice"),
         ({"environment": []}, "environment", "invalid_choice"),
-        ({"kind": "hmac"}, "kind", "kind_not_allowed"),
+        ({"kind": "hmac-sha256"}, "kind", "kind_not_allowed"),
         ({"networks": ["10.0.0.1/8"]}, "networks", "not_a_network"),
         ({"networks": ["0.0.0.0/0"]}, "networks", "network_is_everywhere"),
         ({"networks": ["::ffff:10.0.0.0/104"]}, "networks", "ipv4_mapped"),
