@@ -118,7 +118,7 @@ class Feed:
         assert state is not None
         applied, asked_at = state.position, clock_ns(CLOCK)
         try:
-            answer = self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied, "limit": 1000}).json()
+            answer = self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied}).json()
         except Refused as refused:
             if refused.status not in (404, 409):
                 raise

@@ -141,7 +141,11 @@ class LocalVerifier:
         self._transport.close()
 
     def __enter__(self) -> Self:
-        return self.start()
+        try:
+            return self.start()
+        except Refused:
+            self.close()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.close()

@@ -1,0 +1,56 @@
+"""Give the clients a real portal, and a door of the data plane beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+
+from portal.engines import die_with_parent
+from tests.servers import ROOT, free_port
+
+
+@pytest.fixture
+def verify_door(portal_server, tmp_path) -> Iterator[str]:
+    """Start the process that services ask, over the committed database; its address."""
+    port = free_port()
+    log = (tmp_path / "door.log").open("wb")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "portal.verify"],
+        cwd=ROOT,
+        env=os.environ | {"KEYSTEAD_VERIFY_BIND": f"127.0.0.1:{port}", "DJANGO_SETTINGS_MODULE": "portal.settings"},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=die_with_parent(signal.SIGTERM),
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((tmp_path / "door.log").read_text(errors="replace")[-4000:])
+            time.sleep(0.05)
+        yield url
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        log.close()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
