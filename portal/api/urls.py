@@ -20,6 +20,7 @@ from portal.api import (
     requests,
     rotations,
     transfers,
+    verifiers,
     webhooks,
 )
 from portal.api.openapi import Document
@@ -62,6 +63,7 @@ urlpatterns = [
     path("requests/<str:id>/deny", requests.Denial.as_view()),
     path("keys", managed_keys.Keys.as_view()),
     path("keys/<str:id>", managed_keys.OneKey.as_view()),
+    path("keys/<str:id>/receipts", managed_keys.StopReceipts.as_view()),
     path("keys/<str:id>/usage", managed_keys.KeyUse.as_view()),
     path("keys/<str:id>/suspend", managed_keys.Suspension.as_view()),
     path("keys/<str:id>/reinstate", managed_keys.Reinstatement.as_view()),
@@ -91,6 +93,7 @@ urlpatterns = [
     path("audit/exports", exports.Exports.as_view()),
     path("audit/exports/<str:id>", exports.OneExport.as_view()),
     path("audit/exports/<str:id>/download", exports.Download.as_view()),
+    path("verifiers", verifiers.Verifiers.as_view()),
     path("jobs", jobs.Jobs.as_view()),
     path("jobs/<str:kind>/reschedule", jobs.JobSchedules.as_view()),
     path("chats", webhooks.Chats.as_view()),
