@@ -18,7 +18,8 @@ from uuid import uuid4
 import redis
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connections
+from django.db import connections
+from django.db.utils import Error as DatabaseError
 
 from keys.doorbell import CHANNEL
 from keys.verification import lease

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec
 from uuid import UUID
 
-from django.db import DatabaseError
+from django.db.utils import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections
+from django.db import close_old_connections
+from django.db.utils import Error as DatabaseError
 
 from keys.errors import Unavailable
 from keys.verification.credentials import VERIFY_SCOPE, authenticate_credential
