@@ -1,0 +1,84 @@
+"""Workers and schedulers as processes of their own, as the one-command start runs them, on a clock that runs faster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+
+from portal.engines import die_with_parent
+
+ROOT = Path(__file__).resolve().parents[3]
+Superuser = psycopg.Connection[tuple[Any, ...]]
+
+
+def hurry(superuser: Superuser, *, period_seconds: int = 1) -> None:
+    """Give every kind of job a slot a second, past the operation and its bounds."""
+    superuser.execute("ALTER TABLE keys_jobschedule DISABLE TRIGGER USER")
+    superuser.execute("UPDATE keys_jobschedule SET period_seconds = %s", [period_seconds])
+    superuser.execute("ALTER TABLE keys_jobschedule ENABLE TRIGGER USER")
+
+
+class CeleryProcess:
+    """A worker or a scheduler; `faster`: how many of its seconds pass in one of ours, for a scheduler."""
+
+    def __init__(self, role: str, log_file: Path, *, faster: float = 1.0) -> None:
+        quiet = ["--without-gossip", "--without-mingle", "--concurrency=2", "-n", f"{log_file.stem}@%h"]
+        options = quiet if role == "worker" else ["--pidfile="]
+        self.command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "--app=tests.keys.jobs.hurried",
+            role,
+            "--loglevel=info",
+            *options,
+        ]
+        self.log_file, self.faster = log_file, faster
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> Self:
+        environment = os.environ | {
+            "DJANGO_SETTINGS_MODULE": "portal.settings",
+            "PYTHONWARNINGS": "ignore",
+            "KEYSTEAD_TEST_FASTER": str(self.faster),
+        }
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                cwd=ROOT,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGKILL),
+            )
+        return self
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def kill(self) -> None:
+        """Kill the whole group at once, as a machine that loses its power does."""
+        if self.lives():
+            assert self.process is not None
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def stop(self) -> None:
+        """Ask it to stop, and wait."""
+        if self.lives():
+            assert self.process is not None
+            os.killpg(self.process.pid, signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.kill()
