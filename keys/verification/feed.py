@@ -187,7 +187,7 @@ class Feed:
         while not self._over.is_set():
             valkey = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=LISTENING + 1, retry=None)
             try:
-                with valkey, valkey.pubsub() as bell:
+                with valkey, valkey.pubsub() as bell:  # type: ignore[no-untyped-call]  # redis annotates half of itself
                     bell.subscribe(CHANNEL)
                     self._hear(bell)
             except (redis.RedisError, OSError):

@@ -6,13 +6,23 @@ The plain case, a version in force and nothing else to ask, is decided by the do
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Final
 
+from keys.crypto.digests import digester
+from keys.crypto.secrets import Secret
 from keys.policy.addresses import outside_networks
 from keys.states import KeyKind
 from keys.verification.brownouts import is_browned_out
 from keys.verification.reasons import Reason
 from keys.verification.snapshot import Entry, Place
-from keys.verification.verifier import Question
+from keys.verification.verifier import Question, kid_of
+
+name_of: Final = digester()  # what memory knows a presented text by
+
+
+def why_unknown(text: str) -> Reason:
+    """Say why memory does not know a text: what is not one of ours at all may be told to anybody, who could see it too."""
+    return Reason.UNKNOWN if kid_of(Secret(text or "-")) else Reason.MALFORMED
 
 
 def why_refused(  # noqa: PLR0911 - one condition a line, each with its reason

@@ -55,7 +55,7 @@ class Word:
     at: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Lease:
     verifier: UUID
     name: str
@@ -107,7 +107,7 @@ def wait_until_everywhere(keys: Collection[ManagedKey]) -> list[Word]:
 
 def _wait(keys: Sequence[UUID], places: dict[str, Any]) -> list[Word]:
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGES, [keys])
+        cursor.execute(_CHANGES, [list(keys)])
         changes = cursor.fetchone()[0] or []
     at = clock.now()
     waited_for = {
@@ -141,4 +141,8 @@ def _outcome(first: _Lease, now: _Lease | None, *, at: datetime) -> How | None:
 def _leases(places: dict[str, Any], changes: Sequence[str]) -> list[_Lease]:
     with connection.cursor() as cursor:
         cursor.execute(_LEASES, {**places, "changes": list(changes)})
-        return [_Lease(*row[:4], has_it=bool(row[4]) or not changes) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    return [
+        _Lease(verifier=verifier, name=name, ends=ends, stopped_at=stopped_at, has_it=bool(has_it) or not changes)
+        for verifier, name, ends, stopped_at, has_it in rows
+    ]

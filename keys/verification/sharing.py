@@ -72,6 +72,11 @@ def term_of(environment_id: UUID) -> int:
         return int(cursor.fetchone()[0])
 
 
+def signing_keys() -> list[dict[str, str]]:
+    """The public halves of what signs here, as JWKs, newest first."""
+    return list(snapshot_keys.public_keys(keyring()))
+
+
 def snapshot_of(binding: Binding) -> tuple[str, bytes]:
     """Every version that verifies now, signed; returns its position too. Whatever commits meanwhile comes as a change."""
     _, position = lease.history()
@@ -85,7 +90,7 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
         ends, retires = _end(found)
         records += RECORD.pack(_digest(found), found.fields.kid.encode(), place, RETIRES if retires else 0, ends)
     kid, _ = snapshot_keys.sign(b"", keyring())
-    header = {
+    header: dict[str, Any] = {
         "kid": kid,
         "service": rows[0].service if rows else "",
         "environment": rows[0].fields.environment if rows else "",
@@ -119,7 +124,7 @@ def renew_client(holder: Holder, *, term: int, applied: str) -> Changes | None:
 
 def signed(changes: Changes, *, verifier: UUID, applied: str, lease_ms: int) -> dict[str, Any]:
     """The answer to a renewal; the signature covers what was asked, so an older answer does not fit a later question."""
-    body = {
+    body: dict[str, Any] = {
         "lease_ms": lease_ms,
         "position": changes.position,
         "changes": changes.changes,

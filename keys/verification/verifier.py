@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 from uuid import UUID
 
 from keys.crypto.digests import ALGORITHMS, CURRENT_ALGORITHM, matches
@@ -76,7 +76,17 @@ def is_intact(found: Found, keyring: Keyring) -> bool:
     return verify_row_mac(found.fields, found.row_mac, keyring)
 
 
-def out_of_bounds(found: Found, binding: Binding) -> Reason | None:
+class Bounds(Protocol):
+    """A service in an environment."""
+
+    @property
+    def service_id(self) -> UUID: ...
+
+    @property
+    def environment_id(self) -> UUID: ...
+
+
+def out_of_bounds(found: Found, binding: Bounds) -> Reason | None:
     """Why this key is none of the caller's."""
     if found.environment_id != binding.environment_id:
         return Reason.WRONG_ENVIRONMENT

@@ -24,7 +24,7 @@ def main() -> None:
         backlog=2048,
         respawn_failed_workers=True,
         workers_kill_timeout=5,
-        log_dictconfig=configuration(production=os.environ.get("KEYSTEAD_ENV") != "development", level="INFO"),
+        log_dictconfig=dict(configuration(production=os.environ.get("KEYSTEAD_ENV") != "development", level="INFO")),
         log_access=False,
     ).serve()
 

@@ -27,12 +27,14 @@ from portal.verify.problems import NEVER_STORED, Reply, problem
 from portal.verify.questions import Endpoint, verify, verify_batch
 from portal.verify.quick import Quick
 from portal.verify.reading import LONGEST_BODY, Refused
+from portal.verify.signed import verify_signature
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 ENDPOINTS: Final[Mapping[str, tuple[Endpoint, frozenset[str]]]] = {
     "/v1/verify": (verify, frozenset({"POST"})),
+    "/v1/verify-signature": (verify_signature, frozenset({"POST"})),
     "/v1/verify:batch": (verify_batch, frozenset({"POST"})),
     "/oauth2/introspect": (introspect, frozenset({"POST"})),
     "/v1/forward-auth": (forward_auth, frozenset({"GET", "HEAD", "POST"})),

@@ -15,13 +15,11 @@ from django.db.utils import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from keys.crypto.snapshot_keys import public_keys
 from keys.errors import Invalid, Unavailable
-from keys.sealing import keyring
 from keys.text import line
 from keys.verification import lease
 from keys.verification.credentials import VERIFY_SCOPE, Credential, authenticate_credential
-from keys.verification.sharing import holder_of, register, renew_client, signed, snapshot_of, term_of
+from keys.verification.sharing import holder_of, register, renew_client, signed, signing_keys, snapshot_of, term_of
 from keys.verification.verifier import Binding
 from portal import client_address
 from portal.middleware import request_id_of
@@ -117,7 +115,7 @@ def stopping(_http: HttpRequest, caller: Credential, _binding: Binding, verifier
 
 def jwks(_http: HttpRequest) -> HttpResponse:
     """Tell everybody which keys sign snapshots and changes."""
-    said = reply(200, {"keys": list(public_keys(keyring()))})
+    said = reply(200, {"keys": signing_keys()})
     return HttpResponse(said.body, headers={**said.headers, "Cache-Control": "public, max-age=300"})
 
 

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from django.db import close_old_connections
 from django.db.utils import Error as DatabaseError
 
 from keys.errors import Unavailable
+from keys.nonces.members import NonceStoreUnavailable
+from keys.signatures.reading import SignedRequest
 from keys.verification.credentials import VERIFY_SCOPE, authenticate_credential
 from keys.verification.lease import clock
 from keys.verification.loading import Catalogue, entry_of
+from keys.verification.lookup import find
 from keys.verification.reasons import Reason
+from keys.verification.sightings import note_use
+from keys.verification.signed import SignedVerdict, judge_signed
 from keys.verification.snapshot import Entry
 from keys.verification.verification import verify_key
-from keys.verification.verifier import Binding, Question
+from keys.verification.verifier import Binding, Question, out_of_bounds
 from portal import client_address
 from portal.verify.door import bearer_of
 from portal.verify.memory import Asker
@@ -64,3 +70,29 @@ class Database:
         if verdict.found is None:
             return verdict.reason, None
         return None, entry_of(verdict.found, self._catalogue.grant_of(verdict.found))
+
+    def judge_signed(
+        self, request: SignedRequest, question: Question, asker: Asker
+    ) -> tuple[SignedVerdict, Entry | None]:
+        """Say why a signed request is refused, or None with what its key opens."""
+        try:
+            verdict = judge_signed(
+                request,
+                find=find,
+                is_outside=partial(out_of_bounds, binding=asker.asks),
+                question=question,
+                now=asker.at,
+                warns=True,
+            )
+        except NonceStoreUnavailable:
+            raise
+        except Unavailable as refused:
+            raise Refused(refused.status, refused.code) from None
+        except DatabaseError:
+            raise Refused(503, "unavailable") from None
+        if verdict.signer is None:
+            return verdict, None
+        note_use(verdict.signer.version_id, outcome=str(verdict.reason or "valid"), client=question.client)
+        if verdict.reason is not None:
+            return verdict, None
+        return verdict, entry_of(verdict.signer, self._catalogue.grant_of(verdict.signer))

@@ -13,6 +13,7 @@ from keys.verification.credentials import VERIFY_SCOPE, Credential, authenticate
 from keys.verification.loading import told_time
 from keys.verification.lookup import Found
 from keys.verification.verification import verify_key
+from keys.verification.verifier import scopes_unsigned
 from portal.verify.problems import Reply, problem, reply
 from portal.verify.reading import LONGEST_BODY, Refused, read_question
 
@@ -85,7 +86,7 @@ def facts_of(found: Found) -> dict[str, Any]:
         "expires_at": told_time(found.ends_at),
         "service": found.service,
         "environment": found.fields.environment,
-        "scopes": list(found.fields.scopes),
+        "scopes": list(scopes_unsigned(found)),
         "owner_team": found.owner_team,
         "verified_at": told_time(found.at),
     }

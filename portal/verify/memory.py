@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
-from keys.crypto.digests import digest
-from keys.crypto.secrets import Secret
 from keys.policy.addresses import outside_networks
+from keys.signatures.reading import SignedRequest
+from keys.states import KeyKind
 from keys.verification.credentials import OWN_SERVICE
 from keys.verification.feed import Feed
 from keys.verification.lease import clock
+from keys.verification.loading import entry_of
+from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
-from keys.verification.recall import not_in_force, why_refused
+from keys.verification.recall import name_of, not_in_force, why_refused, why_unknown
+from keys.verification.signed import SignedVerdict, judge_signed
 from keys.verification.snapshot import Entry, Place
 from keys.verification.tallies import SeenAs, Tallies
-from keys.verification.verifier import Question, kid_of
+from keys.verification.verifier import Question, out_of_bounds
 from portal import client_address
 from portal.verify.door import bearer_of
 from portal.verify.reading import Refused
@@ -46,6 +50,7 @@ class Memory:
     def __init__(self, feed: Feed, tallies: Tallies) -> None:
         self.feed = feed
         self.tallies = tallies
+        self._signers: dict[str, tuple[Found, Entry]] = {}
         self._seen: dict[tuple[str, str, str | None], SeenAs] = {}
 
     def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker:
@@ -56,7 +61,7 @@ class Memory:
         """Recognise the caller by the text of its credential."""
         now = clock()
         at = now + self.feed.offset
-        entry = self.feed.snapshot.entries.get(digest(credential))
+        entry = self.feed.snapshot.entries.get(name_of(credential))
         if entry is None:
             self._refuse_if_nothing_is_fresh(now)
             raise Refused(401, "invalid_token")
@@ -73,15 +78,44 @@ class Memory:
 
     def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]:
         """Say why a presented key is refused, or None with what it opens."""
-        entry = self.feed.snapshot.entries.get(digest(text))
+        entry = self.feed.snapshot.entries.get(name_of(text))
         if entry is None:
-            # What is not one of our texts at all may be told to anybody: it can be seen without us.
-            return (Reason.UNKNOWN if kid_of(Secret(text or "-")) else Reason.MALFORMED), None
+            return why_unknown(text), None
         reason = why_refused(entry, asks=asker.asks, question=question, at=asker.at)
         client = question.client
         seen: SeenAs = (client.address, client.user_agent, client.instance)
         self.tallies.file.count(entry, str(reason or VALID), asker.at, seen)
         return reason, None if reason else entry
+
+    def judge_signed(
+        self, request: SignedRequest, question: Question, asker: Asker
+    ) -> tuple[SignedVerdict, Entry | None]:
+        """Say why a signed request is refused, or None with what its key opens."""
+        verdict = judge_signed(
+            request,
+            find=self.feed.snapshot.signers.get,
+            is_outside=partial(out_of_bounds, binding=asker.asks),
+            question=question,
+            now=asker.at,
+            warns=True,
+        )
+        if verdict.signer is None:
+            return verdict, None
+        entry = self._entry_of_signer(verdict.signer)
+        client = question.client
+        seen: SeenAs = (client.address, client.user_agent, client.instance)
+        self.tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)
+        return verdict, None if verdict.reason else entry
+
+    def _entry_of_signer(self, found: Found) -> Entry:
+        """What is said and counted of a version that signs, as long as its row stays as it is."""
+        kept = self._signers.get(found.fields.kid)
+        if kept is None or kept[0] is not found:
+            if len(self._signers) >= MOST_ASKERS:
+                self._signers.clear()
+            kept = found, entry_of(found, self.feed.catalogue.grant_of(found))
+            self._signers[found.fields.kid] = kept
+        return kept[1]
 
     def refuse_if_stale(self, place: Place, now: float) -> None:
         """Nothing is said of a place that was not heard of within its lease; where memory is no source, the caller asks another."""
@@ -122,6 +156,8 @@ class Memory:
         if entry.grant.place.service != OWN_SERVICE:
             return Reason.WRONG_SERVICE
         refused = not_in_force(entry, at=at)
+        if refused is None and (entry.grant.kind != KeyKind.BEARER or entry.grant.place.signature_required):
+            return Reason.SIGNATURE_REQUIRED
         if refused is None and outside_networks(entry.grant.networks, address):
             return Reason.NETWORK
         return refused

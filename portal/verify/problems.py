@@ -24,6 +24,9 @@ _TITLES: Final = {
     "log_interrupted": "The database was restored and is behind its log; no key is valid until it follows it",
     "malformed_json": "The body is not strict JSON: UTF-8, no repeated names, no NUL, whole numbers, ten levels at most",
     "method_not_allowed": "This method is not answered here",
+    "nonce_store_full": "So many signatures are remembered that no more fit; none is valid until some are forgotten in their time",
+    "nonce_store_unavailable": "Whether a signature was used before cannot be known right now; none is valid until it can",
+    "nonce_store_young": "What signatures were used is not known far enough back; sign anew after a moment",
     "not_found": "There is nothing here",
     "not_kept_in_memory": "In this environment the database is asked each time: ask /v1/verify",
     "resync": "Load a snapshot again: what changed since yours is not known any more",
@@ -70,5 +73,5 @@ def problem(refused: Refused, *, request_id: str, knows_how: bool = False, allow
     elif refused.status == 405:
         headers["Allow"] = allow
     elif refused.status == 503:
-        headers["Retry_After"] = "1"
+        headers["Retry_After"] = str(refused.retry_after)
     return reply(refused.status, body, **headers)

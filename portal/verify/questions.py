@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
+from keys.signatures.reading import SignedRequest
 from keys.verification.reasons import Reason
+from keys.verification.signed import SignedVerdict
 from keys.verification.snapshot import Entry
 from keys.verification.verifier import Question
 from portal.verify.memory import Asker, Instants
@@ -25,9 +27,13 @@ class Source(Protocol):
 
     def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]: ...
 
+    def judge_signed(
+        self, request: SignedRequest, question: Question, asker: Asker
+    ) -> tuple[SignedVerdict, Entry | None]: ...
+
 
 Endpoint = Callable[[Source, Mapping[str, Any], bytes], Reply]
-_instants: Final = Instants()
+instants: Final = Instants()
 
 
 def verify(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
@@ -66,5 +72,5 @@ def _told(source: Source, text: str, question: Question, asker: Asker) -> bytes:
     reason, entry = source.judge(text, question, asker)
     if entry is None:
         return b'{"valid":false,"reason":"%s"}' % str(reason).encode()
-    at = _instants.told(asker.at)
+    at = instants.told(asker.at)
     return b'{"valid":true,%s,%s,"verified_at":"%s"}' % (entry.told, entry.grant.told, at)

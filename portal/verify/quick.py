@@ -10,9 +10,9 @@ import ipaddress
 import json
 from typing import Any, Final, NoReturn
 
-from keys.crypto.digests import digester
 from keys.policy.addresses import read_address
 from keys.verification.lease import clock
+from keys.verification.recall import name_of
 from keys.verification.tallies import SeenAs
 from portal.verify.memory import VALID, Instants, Memory
 
@@ -26,7 +26,7 @@ def _refuse(_text: str) -> NoReturn:
     raise ValueError
 
 
-_scan: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once
+_scan: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once  # type: ignore[attr-defined]  # it is there, unannotated
 Plain = tuple[str, "list[str] | None", "SeenAs | None"]
 
 
@@ -38,7 +38,6 @@ class Quick:
         self._feed = memory.feed
         self._instants = Instants()
         self._addresses: dict[str, str] = {}
-        self._digest = digester()
 
     def verify(self, environ: dict[str, Any], body: bytes) -> bytes | None:  # noqa: PLR0911 - one condition a line
         """The body of a yes, or None."""
@@ -49,7 +48,7 @@ class Quick:
         entries = feed.snapshot.entries
         now = clock()
         at = now + feed.offset
-        caller = entries.get(self._digest(authorization[7:]))
+        caller = entries.get(name_of(authorization[7:]))
         if caller is None or at >= caller.until or now >= caller.grant.place.fresh_until or caller.grant.networks:
             return None
         asks = caller.grant.asks
@@ -59,7 +58,7 @@ class Quick:
         if plain is None:
             return None
         key, scopes, client = plain
-        entry = entries.get(self._digest(key))
+        entry = entries.get(name_of(key))
         if entry is None or at >= entry.until:
             return None
         grant = entry.grant

@@ -26,8 +26,11 @@ _KEPT_OF_USER_AGENT: Final = 200
 class Refused(Exception):
     """The question cannot be answered as it stands; `errors` maps each member to a code."""
 
-    def __init__(self, status: int, code: str, errors: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, errors: Mapping[str, str] | None = None, *, retry_after: int | None = None
+    ) -> None:
         super().__init__(code)
+        self.retry_after = retry_after or 1
         self.status = status
         self.code = code
         self.errors = dict(errors or {})
@@ -67,15 +70,20 @@ def member_of(value: JsonValue, prefix: str) -> Asked:
     if not isinstance(key, str) or not key:
         errors["key"] = "not_text" if "key" in value else "required"
         key = ""
+    question = question_in(value, errors)
+    if errors:
+        raise Refused(422, "invalid_input", {prefix + name: code for name, code in errors.items()})
+    return Asked(key=key[: LONGEST_KEY + 1], question=question)
+
+
+def question_in(value: Mapping[str, JsonValue], errors: dict[str, str]) -> Question:
+    """Read what a service wants to know of a key, whichever way that is presented; what is wrong goes into `errors`."""
     scopes = _scopes(value.get("scopes", []), errors)
     method = value.get("method", "")
     if not isinstance(method, str) or (method and not _METHOD.fullmatch(method)):
         errors["method"] = "not_a_method"
         method = ""
-    client = _client(value.get("client", {}), errors)
-    if errors:
-        raise Refused(422, "invalid_input", {prefix + name: code for name, code in errors.items()})
-    return Asked(key=key[: LONGEST_KEY + 1], question=Question(scopes=scopes, method=method, client=client))
+    return Question(scopes=scopes, method=method, client=_client(value.get("client", {}), errors))
 
 
 def _scopes(value: Any, errors: dict[str, str]) -> tuple[str, ...]:  # Any: whatever JSON held
