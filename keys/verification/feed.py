@@ -51,6 +51,7 @@ class Feed:
         self.hears = False
         self.resyncs = 0
         self.looked_at = NEVER
+        self._due_at = NEVER
         self._on_tick = on_tick
         self._rung = threading.Event()
         self._over = threading.Event()
@@ -89,6 +90,7 @@ class Feed:
     def tick(self) -> None:
         """Renew the lease, then read what changed, then be fresh until the lease ends (see keys.verification.lease)."""
         began = lease.clock()
+        self._due_at = began + self._period()
         terms = self.catalogue.terms()
         at = lease.renew(self.holder, terms=terms, applied=self.position, entries=len(self.snapshot), hears=self.hears)
         if at is None:
@@ -131,11 +133,13 @@ class Feed:
         self.snapshot = load(self.catalogue)
         self.position = position
         self.resyncs += 1
+        self._due_at = NEVER
         _log.info("snapshot loaded", count=len(self.snapshot))
 
     def _begin_anew(self) -> None:
         self.forget_freshness()
         self.holder = Holder(id=uuid4(), name=self.holder.name)
+        self._due_at = NEVER
 
     def _follow(self) -> None:
         connected = False
@@ -148,11 +152,12 @@ class Feed:
                 if self._rung.is_set():
                     self._rung.clear()
                     self._look()
-                if lease.clock() >= self.looked_at + self._period():
+                if lease.clock() >= self._due_at:
                     self.tick()
-                pause = max(0.001, self.looked_at + self._period() - lease.clock())
+                pause = max(0.001, self._due_at - lease.clock())
             except DatabaseError as error:
-                _log.warning("verifier cannot ask the database", exc_info=error)
+                if connected:  # once for each time that it goes away
+                    _log.warning("verifier cannot ask the database", exc_info=error)
                 connected = False
                 with contextlib.suppress(DatabaseError):
                     connections[VERIFIER].close()
@@ -174,7 +179,7 @@ class Feed:
         """Connect anew, and go on where we were if it is the same database with the same past; else read everything."""
         connections[VERIFIER].close()
         absent = lease.clock() - self.looked_at
-        self.looked_at = NEVER
+        self._due_at = NEVER
         if not self.history or absent > FORGOTTEN or lease.history()[0] != self.history:
             self._resync()
 
