@@ -3,6 +3,8 @@
 import email
 import socketserver
 import threading
+import time
+from collections.abc import Collection
 from email import policy
 from email.message import EmailMessage
 from typing import Self
@@ -12,9 +14,16 @@ class _Conversation(socketserver.StreamRequestHandler):
     server: "Postbox"
 
     def handle(self) -> None:
+        self.server.conversations += 1
+        time.sleep(self.server.delay)
         self._say("220 postbox ready")
         while line := self.rfile.readline():
             word = line.split(maxsplit=1)[0].upper().decode() if line.strip() else ""
+            if word == "MAIL" and self.server.is_dead:
+                return  # the line is cut, as by a crash
+            if word == "RCPT" and any(each in line.decode() for each in self.server.refuses):
+                self._say("550 nobody here by that name")
+                continue
             if word == "DATA":
                 self._say("354 go on")
                 self.server.accept(self._message())
@@ -33,15 +42,26 @@ class _Conversation(socketserver.StreamRequestHandler):
 
 
 class Postbox(socketserver.ThreadingTCPServer):
-    """Use as a context; `mails` holds what was accepted."""
+    """Use as a context; `mails` holds what was accepted.
+
+    `port`: to come back where another one was. `most`: it dies after so many mails. `refuses`: addresses that nobody has here.
+    `delay`: seconds before it says anything.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Conversation)
+    def __init__(
+        self, port: int = 0, *, most: int | None = None, refuses: Collection[str] = (), delay: float = 0
+    ) -> None:
+        super().__init__(("127.0.0.1", port), _Conversation)
         self.mails: list[EmailMessage] = []
+        self.most, self.refuses, self.delay, self.conversations = most, refuses, delay, 0
         self._lock = threading.Lock()
+
+    @property
+    def is_dead(self) -> bool:
+        return self.most is not None and len(self.mails) >= self.most
 
     @property
     def url(self) -> str:
