@@ -7,14 +7,15 @@ The application connects as it does in life: as `keystead_application`, without 
 """
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import django
 import django.conf
@@ -24,6 +25,7 @@ import redis
 
 from portal import embedded
 from portal.layout import Layout, layout_at
+from tests.databases import Content, WorkersDatabase
 from tests.servers import PortalServer
 
 if TYPE_CHECKING:
@@ -34,6 +36,17 @@ pytest_plugins = ("tests.portal.browser",)  # one Chromium a run, whichever modu
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "keystead_template"
 _engines: embedded.Engines | None = None
+_database: WorkersDatabase | None = None
+
+
+class Inhabited(NamedTuple):
+    """A database with the world of tests/people.py in it, and that world, to be unpickled for each test."""
+
+    content: Content
+    world: bytes
+
+
+_inhabited: Inhabited | None = None
 
 
 def _worker() -> str:
@@ -45,7 +58,7 @@ def _layout() -> Layout:
 
 
 def _start_engines() -> None:
-    """Start the engines in a folder of this run and prepare the template that `committed_db` copies."""
+    """Start the engines in a folder of this run and prepare the template of the tests' database."""
     global _engines
     folder = Path(tempfile.mkdtemp(prefix="keystead-tests-"))
     folder.chmod(0o755)  # root's engines run as another user
@@ -76,20 +89,13 @@ def _superuser(database: str) -> "closing[psycopg.Connection[tuple[object, ...]]
     return closing(psycopg.connect(_layout().conninfo(database=database), autocommit=True))
 
 
-def _database() -> str:
+def _database_name() -> str:
     return f"keystead_{_worker()}"
-
-
-def _copy_template() -> None:
-    with _superuser("postgres") as connection:
-        connection.execute(f'DROP DATABASE IF EXISTS "{_database()}" WITH (FORCE)')
-        embedded.create_database(connection, _database(), TEMPLATE)
-        embedded.own_schema(_layout(), _database())
 
 
 def _name_addresses() -> None:
     """Point the settings at this worker's database and Valkey."""
-    layout, database = _layout(), _database()
+    layout, database = _layout(), _database_name()
     os.environ["DATABASE_URL"] = layout.database_url("keystead_application", database)
     for role in ("owner", "verifier", "sealer", "auditor", "retention"):
         os.environ[f"DATABASE_{role.upper()}_URL"] = layout.database_url(f"keystead_{role}", database)
@@ -98,6 +104,7 @@ def _name_addresses() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start what Django's settings will name, before they are loaded."""
+    global _database, _inhabited
     if config.getoption("help", default=False) or config.getoption("version", default=0):
         return
     if config.getoption("dist", default="no") != "no" and not hasattr(config, "workerinput"):
@@ -120,9 +127,39 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("DATABASE_") or name == "REDIS_URL"]:
         del os.environ[name]
     _start_engines()
-    _copy_template()
+    _database = WorkersDatabase(_layout(), _database_name(), TEMPLATE)
     _name_addresses()
     django.setup()
+    _inhabited = _inhabit(_database)
+
+
+def _inhabit(database: WorkersDatabase) -> Inhabited:
+    """Make the world of the tests once: to bring its rows back takes a tenth of the time."""
+    from django.db import connections
+
+    from tests.people import make_world
+    from tests.sealers import answer_for_the_sealer
+
+    with pytest.MonkeyPatch.context() as patch:
+        answer_for_the_sealer(patch, everything=False)
+        world = make_world()
+    connections.close_all()
+    return Inhabited(database.take(), pickle.dumps(world))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Put the rows in the database that the test is to find, before any fixture opens a transaction."""
+    from django.db import connections
+
+    fixtures = set(getattr(item, "fixturenames", ()))
+    if _database is None or _inhabited is None or connections["default"].in_atomic_block:
+        return  # in a transaction a module has set its stage, and keeps it
+    if fixtures & {"world", "worlds"}:
+        _database.give(_inhabited.content)
+    elif "django_db_setup" in fixtures or item.get_closest_marker("django_db"):
+        _database.give(_database.plain)
+    if fixtures & {"committed_db", "superuser"}:
+        _database.spoil()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -130,6 +167,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     global _engines
     if _engines is None:
         return
+    if _database is not None:
+        _database.close()
     layout = _engines.layout
     _engines.stop()
     _engines = None
@@ -145,13 +184,12 @@ def django_db_setup() -> None:
 
 @pytest.fixture
 def committed_db(django_db_setup: None, django_db_blocker: "pytest.FixtureRequest") -> Iterator[None]:
-    """Let commits be real; afterwards the database is a fresh copy of the template."""
+    """Let commits be real; the next test that uses the database finds it as if there had been none."""
     from django.db import connections
 
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         yield
         connections.close_all()
-    _copy_template()
 
 
 @pytest.fixture
@@ -177,7 +215,7 @@ def _sealer_answered_for(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
 @pytest.fixture
 def superuser() -> "Iterator[psycopg.Connection[tuple[object, ...]]]":
     """Give a connection that no grant or trigger of the application holds back."""
-    with _superuser(_database()) as connection:
+    with _superuser(_database_name()) as connection:
         yield connection
 
 
@@ -197,6 +235,15 @@ def valkey() -> Iterator["redis.Redis"]:
         client.flushdb()
 
 
+@pytest.fixture
+def settled_nonces(committed_db: None, valkey: "redis.Redis") -> "redis.Redis":
+    """Let nonces have been remembered for an hour, as in an installation that runs; gives the Valkey that remembers."""
+    from tests.signing_keys import settle_nonces
+
+    settle_nonces(valkey)
+    return valkey
+
+
 @pytest.fixture(scope="session")
 def _portal_process() -> Iterator[PortalServer]:
     server = PortalServer(_layout()).start()
@@ -211,10 +258,16 @@ def portal_server(_portal_process: PortalServer, sealing: "SealingThread") -> Po
     return _portal_process
 
 
-@pytest.fixture
-def world(request: pytest.FixtureRequest) -> "World":
-    """Give the people and services of tests/people.py; in a committed database when the test asked for one."""
-    from tests.people import make_world
+@pytest.fixture(scope="session")
+def worlds() -> "Callable[[], World]":
+    """Give the people and services of tests/people.py, which are in the database of every test that asks for them."""
+    assert _inhabited is not None
+    made = _inhabited.world
+    return lambda: pickle.loads(made)
 
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, worlds: "Callable[[], World]") -> "World":
+    """Give the people and services of tests/people.py; in a committed database when the test asked for one."""
     request.getfixturevalue("committed_db" if "committed_db" in request.fixturenames else "db")
-    return make_world()
+    return worlds()

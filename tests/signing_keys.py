@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.db import connections
 
@@ -100,11 +99,3 @@ def settle_nonces(valkey: Any) -> None:
             " ON CONFLICT (id) DO UPDATE SET store = 'valkey', since = clock_timestamp() - interval '1 hour'"
         )
     valkey.script_load(spending.NoncesInValkey.script)
-
-
-@pytest.fixture
-def settled_nonces(valkey: Any, db: None) -> Any:
-    """Stores of nonces that have been in force for long."""
-    settle_nonces(valkey)
-    yield valkey
-    spending.nonces.cache_clear()

@@ -1,0 +1,109 @@
+"""Answer POST /v1/verify-signature: whether the request that a service received is signed by a key of its own, and for the first time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from keys.nonces.members import NonceStoreUnavailable
+from keys.signatures.reading import HEADERS, Header, SignedRequest, is_content_digest
+from keys.verification.verifier import Question
+from portal.verify.problems import NEVER_STORED, Reply, reply
+from portal.verify.questions import Source, ask, instants
+from portal.verify.reading import Refused, question_in, read_strictly
+
+MOST_LINES: Final = 10
+LONGEST_LINE: Final = 4096
+_MEMBERS: Final = {"method", "scheme", "authority", "path", "query", "headers", "body_digest", "scopes", "client"}
+_LONGEST: Final = {"authority": 300, "path": 16 * 1024, "query": 16 * 1024}
+_ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
+
+
+def verify_signature(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
+    """Answer with the same words as about a presented key; for what is refused also with the time here, to set clocks by."""
+    asker = ask(source, environ)
+    request, question = read_signed_question(body, environ.get("CONTENT_TYPE", ""))
+    try:
+        verdict, entry = source.judge_signed(request, question, asker)
+    except NonceStoreUnavailable as unavailable:
+        raise Refused(503, unavailable.code, retry_after=unavailable.retry_after) from None
+    if verdict.reason is not None or entry is None:
+        told: dict[str, Any] = {"valid": False, "reason": str(verdict.reason)}
+        if verdict.fault is not None:
+            told["fault"] = str(verdict.fault)
+        return reply(200, told | {"server_time": int(asker.at)})
+    grant = entry.grant
+    facts = b'%s,%s,"kind":"%s","verified_at":"%s"' % (
+        entry.told,
+        grant.told,
+        grant.kind.encode(),
+        instants.told(asker.at),
+    )
+    return Reply(status=200, body=b'{"valid":true,%s}' % facts, headers=_ANSWER)
+
+
+def read_signed_question(body: bytes, content_type: str) -> tuple[SignedRequest, Question]:
+    """Read what a service received, in its own words; raises Refused with 400, 413, 415 or 422."""
+    value = read_strictly(body, content_type)
+    if not isinstance(value, dict):
+        raise Refused(422, "invalid_input", {"": "not_an_object"})
+    errors = dict.fromkeys(value.keys() - _MEMBERS, "unknown_field")
+    question = question_in(value, errors)
+    if not question.method and "method" not in errors:
+        errors["method"] = "required"
+    scheme = value.get("scheme", "https")
+    if scheme not in ("https", "http"):
+        errors["scheme"] = "not_a_scheme"
+    request = SignedRequest(
+        method=question.method,
+        authority=_text(value, "authority", errors, required=True),
+        path=_text(value, "path", errors, required=True),
+        query=_text(value, "query", errors),
+        headers=_headers(value.get("headers"), errors),
+        body_digest=_digest(value.get("body_digest"), errors),
+        scheme=str(scheme),
+    )
+    if errors:
+        raise Refused(422, "invalid_input", errors)
+    return request, question
+
+
+def _text(value: Mapping[str, Any], name: str, errors: dict[str, str], *, required: bool = False) -> str:
+    text = value.get(name, "")
+    if not isinstance(text, str):
+        errors[name] = "not_text"
+        return ""
+    if len(text) > _LONGEST[name]:
+        errors[name] = "too_long"
+    elif required and not text:
+        errors[name] = "required"
+    return str(text)
+
+
+def _headers(value: Any, errors: dict[str, str]) -> dict[str, Header]:  # Any: whatever JSON held
+    if not isinstance(value, dict):
+        errors["headers"] = "required" if value is None else "not_an_object"
+        return {}
+    errors.update({f"headers.{name}": "unknown_field" for name in value.keys() - set(HEADERS)})
+    found: dict[str, Header] = {}
+    for name in HEADERS:
+        lines = value.get(name)
+        if lines is None:
+            continue
+        each = lines if isinstance(lines, list) else [lines]
+        if not all(isinstance(line, str) for line in each) or len(each) > MOST_LINES:
+            errors[f"headers.{name}"] = "not_text"
+        elif any(len(line) > LONGEST_LINE for line in each):
+            errors[f"headers.{name}"] = "too_long"
+        else:
+            found[name] = lines
+    return found
+
+
+def _digest(value: Any, errors: dict[str, str]) -> str | None:  # Any: whatever JSON held
+    if value is None:
+        return None
+    if not isinstance(value, str) or not is_content_digest(value):
+        errors["body_digest"] = "not_a_digest"
+        return None
+    return value

@@ -1,0 +1,145 @@
+"""All processes remember nonces in the same store; when it changes, whatever the other may have accepted is refused."""
+
+import os
+import time
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connections
+
+from keys.models import NonceStore, SpentNonce
+from keys.nonces import spending
+from keys.nonces.in_database import NoncesInDatabase
+from keys.nonces.in_force import CHANGE_DOUBT_SECONDS, LEASE_SECONDS, StoreInForce
+from keys.nonces.in_valkey import NoncesInValkey, ValkeyDown
+from keys.nonces.members import KEPT_SECONDS, NonceStoreUnavailable
+from keys.nonces.spending import Nonces
+from keys.states import NonceStoreName
+
+KID = "8nbmcDHypESyDn"
+
+
+class Away(NoncesInValkey):
+    """A Valkey that this process does not reach while `is_away`."""
+
+    is_away = True
+
+    def spend(self, kid: str, nonce: str, *, created: int, now: float) -> bool:
+        if self.is_away:
+            raise ValkeyDown("ConnectionError")
+        return super().spend(kid, nonce, created=created, now=now)
+
+    def ping(self) -> bool:
+        return not self.is_away
+
+
+def process(valkey: NoncesInValkey | None = None) -> Nonces:
+    """What one process has."""
+    return Nonces(valkey or NoncesInValkey(os.environ["REDIS_URL"]), NoncesInDatabase(), StoreInForce())
+
+
+def spend(nonces: Nonces, nonce: str, *, age: int = 0) -> bool:
+    now = time.time()
+    return nonces.spend(KID, nonce, created=int(now) - age, now=now)
+
+
+def put_in_force(store: NonceStoreName, *, seconds_ago: float) -> None:
+    with connections["verifier"].cursor() as cursor:
+        cursor.execute(
+            "UPDATE keys_noncestore SET store = %s, since = clock_timestamp() - make_interval(secs => %s)",
+            [str(store), seconds_ago],
+        )
+
+
+def code_of(nonces: Nonces, nonce: str, *, age: int = 0) -> str:
+    with pytest.raises(NonceStoreUnavailable) as refused:
+        spend(nonces, nonce, age=age)
+    return refused.value.code
+
+
+def test_it_is_valkey_by_itself(settled_nonces: Any) -> None:
+    nonces = process()
+    assert [spend(nonces, "n" * 22), spend(nonces, "n" * 22), spend(process(), "n" * 22)] == [True, False, False]
+    assert not SpentNonce.objects.exists()
+
+
+def test_a_store_that_is_new_refuses_what_was_signed_before_it(settled_nonces: Any) -> None:
+    NonceStore.objects.all().delete()
+    assert code_of(process(), "n" * 22) == "nonce_store_young"
+    assert NonceStore.objects.get().store == "valkey"
+    put_in_force(NonceStoreName.VALKEY, seconds_ago=CHANGE_DOUBT_SECONDS + 2)
+    assert spend(process(), "n" * 22)
+
+
+def test_without_valkey_the_database_takes_over_and_forgets_nobody(
+    settled_nonces: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Away(os.environ["REDIS_URL"])
+    here, there = process(away), process()
+    assert spend(there, "seen-by-valkey-only-000")
+    assert code_of(here, "seen-by-valkey-only-000") == "nonce_store_unavailable"
+    assert NonceStore.objects.get().store == "valkey", "a moment without Valkey changes nothing"
+    monkeypatch.setattr(spending, "PATIENCE_SECONDS", 0.0)
+    assert code_of(here, "seen-by-valkey-only-000") == "nonce_store_unavailable"
+    assert NonceStore.objects.get().store == "database"
+    assert code_of(here, "seen-by-valkey-only-000") == "nonce_store_young", "what Valkey knows may be a repetition"
+    put_in_force(NonceStoreName.DATABASE, seconds_ago=CHANGE_DOUBT_SECONDS + 2)
+    here, there = process(away), process()
+    assert [spend(here, "n" * 22), spend(here, "n" * 22), spend(there, "n" * 22)] == [True, False, False]
+    assert SpentNonce.objects.count() == 1
+
+
+def test_valkey_comes_back_after_a_while_and_what_the_database_knows_is_refused(settled_nonces: Any) -> None:
+    away = Away(os.environ["REDIS_URL"])
+    put_in_force(NonceStoreName.DATABASE, seconds_ago=50)
+    here = process(away)
+    assert spend(here, "n" * 22)
+    away.is_away = False
+    assert not spend(here, "n" * 22), "not before the database has had its term"
+    put_in_force(NonceStoreName.DATABASE, seconds_ago=70)
+    here = process(away)
+    assert code_of(here, "n" * 22) == "nonce_store_young"
+    assert NonceStore.objects.get().store == "valkey"
+
+
+def test_without_the_database_a_reading_counts_for_its_lease_only(
+    settled_nonces: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_force = StoreInForce()
+    known = in_force.current()
+
+    def fails() -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr(in_force, "_read", fails)
+    in_force._known = known._replace(read_at=known.read_at - LEASE_SECONDS + 0.5)
+    assert in_force.current().store == NonceStoreName.VALKEY
+    in_force._known = known._replace(read_at=known.read_at - LEASE_SECONDS)
+    with pytest.raises(NonceStoreUnavailable):
+        in_force.current()
+
+
+def test_nobody_changes_what_somebody_changed_meanwhile(settled_nonces: Any) -> None:
+    one, other = StoreInForce(), StoreInForce()
+    was = one.current()
+    other.change(other.current(), NonceStoreName.DATABASE)
+    since = NonceStore.objects.get().since
+    one.change(was, NonceStoreName.VALKEY)
+    one.change(was, NonceStoreName.DATABASE)
+    assert (NonceStore.objects.get().store, NonceStore.objects.get().since) == ("database", since)
+
+
+def test_the_database_forgets_what_is_over_and_nothing_else(settled_nonces: Any) -> None:
+    store = NoncesInDatabase()
+    now = int(time.time())
+    for nonce, age in (("old" * 8, KEPT_SECONDS + 5), ("young" * 5, KEPT_SECONDS - 20)):
+        store.spend(KID, nonce, created=now - age)
+    store._swept_at -= 61
+    store.spend(KID, "n" * 22, created=now)
+    assert SpentNonce.objects.count() == 2
+    assert not store.spend(KID, "young" * 5, created=now - KEPT_SECONDS + 20)
+
+
+def test_the_verifier_may_not_unspend(settled_nonces: Any) -> None:
+    with connections["verifier"].cursor() as cursor, pytest.raises(DatabaseError, match="permission denied"):
+        cursor.execute("UPDATE keys_spentnonce SET created = 0")
