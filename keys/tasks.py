@@ -27,7 +27,7 @@ from keys.jobs.endings import end_overdue
 from keys.jobs.kinds import KINDS
 from keys.jobs.runs import forget_runs, run_slot
 from keys.jobs.sweeping import in_turn, sweep, sweep_each
-from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, prepare_rotation
+from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, hasten_rotation, prepare_rotation
 from keys.models import KeyRequest, Rotation, Scope, Service
 from keys.monitoring.retirement import retire_by_traffic, ripe_by_traffic
 from keys.monitoring.tally_files import add_files
@@ -108,6 +108,11 @@ def rotate() -> int:
     )
 
 
+def follow_policies() -> int:
+    """Bring rotations forward that are planned for later than the policy in force now lets a secret live."""
+    return sweep("keys.follow_policies", Rotation.objects.beyond_policy().order_by("due_at"), hasten_rotation)
+
+
 def report_unfinished_intents() -> int:
     """Put on record, and so tell administrators, what was begun five minutes ago and has no outcome; returns how many."""
     return report_unfinished(actor=Actor.job("report_unfinished_intents"))
@@ -186,6 +191,7 @@ JOBS: Mapping[str, Job] = {
     "keys.propose_unused": Job(work=propose_unused_keys),
     "keys.end_what_is_over": Job(work=end_what_is_over),
     "keys.rotate": Job(work=rotate),
+    "keys.follow_policies": Job(work=follow_policies),
     "keys.check_integrity": Job(work=check_integrity),
     "keys.report_unfinished_intents": Job(work=report_unfinished_intents),
     "keys.expire_private_parts": Job(work=expire),

@@ -39,6 +39,7 @@ _ALL: Final = (
     Kind(name="keys.send_mail", label=_("Send mail"), period=2, longest=20),
     Kind(name="keys.end_what_is_over", label=_("Write down what the clock has ended"), period=20, longest=40),
     Kind(name="keys.rotate", label=_("Take rotations one step on"), period=5, longest=20),
+    Kind(name="keys.follow_policies", label=_("Bring rotations forward that a policy wants earlier"), period=10 * MINUTE, longest=HOUR),
     Kind(name="keys.send_webhooks", label=_("Send webhooks"), period=1, longest=10),
     Kind(name="keys.remind", label=_("Remind people of what ends"), period=10 * MINUTE, longest=HOUR),
     Kind(name="keys.propose_unused", label=_("Propose unused keys for revocation"), period=6 * HOUR, longest=DAY),

@@ -15,7 +15,7 @@ from keys.errors import Conflict
 from keys.events import VersionDeactivated, VersionRetirementSet
 from keys.lifecycle.inventory import lives
 from keys.lifecycle.issuance import refuse_if_suspended
-from keys.lifecycle.rotation_steps import begin_rotation, move_rotation, open_rotation, schedule_next
+from keys.lifecycle.rotation_steps import begin_rotation, hasten, move_rotation, open_rotation, schedule_next
 from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
 from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.operations import operation, refuse_if_log_is_behind
@@ -50,6 +50,21 @@ def prepare_rotation(rotation: Rotation, *, actor: Actor) -> bool:
         move_rotation(found, RotationState.ABORTED, actor=actor, at=at, reason=conflict.code.replace("_", "-"))
         return True
     prepare(found, versions, actor=actor, at=at)
+    return True
+
+
+@operation(grants="always")
+def hasten_rotation(rotation: Rotation, *, actor: Actor) -> bool:
+    """Bring a rotation forward to when the secret is as old as the policy in force now lets any become."""
+    key = locked_key(rotation.managed_key)
+    found = open_rotation(key)
+    at = clock.now()
+    if found is None or found.pk != rotation.pk:
+        return False
+    late = Rotation.objects.beyond_policy().filter(pk=found.pk).values_list("latest", flat=True).first()
+    if late is None:
+        return False
+    hasten(found, due_at=late, cause=RotationCause.POLICY, actor=actor, at=at)
     return True
 
 

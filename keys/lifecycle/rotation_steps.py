@@ -100,6 +100,21 @@ def move_rotation(
     )
 
 
+def hasten(rotation: Rotation, *, due_at: datetime, cause: RotationCause, actor: Actor, at: datetime) -> Rotation:
+    """Give a scheduled rotation an earlier date, and say why; never a later one."""
+    if rotation.state != RotationState.SCHEDULED or due_at >= rotation.due_at:
+        raise Conflict("wrong_rotation_state", state=rotation.state, wanted=str(RotationState.SCHEDULED))
+    return update(
+        rotation,
+        RotationScheduled,
+        actor=actor,
+        at=at,
+        expected={"state": rotation.state, "due_at": rotation.due_at},
+        columns={"due_at": due_at, "cause": str(cause)},
+        environment=rotation.managed_key.environment.tag,
+    )
+
+
 def plan_of(key: ManagedKey) -> tuple[Overlap, int | None]:
     """The overlap that was approved with the key, and after how many days it rotates, where that is fixed."""
     plan = key.rotation or {}

@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Final
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import ExpressionWrapper, F, OuterRef, Q, Subquery, Value
 
 from audit.actor import Actor
 from audit.governed import governed
 from keys.models.base import Row, one_of
 from keys.models.keys import KeyVersion, ManagedKey
+from keys.models.policies import Policy
 from keys.states import OPEN_ROTATION_STATES, Overlap, RotationCause, RotationState
 
 _OPEN = [str(each) for each in OPEN_ROTATION_STATES]
@@ -33,6 +34,16 @@ class RotationQuerySet(models.QuerySet["Rotation"]):
     def due(self, at: datetime) -> RotationQuerySet:
         """Scheduled ones whose time has come."""
         return self.filter(state=RotationState.SCHEDULED, due_at__lte=at)
+
+    def beyond_policy(self) -> RotationQuerySet:
+        """Those scheduled for later than the policy in force now lets a secret live; `latest` is when it has to be replaced."""
+        policies = Policy.objects.filter(
+            service=OuterRef("managed_key__service"), environment=OuterRef("managed_key__environment")
+        )
+        days = Subquery(policies.order_by("-version").values("max_cryptoperiod_days")[:1])
+        span = ExpressionWrapper(days * Value(timedelta(days=1)), output_field=models.DurationField())
+        latest = ExpressionWrapper(F("old_version__activated_at") + span, output_field=models.DateTimeField())
+        return self.filter(state=RotationState.SCHEDULED).annotate(latest=latest).filter(due_at__gt=F("latest"))
 
     def untaken(self, at: datetime) -> RotationQuerySet:
         """Those whose new version can no longer be had."""

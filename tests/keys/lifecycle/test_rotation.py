@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from audit import clock
 from audit.actor import Actor
 from audit.models import AuditEvent
+from keys.catalogue.policies import add_version, rules_of
 from keys.errors import Conflict, Denied
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
@@ -20,10 +22,11 @@ from keys.lifecycle.rotation import (
     undo_rotation,
 )
 from keys.lifecycle.rotation_course import prepare_rotation
-from keys.models import KeyVersion, ManagedKey, Rotation
+from keys.models import KeyVersion, ManagedKey, Policy, Rotation
+from keys.operations import operation
 from keys.states import Overlap, RevocationReason, RotationCause, SuspensionReason
-from keys.tasks import rotate
-from tests.people import World, acting, issued
+from keys.tasks import follow_policies, rotate
+from tests.people import SYSTEM, World, acting, issued
 
 JOB = Actor.job("prepare_rotation")
 
@@ -217,3 +220,27 @@ def test_the_authorisation_never_moves(world: World) -> None:
     key.refresh_from_db()
     assert key.authorised_until == until
     assert all(version.expires_at <= until for version in key.versions.exclude(expires_at=None))  # type: ignore[operator]
+
+
+def test_a_stricter_policy_brings_the_rotation_forward_and_nothing_else(world: World) -> None:
+    key, version, _ = issued(world)
+    usual = key.rotations.get().due_at
+    _cap(world, days=20)
+    assert follow_policies() == 0  # it is due before that anyway
+    _cap(world, days=5)
+    assert version.activated_at is not None
+    assert follow_policies() == 1
+    rotation = key.rotations.get()
+    assert (rotation.state, rotation.cause) == ("scheduled", "policy")
+    assert rotation.due_at == version.activated_at + timedelta(days=5) < usual
+    assert follow_policies() == 0
+    _cap(world, days=90)
+    assert follow_policies() == 0  # what was brought forward stays so
+    assert key.rotations.get().due_at < usual
+
+
+@operation
+def _cap(world: World, *, days: int, actor: Actor = SYSTEM) -> None:
+    current = Policy.objects.current().select_related("environment").get(service=world.orders, environment__tag="prod")
+    rules = replace(rules_of(current), max_cryptoperiod_days=days)
+    add_version(world.orders, current.environment, rules, actor=actor, at=clock.now())
