@@ -10,7 +10,7 @@ from audit import clock
 from audit.actor import Actor
 from keys.crypto.digests import CURRENT_ALGORITHM, digest
 from keys.crypto.key_text import mint
-from keys.events import KeyCreated, RotationScheduled, VersionCreated
+from keys.events import KeyCreated, RotationScheduled, VersionIssued
 from keys.lifecycle.many_changes import ManyChanges
 from keys.models import Environment, KeyVersion, ManagedKey, Person, Policy, Rotation, Service, Team
 from keys.models.base import next_number
@@ -83,7 +83,7 @@ def make_keys(owners: Owners, *, count: int, actor: Actor, environment: str = "p
             started_by=f"{actor.kind}:{actor.id}",
         )
         changes.add(key, KeyCreated, environment=environment)
-        changes.add(version, VersionCreated, environment=environment)
+        changes.add(version, VersionIssued, environment=environment)
         changes.add(rotation, RotationScheduled, environment=environment)
         made.append((key, text.secret.reveal()))
     changes.write()
