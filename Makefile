@@ -21,7 +21,7 @@ PRODUCTION := KEYSTEAD_ENV=production KEYSTEAD_PUBLIC_URL=https://keystead.test 
 	REDIS_URL=redis://127.0.0.1:1/0 EMAIL_URL=smtp://127.0.0.1:25 \
 	KEYSTEAD_WITNESSES='[{"backend": "audit.witness.http_witness.HttpWitness", "url": "https://witness.test", "vkey": "w"}]'
 
-.PHONY: run manage test test-long check format lock bench screenshots install install-dev install-bench browser clean
+.PHONY: run manage test test-long check format lock bench screenshots install install-dev install-bench browser node clean
 
 run: install ## start everything; PORT=8001 for another port, DEMO=1 for the demo organisation
 	@exec env PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python -m portal.supervisor  # exec: make passes SIGTERM to its child only
@@ -29,10 +29,10 @@ run: install ## start everything; PORT=8001 for another port, DEMO=1 for the dem
 manage: install ## a management command against the running development site: make manage ARGS="recover_admin you@example.org"
 	@exec env KEYSTEAD_ENV=development PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python manage.py $(ARGS)
 
-test: install-dev browser ## the tests, with real PostgreSQL, Valkey and Chromium
+test: install-dev browser node ## the tests, with real PostgreSQL, Valkey and Chromium
 	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
-test-long: install-dev browser ## the tests that take minutes
+test-long: install-dev browser node ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)
 
 check: install-dev ## formatting, lint, walls, types, migrations, production settings, templates
@@ -98,5 +98,15 @@ browser:
 	elif [ "$$CI" = true ]; then echo "CI needs Chromium, and it is not installed."; exit 1; \
 	else echo "Chromium is not installed: the browser journeys will be skipped."; fi
 
+# The client for TypeScript is built and tested where there is a Node.js. Without one its tests are skipped, except in CI.
+node:
+	@if command -v npm >/dev/null 2>&1 && node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 15) ? 0 : 1)' 2>/dev/null; then \
+		cd sdk/typescript && if ! cmp -s package-lock.json node_modules/.installed-lock; then \
+			echo "Installing the packages of the client for TypeScript ..."; \
+			npm ci --silent && cp package-lock.json node_modules/.installed-lock || { [ "$$CI" != true ] || exit 1; }; fi; \
+	elif [ "$$CI" = true ]; then echo "CI needs Node.js 20.15 or newer, and it is not installed."; exit 1; \
+	else echo "Node.js 20.15 or newer is not installed: the tests of the client for TypeScript will be skipped."; fi
+
 clean: ## remove what was installed and cached; data in .data stays
+	rm -rf sdk/typescript/node_modules sdk/typescript/dist
 	rm -rf .venv .venv-* .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

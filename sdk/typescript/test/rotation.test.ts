@@ -92,7 +92,7 @@ class CrashingStore extends MemoryStore {
 
 for (const failing of [[], ["after next"], ["after activate"], ["before activate", "before next"]]) {
   for (const writes of [0, 1, 2]) {
-    for (const keeps of [true, false]) {
+    for (const keeps of writes === 1 ? [true, false] : [failing.length < 2]) {
       test(`a crash at write ${writes}, kept ${keeps}, with ${failing} lost, loses nothing`, () =>
         withKeystead(async (keystead) => {
           const [rotation, store] = [new FakeRotation(keystead), new CrashingStore()];
@@ -102,7 +102,7 @@ for (const failing of [[], ["after next"], ["after activate"], ["before activate
           await open();
           rotation.prepare();
           [store.writesLeft, store.keeps, rotation.fail] = [writes, keeps, [...failing]];
-          for (let start = 0; start < 8; start++) {
+          for (let start = 0; start < 5; start++) {
             const credential = await open(); // the process starts again
             assert.ok(await works(credential));
             await credential.refresh().catch((error: unknown) => {
