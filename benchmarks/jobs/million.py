@@ -24,18 +24,18 @@ SYSTEM = Actor.system("benchmark")
 TABLES = ("keys_managedkey", "keys_keyversion")
 _AT_ONCE = 5_000
 _KEYS = """
-INSERT INTO keys_managedkey SELECT (jsonb_populate_record(model, jsonb_build_object(
-    'id', md5('key' || n)::uuid, 'number', model.number + n))).*
-FROM (SELECT * FROM keys_managedkey LIMIT 1) AS model, generate_series(1, %s) AS n
+INSERT INTO keys_managedkey SELECT made.*
+FROM keys_managedkey AS model, generate_series(1, %s) AS n, LATERAL jsonb_populate_record(model, jsonb_build_object(
+    'id', md5('key' || n)::uuid, 'number', model.number + n)) AS made
 """
 # Overdue by up to a day, in no order of the table; the others have a month to go.
 _VERSIONS = """
-INSERT INTO keys_keyversion SELECT (jsonb_populate_record(model, jsonb_build_object(
+INSERT INTO keys_keyversion SELECT made.*
+FROM keys_keyversion AS model, generate_series(1, %s) AS n, LATERAL jsonb_populate_record(model, jsonb_build_object(
     'id', md5('version' || n)::uuid, 'managed_key_id', md5('key' || n)::uuid, 'kid', substr(md5('kid' || n), 1, 16),
     'digest', '\\x' || encode(sha256(n::text::bytea), 'hex'),
     'expires_at', CASE WHEN n %% %s = 0 THEN clock_timestamp() - random() * interval '1 day'
-        ELSE clock_timestamp() + interval '30 days' END))).*
-FROM (SELECT * FROM keys_keyversion LIMIT 1) AS model, generate_series(1, %s) AS n
+        ELSE clock_timestamp() + interval '30 days' END)) AS made
 """
 
 
@@ -47,7 +47,7 @@ def fill(cluster: Cluster, database: str, *, keys: int, due: int) -> None:
         for table in TABLES:
             connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
         connection.execute(_KEYS, [keys])
-        connection.execute(_VERSIONS, [keys // due, keys])
+        connection.execute(_VERSIONS, [keys, keys // due])
         connection.execute("VACUUM ANALYZE keys_managedkey")
         connection.execute("VACUUM ANALYZE keys_keyversion")
         _seal(connection)

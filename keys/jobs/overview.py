@@ -45,6 +45,14 @@ class JobState:
         return timedelta(seconds=seconds)
 
     @property
+    def period_seconds(self) -> int:
+        return int(self.period.total_seconds())
+
+    @property
+    def late_seconds(self) -> int:
+        return int(self.late.total_seconds())
+
+    @property
     def next_at(self) -> datetime:
         """When the next slot begins."""
         seconds = self.period.total_seconds()

@@ -95,7 +95,7 @@ urlpatterns = [
     path("audit/exports/<str:id>/download", exports.Download.as_view()),
     path("verifiers", verifiers.Verifiers.as_view()),
     path("jobs", jobs.Jobs.as_view()),
-    path("jobs/<str:kind>/reschedule", jobs.JobSchedules.as_view()),
+    path("jobs/<str:id>/reschedule", jobs.JobSchedules.as_view()),
     path("chats", webhooks.Chats.as_view()),
     path("webhooks", webhooks.Webhooks.as_view()),
     path("webhooks/<str:id>", webhooks.OneWebhook.as_view()),
