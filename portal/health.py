@@ -16,11 +16,14 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
+from audit import clock
 from audit.checkpoints import LATE, MOST_COUNTED, backlog
 from audit.forwarding import sealed as forwarding
 from audit.interruptions import is_interrupted
 from audit.witness.standing import State, standings
 from keys.dispatch.cursor import lag_of
+from keys.dispatch.failures import unanswered
+from keys.models import Notice
 from keys.notifications.reactions import READER
 from portal import pulses
 from portal.job_health import jobs_part, rotations_part, webhooks_part
@@ -28,6 +31,7 @@ from portal.parts import Part
 
 GREATEST_SKEW: Final = timedelta(seconds=2)
 MAIL_CHECK_PERIOD: Final = 30.0
+MAIL_TOLD: Final = timedelta(days=7)  # mails that nobody could be sent are shown for so long
 MOST_BEHIND: Final = 5_000  # sealed events that were not forwarded yet; more than a busy minute
 
 
@@ -96,7 +100,7 @@ _mail: tuple[float, Part] | None = None  # strangers may ask for /status; they s
 
 
 def mail_part() -> Part:
-    """Open a connection to the mail server, at most every half minute."""
+    """Open a connection to the mail server, at most every half minute, and count the mails that it refused for good."""
     global _mail
     if _mail is not None and time.monotonic() - _mail[0] < MAIL_CHECK_PERIOD:
         return _mail[1]
@@ -105,7 +109,11 @@ def mail_part() -> Part:
         server = get_connection(fail_silently=False)
         server.open()
         server.close()
-        part = Part(name="mail", label=label, ok=True)
+        lost = Notice.objects.given_up().filter(created_at__gt=clock.now() - MAIL_TOLD).count()
+        reason, detail = ("given_up", str(lost)) if lost else ("", "")
+        part = Part(name="mail", label=label, ok=not lost, reason=reason, detail=detail)
+    except DatabaseError:
+        return Part(name="mail", label=label, ok=False, reason="unknown")
     except OSError:
         part = Part(name="mail", label=label, ok=False, reason="unreachable")
     _mail = (time.monotonic(), part)
@@ -136,6 +144,8 @@ def dispatch_part() -> Part:
     detail = f"{found.leaves}, {found.age.total_seconds():.0f} s" if found.leaves else "0"
     # What is not sealed yet is the sealer's backlog; there is a part for that.
     late = bool(found.leaves) and found.age > LATE
+    if not late and (count := unanswered()):
+        return Part(name="dispatch", label=label, ok=False, reason="failing", detail=str(count))
     return Part(name="dispatch", label=label, ok=not late, reason="late" if late else "", detail=detail)
 
 

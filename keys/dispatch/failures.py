@@ -56,9 +56,9 @@ def due_again(reader: str, *, at: datetime) -> list[FailedReaction]:
     return list(rows.order_by("leaf")[:MOST_AGAIN])
 
 
-def unanswered(reader: str) -> int:
-    """How many events a reader failed at again and again."""
-    return FailedReaction.objects.filter(reader=reader, failures__gte=TELLING).count()
+def unanswered() -> int:
+    """At how many events readers failed again and again."""
+    return FailedReaction.objects.filter(failures__gte=TELLING).count()
 
 
 def _named(error: Exception) -> str:

@@ -90,9 +90,15 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
     ),
     ("forward", "late"): _("The receiver takes less than is recorded. Look at its log and its network."),
     ("dispatch", "unreachable"): _("The database does not tell. See above."),
-    ("dispatch", "late"): _(
-        "Sealed events wait to be read. Look at the worker's log: the first of them may be one that it cannot react to."
+    ("dispatch", "late"): _("Sealed events wait to be read. Look whether the worker runs, and at the jobs below."),
+    ("dispatch", "failing"): _(
+        "Nobody could be told of some events, again and again; those behind them went out. The worker's log says why. They are tried "
+        "again by themselves, at least daily."
     ),
+    ("mail", "given_up"): _(
+        "The mail server refused some mails for three days. What their readers have to act on stands on their pages; look at the addresses."
+    ),
+    ("mail", "unknown"): _("The database does not tell. See above."),
 }
 
 WITNESS_STATES: Mapping[State, tuple[Promise, str]] = {

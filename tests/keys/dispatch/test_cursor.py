@@ -131,7 +131,7 @@ def test_an_event_that_cannot_be_reacted_to_holds_up_nobody_and_comes_again(
         row.refresh_from_db()
         assert row.failures == failures
         assert row.next_attempt_at - clock.now() > PAUSES[failures - 1] - timedelta(seconds=5)
-    assert unanswered("r") == 1
+    assert unanswered() == 1
     reader.failing_at = set()
     FailedReaction.objects.update(next_attempt_at=clock.now())
     read_all("r", (reader,))
