@@ -41,6 +41,6 @@ def ring() -> bool:
         _rope(settings.REDIS_URL).publish(CHANNEL, b"")
     except redis.RedisError as error:
         _silent_until = time.monotonic() + SILENCE
-        _log.warning("verifiers not woken", reason=type(error).__name__)
+        _log.warning("verifiers not woken", exc_info=error)
         return False
     return True

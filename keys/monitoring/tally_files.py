@@ -76,7 +76,7 @@ def _add_file(path: Path) -> int:
         added = add_batch(UUID(path.stem), list(read(path.read_bytes())))
         path.unlink()  # after the commit: a file that is found again is known by its name
     except (ValueError, FileNotFoundError) as odd:
-        _log.error("counts not readable", reason=type(odd).__name__)
+        _log.error("counts not readable", exc_info=odd)
         return 0
     finally:
         os.close(descriptor)

@@ -58,7 +58,10 @@ class VerifyApplication:
         """Answer one request."""
         path = environ["PATH_INFO"]
         if path == "/v1/verify" and environ["REQUEST_METHOD"] == "POST":
-            body = _body_of(environ)
+            length = environ.get("CONTENT_LENGTH", "")
+            # The common case without the care: a short body whose length is told.
+            is_short = 0 < len(length) < 5 and length.isdecimal() and length.isascii()
+            body = environ["wsgi.input"].read(int(length)) if is_short else _body_of(environ)
             said = self._quick.verify(environ, body)
             if said is not None:
                 self.quick_answers += 1

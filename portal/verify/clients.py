@@ -69,7 +69,8 @@ def verifiers(http: HttpRequest, caller: Credential, binding: Binding) -> Reply:
     """Register a verifier; what it holds is what its credential may ask about."""
     value = _body(http, {"name"})
     try:
-        name = line(str(value.get("name", "")), "name", most=LONGEST_NAME)
+        given = value.get("name")
+        name = line(given if isinstance(given, str) else "", "name", most=LONGEST_NAME)
     except Invalid as invalid:
         raise Refused(422, "invalid_input", {field: code for field, (code, *_) in invalid.fields.items()}) from None
     term = _term(binding)

@@ -1,7 +1,7 @@
-"""Answer the ordinary question at the speed of the server: a caller in force, a plain body, a key in force.
+"""Answer the ordinary question at the speed of the server: a caller in force, a plain body, a verdict about the key.
 
-Whatever is not plainly that is None here, and the careful way decides (portal/verify/memory.py). So nothing is refused here
-and nothing is explained here; it is only ever a yes that the careful way would give too (tests/portal/verify/test_quick.py).
+Whatever is not plainly that is None here, and the careful way decides (portal/verify/memory.py): about callers, about what
+cannot be read, about scopes that are missing. What is said here the careful way would say too (tests/portal/verify/test_quick.py).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any, Final, NoReturn
 
 from keys.policy.addresses import read_address
 from keys.verification.lease import clock
-from keys.verification.recall import name_of
-from keys.verification.tallies import SeenAs
+from keys.verification.recall import name_of, why_refused, why_unknown
+from keys.verification.tallies import NOBODY, SeenAs
+from keys.verification.verifier import Client, Question
 from portal.verify.memory import VALID, Instants, Memory
 
 LONGEST: Final = 4096
@@ -26,8 +27,16 @@ def _refuse(_text: str) -> NoReturn:
     raise ValueError
 
 
+_NO: Final = b'{"valid":false,"reason":"%s"}'
 _scan: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once  # type: ignore[attr-defined]  # it is there, unannotated
 Plain = tuple[str, "list[str] | None", "SeenAs | None"]
+
+
+def _question(scopes: list[str] | None, client: SeenAs | None) -> Question:
+    address, user_agent, instance = client or NOBODY
+    return Question(
+        scopes=tuple(scopes or ()), client=Client(address=address, user_agent=user_agent, instance=instance)
+    )
 
 
 class Quick:
@@ -40,7 +49,7 @@ class Quick:
         self._addresses: dict[str, str] = {}
 
     def verify(self, environ: dict[str, Any], body: bytes) -> bytes | None:  # noqa: PLR0911 - one condition a line
-        """The body of a yes, or None."""
+        """The body of a verdict, or None."""
         authorization: str = environ.get("HTTP_AUTHORIZATION", "")
         if authorization[:7] != "Bearer " or environ["QUERY_STRING"] or environ.get("CONTENT_TYPE") != _JSON:
             return None
@@ -59,14 +68,23 @@ class Quick:
             return None
         key, scopes, client = plain
         entry = entries.get(name_of(key))
-        if entry is None or at >= entry.until:
-            return None
-        grant = entry.grant
-        if grant.place is not asks or not grant.is_open or (scopes and not grant.free.issuperset(scopes)):
-            return None
+        if entry is None:
+            reason = why_unknown(key)
+        else:
+            grant = entry.grant
+            if scopes and not grant.free.issuperset(scopes):
+                return None
+            if at < entry.until and grant.place is asks and grant.is_open:
+                tallies.count(caller, VALID, at, self._memory.seen_as(environ))
+                tallies.count(entry, VALID, at, client)
+                return b'{"valid":true,%s,%s,"verified_at":"%s"}' % (entry.told, grant.told, self._instants.told(at))
+            refused = why_refused(entry, asks=asks, question=_question(scopes, client), at=at)
+            if refused is None:
+                return None
+            reason = refused
+            tallies.count(entry, str(reason), at, client or NOBODY)
         tallies.count(caller, VALID, at, self._memory.seen_as(environ))
-        tallies.count(entry, VALID, at, client)
-        return b'{"valid":true,%s,%s,"verified_at":"%s"}' % (entry.told, grant.told, self._instants.told(at))
+        return _NO % reason.encode()
 
     def read(self, body: bytes) -> Plain | None:
         """Read a body without escapes whose members are all known; None for every other, however good."""

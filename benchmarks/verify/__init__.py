@@ -1,0 +1,1 @@
+"""Measure the data plane: verdicts beside a constant answer and beside other packages, receipts, memory and counting."""

@@ -1,0 +1,94 @@
+"""Counting survives the death of whoever counts, and is added once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import uuid
+
+import pytest
+
+from keys.models import Sighting, UsageBatch, UsageCount
+from keys.monitoring import tally_files
+from keys.monitoring.tally_files import add_batch, add_files
+from keys.verification.sightings import MOST_SIGHTINGS
+from keys.verification.tallies import Tally
+from keys.verification.verifier import Client
+from tests.people import issued
+from tests.servers import ROOT
+
+COUNTING = """
+import sys, time, uuid
+import django
+django.setup()
+from pathlib import Path
+from keys.verification.snapshot import Entry, Grant, Place
+from keys.verification.tallies import TallyFile
+grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
+entry = Entry(uuid.UUID(sys.argv[2]), uuid.uuid4(), b"", grant, 0.0, None)
+file = TallyFile(Path(sys.argv[1]))
+for number in range(100_000):
+    file.count(entry, "valid", time.time(), (None, "", f"pod-{number % 7}"))
+print("counted", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture
+def version(world):
+    return issued(world)[1]
+
+
+def tally(version, instance="", count=1, at=1_800_000_000.0):
+    client = Client(address="192.0.2.1", instance=instance)
+    return Tally(version=version.pk, outcome="valid", client=client, count=count, first_at=at, last_at=at)
+
+
+def test_nothing_is_lost_when_the_process_is_killed(version, tmp_path):
+    command = [sys.executable, "-c", COUNTING, str(tmp_path), str(version.pk)]
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "portal.settings"}
+    counting = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+    assert counting.stdout is not None
+    with counting:
+        assert counting.stdout.readline() == "counted\n"
+        assert add_files(tmp_path) == 0, "whoever counts holds the file"
+        counting.send_signal(signal.SIGKILL)
+    assert add_files(tmp_path) == 100_000
+    assert UsageCount.objects.get(version=version).count == 100_000
+    assert Sighting.objects.filter(version=version).count() == 7
+    assert not list(tmp_path.glob("*.uses"))
+
+
+def test_a_batch_is_added_once_however_often_it_is_brought(version):
+    batch = uuid.uuid4()
+    assert [add_batch(batch, [tally(version, count=5)]) for _ in range(3)] == [5, 0, 0]
+    assert UsageCount.objects.get(version=version).count == 5
+    assert UsageBatch.objects.count() == 1
+
+
+def test_two_batches_add_up_and_the_latest_time_stays(version):
+    add_batch(uuid.uuid4(), [tally(version, count=2, at=1_800_000_600.0)])
+    add_batch(uuid.uuid4(), [tally(version, count=3, at=1_800_000_000.0), tally(version, "pod-2")])
+    row = UsageCount.objects.get(version=version)
+    assert (row.count, row.last_at.timestamp()) == (6, 1_800_000_600.0)
+    assert sorted(Sighting.objects.values_list("instance", "count")) == [("", 5), ("pod-2", 1)]
+
+
+def test_invented_clients_fill_no_disk(version, monkeypatch):
+    monkeypatch.setattr(tally_files, "MOST_SIGHTINGS", 10)
+    add_batch(uuid.uuid4(), [tally(version, f"pod-{number}") for number in range(8)])
+    add_batch(uuid.uuid4(), [tally(version, f"pod-{number}") for number in range(40)])
+    assert Sighting.objects.filter(version=version).count() == 10
+    assert UsageCount.objects.get(version=version).count == 48, "what is not remembered is counted all the same"
+    assert MOST_SIGHTINGS == 1000
+
+
+def test_a_version_that_is_gone_and_a_file_that_is_none_hold_nothing_up(version, tmp_path):
+    gone = Tally(version=uuid.uuid4(), outcome="valid", client=Client(), count=1, first_at=1.0, last_at=1.0)
+    add_batch(uuid.uuid4(), [gone, tally(version)])
+    assert UsageCount.objects.get().count == 1
+    (tmp_path / "what.uses").write_bytes(b"KSUSES1\n")
+    (tmp_path / f"{uuid.uuid4()}.uses").write_bytes(b"something else")
+    assert add_files(tmp_path) == 0

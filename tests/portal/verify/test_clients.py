@@ -1,0 +1,143 @@
+"""Programs that verify in their own process: what they get is signed, bounded by a lease, and theirs alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from django.test import Client
+
+from audit.canonical import canonical_json
+from keys.crypto import base64url
+from keys.crypto.digests import digest
+from keys.lifecycle.revocation import revoke_key
+from keys.models import Verifier
+from keys.states import RevocationReason
+from keys.verification.receipts import How, stop_with_receipt
+from keys.verification.sharing import MAGIC, SIGNED_CHANGES, SIGNED_SNAPSHOT, as_records
+from tests.keys.verification.following import behind_the_back
+from tests.people import acting, issued, verifying_credential
+
+pytestmark = pytest.mark.usefixtures("sealing")
+
+
+class Program:
+    """A client of the site that shows a credential."""
+
+    def __init__(self, credential: str) -> None:
+        self._client = Client(HTTP_HOST="localhost", HTTP_AUTHORIZATION=f"Bearer {credential}")
+
+    def post(self, path, body):
+        return self._client.post(path, json.dumps(body), content_type="application/json")
+
+    def get(self, path):
+        return self._client.get(path)
+
+    def delete(self, path):
+        return self._client.delete(path)
+
+
+@pytest.fixture
+def program(world):
+    return Program(verifying_credential(world).reveal())
+
+
+def public_key(kid):
+    keys = {each["kid"]: each for each in Client(HTTP_HOST="localhost").get("/v1/jwks").json()["keys"]}
+    return Ed25519PublicKey.from_public_bytes(base64url.decode(keys[kid]["x"]))
+
+
+def revoke(world, key):
+    revoke_key(key, actor=acting(world.responder, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+
+
+def test_a_snapshot_holds_what_verifies_here_and_is_signed(world, program):
+    _, version, secret = issued(world)
+    dead = issued(world)
+    revoke(world, dead[0])
+    elsewhere = issued(world, environment="test", cryptoperiod_days=10)
+    content = program.get("/v1/snapshot").content
+    header, records = as_records(content)
+    records = list(records)
+    assert [record[0] for record in records] == [digest(secret)]
+    assert records[0][1].rstrip(b"\0").decode() == version.kid
+    assert records[0][4] == int(version.expires_at.timestamp() * 1000)
+    assert header["policies"][records[0][2]]["scopes"] == ["orders:read"]
+    assert header["count"] == 1
+    assert header["lease_ms"] == 3000
+    assert digest(elsewhere[2]) not in content
+    assert content.startswith(MAGIC)
+    signed = SIGNED_SNAPSHOT + hashlib.sha256(content[:-64]).digest()
+    public_key(header["kid"]).verify(content[-64:], signed)
+    with pytest.raises(InvalidSignature):
+        public_key(header["kid"]).verify(content[-64:], SIGNED_SNAPSHOT + hashlib.sha256(content[1:-64]).digest())
+
+
+def test_a_renewal_brings_what_changed_and_is_the_acknowledgement(world, program):
+    key, version, _ = issued(world)
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    header, _ = as_records(program.get("/v1/snapshot").content)
+    first = program.post(f"/v1/verifiers/{name}/lease", {"applied": header["position"]}).json()
+    assert first["lease_ms"] == 3000
+    revoke(world, key)
+    second = program.post(f"/v1/verifiers/{name}/lease", {"applied": first["position"]}).json()
+    assert second["changes"] == [{"key_id": str(key.pk), "versions": [], "gone": [version.kid]}]
+    told = {each: second[each] for each in ("lease_ms", "position", "changes", "server_time", "resync")}
+    message = SIGNED_CHANGES + f"{name}\n{first['position']}\n".encode() + canonical_json(told)
+    public_key(second["kid"]).verify(base64url.decode(second["signature"]), message)
+    assert Verifier.objects.get(pk=name).applied == first["position"], "what was only sent is not acknowledged"
+    third = program.post(f"/v1/verifiers/{name}/lease", {"applied": second["position"]}).json()
+    assert third["changes"] == []
+    receipt = stop_with_receipt(key, action="revoked")
+    assert [(word["name"], word["how"]) for word in receipt.verifiers] == [("orders-api", How.ACKNOWLEDGED)]
+
+
+def test_a_stop_waits_for_a_client_that_does_not_answer_and_not_for_one_that_left(world, program, superuser):
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 600 WHERE tag = 'prod'")
+    key = issued(world)[0]
+    names = [program.post("/v1/verifiers", {"name": each}).json()["verifier"] for each in ("silent", "gone")]
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    for name in names:
+        assert program.post(f"/v1/verifiers/{name}/lease", {"applied": position}).status_code == 200
+    assert program.delete(f"/v1/verifiers/{names[1]}").status_code == 204
+    revoke(world, key)
+    words = stop_with_receipt(key, action="revoked").verifiers
+    assert [(word["name"], word["how"]) for word in words] == [("silent", How.LEASE_ENDED)]
+    assert program.post(f"/v1/verifiers/{names[1]}/lease", {"applied": position}).status_code == 404
+
+
+def test_a_change_of_the_catalogue_and_an_unknown_position_ask_for_a_new_snapshot(world, program, superuser):
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    behind_the_back(superuser, "UPDATE keys_environment SET name = name")
+    answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": position})
+    assert (answer.status_code, answer.json()["code"]) == (409, "resync")
+    answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": "99999999:99999999:"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "resync")
+
+
+def test_others_find_nothing(world, program):
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    key_of_orders = Program(issued(world)[2].reveal())
+    other = Program(verifying_credential(world, environment="test").reveal())
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    for asking, status in ((Program("x"), 401), (key_of_orders, 401)):
+        assert asking.get("/v1/snapshot").status_code == status
+        assert asking.post("/v1/verifiers", {"name": "a"}).status_code == status
+    assert other.post(f"/v1/verifiers/{name}/lease", {"applied": position}).status_code == 404
+    assert other.delete(f"/v1/verifiers/{name}").status_code == 404
+
+
+def test_odd_questions_are_refused(program, superuser):
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    for body in ({}, {"applied": 1}, {"applied": "1:2"}, {"applied": "x"}, {"applied": "1:1:", "more": 1}, []):
+        assert program.post(f"/v1/verifiers/{name}/lease", body).status_code == 422
+    for body in ({}, {"name": ""}, {"name": "a\u202eb"}, {"name": "a" * 81}, {"title": "a"}):
+        assert program.post("/v1/verifiers", body).status_code == 422
+    assert program.get("/v1/snapshot?key=1").status_code == 400
+    assert program.get("/v1/verifiers").status_code == 405
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 0 WHERE tag = 'prod'")
+    assert program.post("/v1/verifiers", {"name": "a"}).json()["code"] == "not_kept_in_memory"
