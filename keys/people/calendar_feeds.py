@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -38,8 +39,7 @@ def make_feed(person: Person, *, actor: Actor, team: Team | None = None) -> Fres
     at = clock.now()
     team_id = team.pk if team is not None else None
     enforce(may_make_feed(actor, standing_of(actor, at=at), person_id=person.pk, team_id=team_id, at=at))
-    for older in CalendarFeed.objects.living().filter(person=person, team=team):
-        _remove(older, actor=actor, at=at)
+    _remove_all(CalendarFeed.objects.living().filter(person=person, team=team), actor=actor, at=at)
     token = links.new_token()
     feed = CalendarFeed(person=person, team=team, link_hash=links.hash_of(token, purpose=links.CALENDAR), created_at=at)
     insert(feed, CalendarFeedMade, actor=actor, at=at)
@@ -55,6 +55,16 @@ def remove_feed(feed: CalendarFeed, *, actor: Actor) -> None:
     if feed.removed_at is not None:
         raise Conflict("feed_removed")
     _remove(feed, actor=actor, at=at)
+
+
+def remove_feeds_of(person: Person, *, actor: Actor, at: datetime) -> None:
+    """End every address of a person, inside an operation that decided so: a place that is given back has none."""
+    _remove_all(CalendarFeed.objects.living().filter(person=person), actor=actor, at=at)
+
+
+def _remove_all(feeds: Iterable[CalendarFeed], *, actor: Actor, at: datetime) -> None:
+    for feed in feeds:
+        _remove(feed, actor=actor, at=at)
 
 
 def _remove(feed: CalendarFeed, *, actor: Actor, at: datetime) -> None:

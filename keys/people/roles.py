@@ -18,6 +18,7 @@ from keys.events import (
 )
 from keys.models import Approval, Delegation, Person
 from keys.operations import locked, operation, refuse_if_log_is_behind, update
+from keys.people.calendar_feeds import remove_feeds_of
 from keys.people.facts import lock_administrators, person_facts
 from keys.people.invitations import end_invitations_of, known_roles
 from keys.people.sessions import end_sessions_of, rotate_sessions_of
@@ -67,7 +68,7 @@ def rename_person(person: Person, *, actor: Actor, name: str) -> Person:
 
 @operation
 def deactivate_person(person: Person, *, actor: Actor) -> Person:
-    """End a person's place: sessions, invitations, delegations and undecided approvals end with it.
+    """End a person's place: sessions, invitations, calendar addresses, delegations and undecided approvals end with it.
 
     Their keys are found by the dispatcher, which reads this event and asks the owner teams for another recipient.
     """
@@ -87,6 +88,7 @@ def deactivate_person(person: Person, *, actor: Actor) -> Person:
     )
     end_sessions_of(person.pk)
     end_invitations_of(person, actor=actor, at=at)
+    remove_feeds_of(person, actor=actor, at=at)
     pending = Approval.objects.standing().filter(request__state__in=OPEN_REQUEST_STATES)
     for approval in [*pending.filter(person=person), *pending.filter(seat=person).exclude(person=person)]:
         update(approval, ApprovalVoided, actor=actor, at=at, expected={"voided_at": None}, columns={"voided_at": at})

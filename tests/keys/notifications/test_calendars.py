@@ -21,7 +21,7 @@ from keys.notifications import ics
 from keys.notifications.calendars import entries_of, keys_of
 from keys.notifications.ics import Entry, escaped, folded, written
 from keys.people.calendar_feeds import find_feed, make_feed, remove_feed
-from keys.people.roles import deactivate_person
+from keys.people.roles import deactivate_person, reactivate_person
 from keys.people.teams import end_membership
 from keys.states import RevocationReason
 from tests.people import World, acting, approved, issued
@@ -186,6 +186,8 @@ class TestAddress:
         assert client.get(address(own)).status_code == 200
         deactivate_person(world.anna, actor=acting(world.admin, "people"))
         assert client.get(address(own)).status_code == 404
+        reactivate_person(world.anna, actor=acting(world.admin, "people"))
+        assert client.get(address(own)).status_code == 404, "a place that is given back has no old address"
         assert find_feed("x" * 43) is None
 
     def test_it_takes_presence_a_team_of_ones_own_and_nobody_elses_name(self, world: World) -> None:
