@@ -17,7 +17,7 @@ from benchmarks.jobs.million import fill
 from benchmarks.jobs.sizes import Sizes
 from benchmarks.measuring import forget_peak, held_bytes, in_child, peak_bytes, seconds
 from benchmarks.results import Result, at_least, at_most, told
-from keys.jobs.endings import end_overdue
+from keys.jobs.endings import BATCH, end_overdue
 from keys.lifecycle.ending import end_versions
 from keys.lifecycle.expiry import end_version
 from keys.models import KeyVersion
@@ -26,7 +26,6 @@ KIND = "keys.end_what_is_over"
 JOB = Actor.job("end_version")
 FOREVER = 36_000.0
 MIB = 2**20
-_WARM = 250
 
 # What a database could do if events wrote themselves: no row MAC is verified or made, no commitment computed.
 _BY_SQL = """
@@ -77,7 +76,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
 
 def _sweep() -> tuple[float, ...]:
     """Work everything off in a process of its own; return seconds, processor seconds, bytes above the baseline, rows."""
-    ended = end_versions(KeyVersion.objects.over_by(clock.now()), most=_WARM, actor=JOB)
+    ended = end_versions(KeyVersion.objects.over_by(clock.now()), most=BATCH // 5, actor=JOB)
     forget_peak()
     baseline, since, worked = held_bytes(), time.perf_counter(), time.process_time()
     ended_then = end_overdue(KIND, seconds=FOREVER)
@@ -94,11 +93,13 @@ def _singly(count: int) -> None:
 
 def _shared(count: int) -> None:
     """Two threads wait for the database at the same time; our own part of the work does not become two processors."""
+    most = min(BATCH, count // 6)
 
     def work() -> None:
-        done = 0
-        while done < count // 2:
-            done += end_versions(KeyVersion.objects.over_by(clock.now()), most=_WARM, actor=JOB)
+        done, ended = 0, most
+        while ended and done < count // 2:
+            ended = end_versions(KeyVersion.objects.over_by(clock.now()), most=most, actor=JOB)
+            done += ended
         connections.close_all()
 
     with ThreadPoolExecutor(2) as workers:
@@ -126,7 +127,7 @@ def _by_sql(count: int) -> float:
 
 def _look(looks: int) -> float:
     return statistics.median(
-        seconds(lambda: end_versions(KeyVersion.objects.over_by(clock.now()), most=_WARM, actor=JOB))
+        seconds(lambda: end_versions(KeyVersion.objects.over_by(clock.now()), most=BATCH, actor=JOB))
         for _ in range(looks)
     )
 
