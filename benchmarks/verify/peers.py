@@ -83,4 +83,4 @@ def _prepared(environment: dict[str, str], *, count: int) -> list[bytes]:
             question("/check", f"token={key}".encode(), kind=form, Authorization=f"Bearer {asked_by}") for key in keys
         ]
     scheme = {"djangorestframework-api-key": "Api-Key", "django-rest-knox": "Token"}[environment["PEER"]]
-    return [question("/check", b"{}", Authorization=f"{scheme} {key}") for key in keys]
+    return [question("/check", b"", Authorization=f"{scheme} {key}") for key in keys]
