@@ -13,11 +13,11 @@ from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict
 from keys.events import VersionDeactivated, VersionRetirementSet
-from keys.lifecycle.inventory import lives
+from keys.lifecycle.inventory import USED, lives
 from keys.lifecycle.issuance import refuse_if_suspended
 from keys.lifecycle.rotation_steps import begin_rotation, hasten, move_rotation, open_rotation, schedule_next
 from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
-from keys.models import KeyVersion, ManagedKey, Rotation
+from keys.models import KeyVersion, ManagedKey, Rotation, UsageCount
 from keys.operations import operation, refuse_if_log_is_behind
 from keys.states import (
     LIVING_VERSION_STATES,
@@ -78,7 +78,8 @@ def go_on_after_hand_over(version: KeyVersion, versions: list[KeyVersion], *, ac
     if rotation is not None and rotation.new_version_id != version.pk:
         rotation = abort(rotation, versions, actor=actor, at=at, reason="replaced")
     older = [each for each in versions if each.sequence < version.sequence]
-    before = next((each for each in older if each.state == VersionState.ACTIVE and lives(each, at=at)), None)
+    working = [each for each in older if each.state == VersionState.ACTIVE and lives(each, at=at)]
+    before = _in_use(working)
     for each in older:
         if each is not before and each.state in (VersionState.ACTIVE, VersionState.SUSPENDED):
             end_version_of(each, reason="superseded", actor=actor, at=at)
@@ -91,11 +92,22 @@ def go_on_after_hand_over(version: KeyVersion, versions: list[KeyVersion], *, ac
         _complete(rotation, actor=actor, at=at)
         return
     period, longest = OVERLAP_PERIODS.get(Overlap(rotation.overlap)), longest_overlap(key)
-    if period is None:
+    if before is not working[0] and before.retire_at is not None:
+        # It was ending already, and does not live longer because its first successor was lost.
+        drain(rotation, before, retire_at=before.retire_at, actor=actor, at=at)
+    elif period is None:
         # Ends when it is idle, or the new one was used; the policy's bound holds even if nobody ever looks.
         retire(before, retire_at=at + longest, actor=actor, at=at)
     else:
         drain(rotation, before, retire_at=at + min(period, longest), actor=actor, at=at)
+
+
+def _in_use(working: list[KeyVersion]) -> KeyVersion | None:
+    """The version that programs present, of those that work: a newer one that nobody ever used was lost on the way to them."""
+    if len(working) < 2:
+        return next(iter(working), None)
+    used = UsageCount.objects.filter(version__in=working, outcome=USED).values_list("version_id", flat=True)
+    return next((each for each in working if each.pk in set(used)), working[0])
 
 
 def drain(rotation: Rotation, old: KeyVersion, *, retire_at: datetime, actor: Actor, at: datetime) -> None:

@@ -22,7 +22,7 @@ from keys.lifecycle.rotation import (
     undo_rotation,
 )
 from keys.lifecycle.rotation_course import prepare_rotation
-from keys.models import KeyVersion, ManagedKey, Policy, Rotation
+from keys.models import KeyVersion, ManagedKey, Policy, Rotation, UsageCount
 from keys.operations import operation
 from keys.states import Overlap, RevocationReason, RotationCause, SuspensionReason
 from keys.tasks import follow_policies, rotate
@@ -208,6 +208,29 @@ def test_a_second_rotation_waits_for_the_first(world: World) -> None:
     with pytest.raises(Conflict, match="rotation_open"):
         start_rotation(key, actor=acting(world.anna, "claim"))
     assert not prepare_rotation(key.rotations.get(), actor=JOB)
+
+
+def test_a_new_secret_lost_before_anybody_used_it_does_not_end_the_one_in_use(world: World) -> None:
+    key, rotation = _rotated(world)
+    one, two = key.versions.order_by("sequence")
+    at = clock.now()
+    UsageCount.objects.create(version=one, outcome="valid", hour=at, count=1, last_at=at)
+    claim_secret(issue_new_version(key, actor=acting(world.alice, "claim")), actor=acting(world.alice, "claim"))
+    assert _living(key) == [1, 3]
+    assert key.versions.get(sequence=1).retire_at == one.retire_at, "nor does it live longer"
+    rotation = key.rotations.open().get()
+    assert (rotation.cause, rotation.state, rotation.old_version) == ("lost", "draining", one)
+    two.refresh_from_db()
+    assert two.ended_reason == "superseded"
+
+
+def test_a_used_secret_that_is_lost_works_on_beside_its_successor(world: World) -> None:
+    key, _ = _rotated(world)
+    at = clock.now()
+    for version in key.versions.all():
+        UsageCount.objects.create(version=version, outcome="valid", hour=at, count=1, last_at=at)
+    claim_secret(issue_new_version(key, actor=acting(world.alice, "claim")), actor=acting(world.alice, "claim"))
+    assert _living(key) == [2, 3]
 
 
 def test_the_authorisation_never_moves(world: World) -> None:
