@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.utils.translation import gettext as _
@@ -121,8 +121,17 @@ def _declared_length(http: HttpRequest) -> int:
         return 0
 
 
+def database_is_away(error: Exception) -> bool:
+    """Tell whether the database stopped, restarts or cannot be reached; what was being committed may be done or not."""
+    if isinstance(error, InterfaceError):
+        return True
+    # Without a code of the server's there was no server; 08 and 57P are its words for connections and for stopping.
+    code = getattr(error.__cause__, "sqlstate", None) or "08"
+    return isinstance(error, OperationalError) and code.startswith(("08", "57P"))
+
+
 class PatientErrors:
-    """Turn a lock not had in time into 503 `busy_retry`; log every other failure of ours by its class and place."""
+    """Turn a lock not had in time, or a database that is away, into 503; log every other failure by its class and place."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -135,6 +144,12 @@ class PatientErrors:
         if isinstance(error, Busy) or (isinstance(error, OperationalError) and isinstance(error.__cause__, BUSY)):
             answer = refusal(http, 503, "busy_retry", _("Somebody else is changing this right now. Please try again."))
             answer["Retry-After"] = "1"
+            return answer
+        if database_is_away(error):
+            log.error("failed", exc_info=error)
+            words = _("The database cannot be reached right now. See whether it was done before you send it again.")
+            answer = refusal(http, 503, "unavailable", words)
+            answer["Retry-After"] = "5"
             return answer
         if not isinstance(error, EXPECTED):
             log.error("failed", exc_info=error)

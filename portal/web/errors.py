@@ -3,13 +3,17 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import structlog
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import render
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys.errors import Denied, KeysError
+from portal.middleware import database_is_away
 from portal.web.reasons import words_for
+
+log = structlog.get_logger("keystead.http")
 
 
 class Friendly(NamedTuple):
@@ -78,6 +82,11 @@ FRIENDLY_CODES = {
     )
     for code in ("audit_behind", "audit_unsealed")
 } | {
+    "unavailable": Friendly(
+        _("The database cannot be reached"),
+        _("It comes back by itself, or somebody is at it. See whether it was done before you send it again."),
+        "server-crash",
+    ),
     "not_sealed_yet": Friendly(
         _("Not sealed yet"), _("Nothing is missing. Go back and try again in a moment."), "hourglass"
     ),
@@ -141,8 +150,13 @@ class FriendlyErrors:
         return None
 
     def process_exception(self, http: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Answer what operations refuse; everything else is Django's."""
-        if not isinstance(error, KeysError) or _is_program(http):
+        """Answer what operations refuse, and that the database is away; everything else is Django's."""
+        if _is_program(http):
+            return None
+        if database_is_away(error):
+            log.error("failed", exc_info=error)
+            return error_page(http, 503, code="unavailable", retry_after=5)
+        if not isinstance(error, KeysError):
             return None
         return answer_error(http, error)
 

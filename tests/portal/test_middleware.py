@@ -2,6 +2,7 @@
 
 import re
 
+import psycopg
 import pytest
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.db import OperationalError
@@ -30,6 +31,10 @@ def _locked(_http):
     raise OperationalError from LockNotAvailable()
 
 
+def _away(_http):
+    raise OperationalError from psycopg.OperationalError("server closed the connection unexpectedly")
+
+
 def _missing(_http):
     raise Http404
 
@@ -50,6 +55,8 @@ urlpatterns = [
     path("echo", _echo),
     path("busy", _busy),
     path("api/v1/locked", _locked),
+    path("away", _away),
+    path("api/v1/away", _away),
     path("broken", _broken),
     path("missing", _missing),
     path("forbidden", _forbidden),
@@ -130,6 +137,15 @@ def test_a_lock_not_had_in_time_is_503_and_says_try_again(client, address):
     assert answer.status_code == 503
     assert int(answer["Retry-After"]) <= 3
     assert "busy_retry" in answer.content.decode() or address == "/busy"
+
+
+@pytest.mark.parametrize("address", ["/away", "/api/v1/away"])
+def test_a_database_that_is_away_is_503_and_says_that_it_may_be_done(client, address):
+    answer = client.get(address)
+    assert answer.status_code == 503
+    assert int(answer["Retry-After"]) <= 10
+    assert "whether it was done" in answer.content.decode()
+    assert "unexpectedly" not in answer.content.decode()
 
 
 def test_an_unexpected_error_is_a_500_that_tells_nothing(client):
