@@ -65,12 +65,9 @@ def claimed_signer(key: ManagedKey, actor: Actor) -> Signer:
 
 
 @operation
-def program_signer(
-    world: World, kind: str, *, scopes: tuple[str, ...] = ("keys:read",), actor: Actor = SYSTEM
-) -> Signer:
-    """A program of Alice's team that signs what it asks of Keystead itself."""
+def _program_key(world: World, kind: str, *, scopes: tuple[str, ...], actor: Actor) -> ManagedKey:
     at = clock.now()
-    key = create_key(
+    return create_key(
         claim_until=at + timedelta(hours=1),
         actor=actor,
         at=at,
@@ -86,6 +83,11 @@ def program_signer(
         cryptoperiod_days=30,
         authorised_until=at + timedelta(days=30),
     )
+
+
+def program_signer(world: World, kind: str, *, scopes: tuple[str, ...] = ("keys:read",)) -> Signer:
+    """A program of Alice's team that signs what it asks of Keystead itself."""
+    key = _program_key(world, kind, scopes=scopes, actor=SYSTEM)
     return claimed_signer(key, acting(world.alice, "claim"))
 
 

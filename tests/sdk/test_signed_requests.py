@@ -1,0 +1,152 @@
+"""Requests that the clients sign, through the middlewares, to Keystead and back: accepted once, and changed never."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import httpx2
+import pytest
+import requests
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from keystead_client import AsyncVerifier, Signer, Verifier
+from keystead_client.httpx_auth import SignatureAuth as HttpxSignatureAuth
+from keystead_client.integrations.asgi import KeysteadMiddleware as AsgiMiddleware
+from keystead_client.integrations.wsgi import KeysteadMiddleware
+from keystead_client.requests_auth import SignatureAuth
+
+from keys.lifecycle.claiming import claim_secret
+from tests.people import acting, approved, verifying_credential
+from tests.sdk.node import CLIENT, need_node
+from tests.signing import pem_of
+from tests.signing_keys import allow_signing, program_signer, settle_nonces, signer_of
+
+BODY = b'{"amount":"12.50"}'
+
+
+@pytest.fixture
+def credential(world, valkey) -> str:
+    allow_signing(world)
+    settle_nonces(valkey)
+    return verifying_credential(world).reveal()
+
+
+def pair_signer(world) -> Signer:
+    """The client makes the pair; Keystead learns its public half at the claim."""
+    pair = Ed25519PrivateKey.generate()
+    key = approved(world, kind="ed25519", name="Pair")
+    version = claim_secret(key.versions.get(), public_key=pem_of(pair), actor=acting(world.alice, "claim")).version
+    pem = pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Signer.ed25519(pem, keyid=version.kid)
+
+
+def echo(environ, start_response):
+    """Answer with the body, to show that the application can still read it, and who asked."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    start_response("200 OK", [("X-Kid", environ["keystead.verdict"].kid)])
+    return [body]
+
+
+@contextmanager
+def serving(application) -> Iterator[str]:
+    class Quiet(WSGIRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    with make_server("127.0.0.1", 0, application, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_signed_requests_pass_once_and_unchanged(portal_server, verify_door, world, credential):
+    shared = signer_of(world, "hmac-sha256", name="Shared")
+    signers = [Signer.hmac(shared.secret), pair_signer(world)]
+    with (
+        Verifier(verify_door, credential=credential, timeout=20) as verifier,
+        serving(KeysteadMiddleware(echo, verifier, scopes=("orders:read",))) as url,
+    ):
+        for signer in signers:
+            for method, body in (("GET", b""), ("POST", BODY)):
+                address = f"{url}/orders?b=2&a=1"
+                session = requests.Session()
+                sent = session.prepare_request(
+                    requests.Request(method, address, data=body or None, auth=SignatureAuth(signer))
+                )
+                answer = session.send(sent, timeout=20)
+                assert (answer.status_code, answer.content) == (200, body), answer.text
+                again = requests.request(method, address, data=body or None, headers=dict(sent.headers), timeout=20)
+                assert (again.status_code, again.json()["code"]) == (401, "replay")
+            signed = signer.sign("POST", f"{url}/orders", body=BODY, content_type="application/json")
+            for changed in (
+                {"url": f"{url}/other"}, {"url": f"{url}/orders?x"}, {"data": BODY + b" "}, {"method": "PUT"},
+                {"headers": signed | {"Content-Type": "text/plain"}}, {"headers": signed | {"Content-Digest": "sha-256=:x:"}},
+                {"headers": signed | {"Authorization": "Bearer x"}},
+            ):  # fmt: skip
+                wanted = {
+                    "method": "POST",
+                    "url": f"{url}/orders",
+                    "data": BODY,
+                    "headers": signed,
+                    "timeout": 20,
+                    **changed,
+                }
+                assert requests.request(**wanted).status_code in (400, 401), changed
+        # The secret of a key that signs is no bearer key.
+        bearer = requests.get(f"{url}/orders", headers={"Authorization": f"Bearer {shared.secret}"}, timeout=20)
+        assert (bearer.status_code, bearer.json()["code"]) == (401, "signature_required")
+    asyncio.run(through_asgi(verify_door, credential, signers[1]))
+
+
+async def through_asgi(door: str, credential: str, signer: Signer) -> None:
+    async def application(scope, receive, send):
+        message = await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": message["body"]})
+
+    async with AsyncVerifier(door, credential=credential, timeout=20) as verifier:
+        transport = httpx2.ASGITransport(app=AsgiMiddleware(application, verifier, scopes=("orders:read",)))
+        async with httpx2.AsyncClient(transport=transport, base_url="https://orders.test") as client:
+            answer = await client.post("/orders?a=%20b", content=BODY, auth=HttpxSignatureAuth(signer))
+            assert (answer.status_code, answer.content) == (200, BODY), answer.text
+            refused = await client.post("/orders", content=BODY)
+            assert refused.status_code == 401
+
+
+def test_the_client_for_typescript_signs_what_the_one_for_python_lets_in(
+    portal_server, verify_door, world, credential, tmp_path
+):
+    need_node()
+    shared = signer_of(world, "hmac-sha256", name="Shared")
+    with (
+        Verifier(verify_door, credential=credential, timeout=20) as verifier,
+        serving(KeysteadMiddleware(echo, verifier, scopes=("orders:read",))) as url,
+    ):
+        script = tmp_path / "sign.mjs"
+        script.write_text(
+            f"import {{ signedFetch, Signer }} from {json.dumps((CLIENT / 'dist/src/index.js').as_uri())};\n"
+            "const send = signedFetch(Signer.hmac(process.env.KEY));\n"
+            f"const answers = [await send({json.dumps(url + '/orders?a=%20b')}), "
+            f"await send({json.dumps(url + '/orders')}, {{ method: 'POST', body: 'caf\\u00e9' }})];\n"
+            "for (const each of answers) console.log(each.status, await each.text());\n"
+        )
+        done = subprocess.run(
+            ["node", script], env={"KEY": shared.secret}, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.stdout.splitlines() == ["200 ", "200 café"], done.stdout + done.stderr
+
+
+def test_a_program_signs_what_it_asks_of_the_portal(portal_server, world, valkey):
+    settle_nonces(valkey)
+    signer = Signer.hmac(program_signer(world, "hmac-sha256").secret)
+    for _ in range(2):
+        answer = requests.get(f"{portal_server.url}/api/v1/me", auth=SignatureAuth(signer), timeout=20)
+        assert (answer.status_code, answer.json().get("kind")) == (200, "program"), answer.text
