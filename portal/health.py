@@ -16,14 +16,13 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
-from audit import clock
 from audit.checkpoints import LATE, MOST_COUNTED, backlog
 from audit.forwarding import sealed as forwarding
 from audit.interruptions import is_interrupted
 from audit.witness.standing import State, standings
 from keys.dispatch.cursor import lag_of
 from keys.dispatch.failures import unanswered
-from keys.models import Notice
+from keys.notifications.mail import given_up_lately
 from keys.notifications.reactions import READER
 from portal import pulses
 from portal.job_health import jobs_part, rotations_part, webhooks_part
@@ -31,7 +30,6 @@ from portal.parts import Part
 
 GREATEST_SKEW: Final = timedelta(seconds=2)
 MAIL_CHECK_PERIOD: Final = 30.0
-MAIL_TOLD: Final = timedelta(days=7)  # mails that nobody could be sent are shown for so long
 MOST_BEHIND: Final = 5_000  # sealed events that were not forwarded yet; more than a busy minute
 
 
@@ -109,7 +107,7 @@ def mail_part() -> Part:
         server = get_connection(fail_silently=False)
         server.open()
         server.close()
-        lost = Notice.objects.given_up().filter(created_at__gt=clock.now() - MAIL_TOLD).count()
+        lost = given_up_lately()
         reason, detail = ("given_up", str(lost)) if lost else ("", "")
         part = Part(name="mail", label=label, ok=not lost, reason=reason, detail=detail)
     except DatabaseError:

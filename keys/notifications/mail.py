@@ -31,10 +31,11 @@ from keys.people.passwords import make_reset_link
 POSTMAN = Actor.job("mail")
 BATCH = 50
 MOST_LINES = 50  # of a digest
-# A server that is down is asked again, later and later, for about three days.
+# A mail that the server refuses is brought again, later and later, for about three days.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440, 1440))
 # What a server says about one mail; anything else is about the server.
 REFUSED: Final = (SMTPRecipientsRefused, SMTPSenderRefused, SMTPDataError)
+SHOWN: Final = timedelta(days=7)  # and for so long people are told that it never went out
 # A server that cannot be reached is asked again after this, by this process; no mail loses an attempt by it.
 REST_SECONDS: Final = 10.0
 _resting_until = 0.0  # of the process: another one has to find out for itself
@@ -76,6 +77,11 @@ def send_waiting(*, most: int = BATCH) -> int:
     if failure is not None:
         raise failure
     return sent
+
+
+def given_up_lately() -> int:
+    """How many mails the server refused for good, of those that people may still wait for."""
+    return Notice.objects.given_up().filter(created_at__gt=clock.now() - SHOWN).count()
 
 
 def _take() -> Notice | None:
