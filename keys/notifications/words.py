@@ -39,6 +39,7 @@ PATHS = {
     "factors": "/account/factors/",
     "people": "/admin/",
     "webhook": "/webhooks/{id}/",
+    "needs": "/needs/",
     "home": "/",
 }
 
@@ -111,6 +112,8 @@ def _facts(notice: Notice) -> dict[str, str]:
         return {"subject": str(row), "path": PATHS["webhook"].format(id=row.pk)}
     if isinstance(row, Service | Scope):
         return {"subject": str(row), "path": PATHS["home"]}
+    if notice.kind == "digest":
+        return {"path": PATHS["needs"]}
     return {"path": PATHS["factors"] if notice.kind in _ABOUT_FACTORS else PATHS["home"]}
 
 

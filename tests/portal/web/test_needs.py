@@ -11,6 +11,7 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
 from audit import clock
 from keys.approvals.decisions import return_request
@@ -30,6 +31,7 @@ from keys.models import (
     WebhookEndpoint,
 )
 from keys.notifications.needs import NeedKind, needs_of
+from keys.notifications.words import PATHS
 from keys.people.roles import deactivate_person
 from keys.webhooks.endpoints import add_endpoint
 from tests.people import SYSTEM, World, acting, approved, issued, submitted
@@ -182,3 +184,8 @@ def test_over_rest_the_same_is_told(world: World, as_: Browser) -> None:
 def test_without_signing_in_there_is_no_answer(client: Client) -> None:
     assert client.get("/needs/").status_code == 302
     assert client.get("/api/v1/me/needs").status_code == 401
+
+
+def test_mails_lead_to_the_pages_that_are_there() -> None:
+    assert PATHS["needs"] == reverse("needs")
+    assert PATHS["rotation"].format(number=7) == reverse("rotation", args=[7])
