@@ -30,8 +30,13 @@ class Owners:
 
 
 @operation
-def make_keys(owners: Owners, *, count: int, actor: Actor, environment: str = "prod") -> list[tuple[ManagedKey, str]]:
-    """Write `count` keys with a working version and a scheduled rotation each; return them with their secrets."""
+def make_keys(
+    owners: Owners, *, count: int, actor: Actor, environment: str = "prod", verifies: Service | None = None
+) -> list[tuple[ManagedKey, str]]:
+    """Write `count` keys with a working version and a scheduled rotation each; return them with their secrets.
+
+    `verifies`: the service whose keys they may ask about, for credentials of Keystead's own service.
+    """
     at = clock.now()
     changes = ManyChanges(actor=actor, at=at, correlation=str(uuid.uuid4()))
     place = Environment.objects.get(tag=environment)
@@ -54,6 +59,8 @@ def make_keys(owners: Owners, *, count: int, actor: Actor, environment: str = "p
             scopes=list(owners.scopes),
             cryptoperiod_days=30,
             authorised_until=at + timedelta(days=180),
+            verifies_service=verifies,
+            verifies_environment=place if verifies is not None else None,
         )
         text = mint(environment)
         version = KeyVersion(

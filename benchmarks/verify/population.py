@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
 
 from audit import clock
 from audit.actor import Actor
@@ -12,14 +11,10 @@ from benchmarks.cluster import Cluster
 from benchmarks.emergency.population import Owners, make_keys
 from benchmarks.verify.load import question
 from keys.catalogue.services import create_scope, create_service
-from keys.crypto.digests import CURRENT_ALGORITHM, digest
 from keys.crypto.key_text import mint
-from keys.events import PersonInvited, TeamCreated, VersionIssued
-from keys.lifecycle.issuance import create_key
-from keys.lifecycle.transitions import move_version
-from keys.models import Environment, ManagedKey, Person, Service, Team
+from keys.events import PersonInvited, TeamCreated
+from keys.models import ManagedKey, Person, Service, Team
 from keys.operations import insert, operation
-from keys.states import VersionState
 
 SYSTEM = Actor.system("benchmark")
 STRANGERS = 10  # in a hundred
@@ -70,38 +65,8 @@ def _owners(*, actor: Actor) -> tuple[Person, Owners]:
     return person, Owners(team=team, recipient=person, service=service, scopes=("orders:read",))
 
 
-@operation
 def _credential(owners: Owners, *, actor: Actor) -> str:
-    """A key of Keystead's own service that may ask about these, claimed as programs do in tests: without the sealer."""
-    at = clock.now()
-    environment = Environment.objects.get(tag="prod")
-    key = create_key(
-        claim_until=at + timedelta(hours=1),
-        actor=actor,
-        at=at,
-        name="Verifies orders keys",
-        owner_team=owners.team,
-        recipient=owners.recipient,
-        consumer="orders-gateway",
-        service=Service.objects.get(slug="keystead"),
-        environment=environment,
-        origin="bootstrap",
-        kind="bearer",
-        scopes=["keys:verify"],
-        cryptoperiod_days=30,
-        authorised_until=at + timedelta(days=30),
-        verifies_service=owners.service,
-        verifies_environment=environment,
-    )
-    version = key.versions.get()
-    text = mint(environment.tag, kid=version.kid)
-    columns = {
-        "claimed_at": at,
-        "activated_at": at,
-        "expires_at": at + timedelta(days=30),
-        "digest": digest(text.secret),
-        "digest_algorithm": CURRENT_ALGORITHM,
-        "last4": text.last4,
-    }
-    move_version(version, VersionState.ACTIVE, VersionIssued, actor=actor, at=at, columns=columns)
-    return text.secret.reveal()
+    """A key of Keystead's own service that may ask about these."""
+    own = replace(owners, service=Service.objects.get(slug="keystead"), scopes=("keys:verify",))
+    [(_, secret)] = make_keys(own, count=1, actor=actor, verifies=owners.service)
+    return secret

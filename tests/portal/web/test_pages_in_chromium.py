@@ -14,8 +14,10 @@ from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import offer_transfer
 from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.lifecycle.rotation import issue_new_version, start_rotation, undo_rotation
-from keys.models import ManagedKey, Person, Sighting, UsageCount
+from keys.models import ManagedKey, Person, RevocationReceipt, Sighting, UsageCount
 from keys.states import Overlap, RevocationReason
+from keys.verification.receipts import How
+from tests.keys.verification.following import following
 from tests.people import World, acting, approved, issued, submitted
 from tests.portal.browser import NARROW, WIDE, Visit
 from tests.portal.web.signing_in import signed_in
@@ -40,6 +42,15 @@ def furnished(world: World) -> dict[str, list[str]]:
     report_leak(leaked, actor=acting(world.alice), comment="In a gist.")
     revoked, _, _ = issued(world, name="Revoked")
     revoke_key(revoked, actor=acting(world.alice, "revoke"), reason=RevocationReason.SUPERSEDED)
+    words = [{"verifier": "v", "name": f"rack-{number}:4711", "how": how, "at": ""} for number, how in enumerate(How)]
+    RevocationReceipt.objects.create(
+        managed_key=revoked,
+        action="revoked",
+        committed_at=at,
+        answered_at=at + timedelta(milliseconds=12),
+        verifiers=words,
+    )
+    following("rack-7:4711")
     offered, _, _ = issued(world, name="Offered")
     offer_transfer(offered, to_team=world.orders_team, actor=acting(world.alice, "handover"), comment="Yours now.")
     twice, _, _ = issued(world, name="Replaced")
@@ -70,7 +81,7 @@ def furnished(world: World) -> dict[str, list[str]]:
         ],
         "bob": ["/", "/inbox/", request, f"/keys/{offered.number}/transfer/", "/requests/?whose=all"],
         "responder": ["/emergency/?team=reporting", "/keys/", f"/keys/{leaked.number}/", f"/keys/{leaked.number}/reinstate/"],
-        "admin": ["/rotations/", f"/keys/{rotated.number}/rotation/end/"],
+        "admin": ["/health/verifiers/", f"/keys/{revoked.number}/", "/rotations/", f"/keys/{rotated.number}/rotation/end/"],
         "mallory": ["/", key, "/rotations/"],
     }  # fmt: skip
 
