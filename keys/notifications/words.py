@@ -112,9 +112,7 @@ def _facts(notice: Notice) -> dict[str, str]:
         return {"subject": str(row), "path": PATHS["webhook"].format(id=row.pk)}
     if isinstance(row, Service | Scope):
         return {"subject": str(row), "path": PATHS["home"]}
-    if notice.kind == "digest":
-        return {"path": PATHS["needs"]}
-    return {"path": PATHS["factors"] if notice.kind in _ABOUT_FACTORS else PATHS["home"]}
+    return {"path": PATHS[_PLACES.get(notice.kind, "home")]}
 
 
 def _laggards(rotation: Rotation) -> dict[str, str]:
@@ -141,7 +139,8 @@ def is_moot(notice: Notice) -> bool:
     return not isinstance(row, Rotation) or not laggards_of(row, at=clock.now())
 
 
-_ABOUT_FACTORS = ("password.changed", "second-factor.locked")
+# Where to go about what has no row of its own.
+_PLACES = {"password.changed": "factors", "second-factor.locked": "factors", "digest": "needs"}
 _MODELS: dict[str, type[models.Model]] = {
     "request": KeyRequest,
     "approval": Approval,
