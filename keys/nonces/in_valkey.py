@@ -20,6 +20,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, OutOfMemoryError
 from redis.retry import Retry
 
+from keys.nonces.line import PATIENCE, Line, packed
 from keys.nonces.members import DOUBT_SECONDS, KEPT_SECONDS, NonceStoreUnavailable, member
 
 SLICE_SECONDS: Final = 32
@@ -28,7 +29,6 @@ SETS_OF_LEVEL: Final = (16, 128, 1024, 8192)
 LEVEL_ENDS: Final = (16 * 400, 16 * 400 + 128 * 410, 16 * 400 + 128 * 410 + 1024 * 410)
 CAPACITY: Final = 4_000_000  # in one slice: 125,000 a second; more is refused, nothing is forgotten
 GREATEST_CLOCK_DIFFERENCE: Final = 10
-PATIENCE: Final = 0.5
 CHECKED_EVERY_SECONDS: Final = 30.0
 START: Final = "keystead:nonces:start"
 
@@ -77,29 +77,25 @@ class NoncesInValkey:
             address,
             socket_timeout=PATIENCE,
             socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 1),  # a connection may be stale; a repeated call finds its own member and refuses
+            retry=Retry(NoBackoff(), 1),
         )
+        self._line = Line(address)
         self._capacity = str(capacity)
         self._checked_at = float("-inf")
 
     def spend(self, kid: str, nonce: str, *, created: int, now: float) -> bool:
         """Remember a nonce; False when it is remembered already. NonceStoreUnavailable, or ValkeyDown."""
+        return self._told(self._run(self.command(kid, nonce, created=created, now=now)), now=now)
+
+    def command(self, kid: str, nonce: str, *, created: int, now: float) -> bytes:
+        """Write the call of the script that spends a nonce."""
         digest = member(kid, nonce)
         begin = created - created % SLICE_SECONDS
         prefix = f"keystead:nonces:{begin}:"
-        keys = [START, f"{prefix}count", *(f"{prefix}{sets}:{digest % sets}" for sets in SETS_OF_LEVEL)]
+        places = [f"{prefix}{sets}:{digest % sets}" for sets in SETS_OF_LEVEL]
         until = begin + SLICE_SECONDS + KEPT_SECONDS
-        words = [
-            digest,
-            created,
-            int(now),
-            DOUBT_SECONDS,
-            GREATEST_CLOCK_DIFFERENCE,
-            self._capacity,
-            until,
-            *LEVEL_ENDS,
-        ]
-        return self._told(self._run(keys, words), now=now)
+        facts = (digest, created, int(now), DOUBT_SECONDS, GREATEST_CLOCK_DIFFERENCE, self._capacity, until)
+        return packed("EVALSHA", _SHA, 2 + len(places), START, f"{prefix}count", *places, *facts, *LEVEL_ENDS)
 
     def ping(self) -> bool:
         """Whether Valkey answers and may be used."""
@@ -119,15 +115,15 @@ class NoncesInValkey:
         start = _YOUNG_BELOW - answer
         raise NonceStoreUnavailable("nonce_store_young", retry_after=max(1, int(start + DOUBT_SECONDS + 1 - now)))
 
-    def _run(self, keys: list[str], words: list[Any]) -> int:  # Any: what the client takes as arguments
+    def _run(self, command: bytes) -> int:
         try:
             if time.monotonic() - self._checked_at > CHECKED_EVERY_SECONDS:
                 self._check()
             try:
-                return int(self._client.evalsha(_SHA, len(keys), *keys, *words))
+                return int(self._line.ask(command))
             except NoScriptError:
                 self._begin()
-                return int(self._client.evalsha(_SHA, len(keys), *keys, *words))
+                return int(self._line.ask(command))
         except OutOfMemoryError:
             raise NonceStoreUnavailable("nonce_store_full", retry_after=5) from None
         except redis.RedisError as error:

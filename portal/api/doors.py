@@ -105,9 +105,11 @@ class Door(APIView):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Put on record that somebody tried to act on what they may not see; then answer as always."""
-        method, user = self.request.method or "", cast("object", self.request.user)
-        if isinstance(exc, NotFound) and method not in SAFE_METHODS and isinstance(user, Actor):
-            record_unseen(type(self).__name__, actor=user)
+        if isinstance(exc, NotFound) and self.request.method not in SAFE_METHODS:
+            # Only now: whoever was refused as a caller would be refused here again, and that would be a fault of ours.
+            user = cast("object", self.request.user)
+            if isinstance(user, Actor):
+                record_unseen(type(self).__name__, actor=user)
         return super().handle_exception(exc)
 
     def read(self, kind: type[Serializer[Any]]) -> dict[str, Any]:
