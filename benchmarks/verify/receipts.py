@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from django.conf import settings
+
 from audit import clock
 from audit.actor import Actor, ActorKind, Auth, StepUp
 from benchmarks.cluster import ROOT, Cluster
@@ -47,6 +49,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     """Once woken by Valkey, once without it."""
     found = populate(cluster, "receipts", count=2 * sizes.stops + 10)
     results = []
+    settings.REDIS_URL = cluster.layout.redis_url
     with embedded.Engines(cluster.layout, with_postgres=False), _following(cluster, sizes.verifiers):
         times = _stop(found, sizes.stops, sizes.verifiers)
         results += [
@@ -75,6 +78,7 @@ def _stop(found: Population, count: int, verifiers: int) -> list[float]:
 @contextmanager
 def _following(cluster: Cluster, verifiers: int) -> Iterator[None]:
     environment = {**cluster.environment("receipts"), "DJANGO_SETTINGS_MODULE": "portal.settings"}
+    environment["REDIS_URL"] = cluster.layout.redis_url
     share = max(1, verifiers // PROCESSES)
     processes = [
         subprocess.Popen(

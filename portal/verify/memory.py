@@ -17,6 +17,7 @@ from keys.states import KeyKind
 from keys.verification.credentials import OWN_SERVICE
 from keys.verification.feed import Feed
 from keys.verification.lease import clock
+from keys.verification.limits import Limiter
 from keys.verification.loading import entry_of
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
@@ -50,6 +51,7 @@ class Memory:
     def __init__(self, feed: Feed, tallies: Tallies) -> None:
         self.feed = feed
         self.tallies = tallies
+        self._limiter = Limiter()
         self._signers: dict[str, tuple[Found, Entry]] = {}
         self._seen: dict[tuple[str, str, str | None], SeenAs] = {}
 
@@ -82,6 +84,8 @@ class Memory:
         if entry is None:
             return why_unknown(text), None
         reason = why_refused(entry, asks=asker.asks, question=question, at=asker.at)
+        if reason is None and entry.grant.limits:
+            reason = self._limiter.refusal(entry.key, entry.grant.limits, asker.at)
         client = question.client
         seen: SeenAs = (client.address, client.user_agent, client.instance)
         self.tallies.file.count(entry, str(reason or VALID), asker.at, seen)

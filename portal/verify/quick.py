@@ -78,6 +78,7 @@ class Quick:
                 tallies.count(caller, VALID, at, self._memory.seen_as(environ))
                 tallies.count(entry, VALID, at, client)
                 return b'{"valid":true,%s,%s,"verified_at":"%s"}' % (entry.told, grant.told, self._instants.told(at))
+            # A key with limits comes here too, and is for the careful way to count.
             refused = why_refused(entry, asks=asks, question=_question(scopes, client), at=at)
             if refused is None:
                 return None

@@ -245,6 +245,14 @@ def test_metrics_are_for_programs_that_may(door, key, settings):
     assert door.ask("/healthz", method="GET").body == b"alive\n"
 
 
+def test_a_key_is_held_to_its_limits(world, tmp_path, credential):
+    text = issued(world, limits={"requests_per_minute": 3})[2].reveal()
+    door = Door(tmp_path, credential)
+    assert [door.verify(text).get("reason") for _ in range(4)] == [None, None, None, "rate_limit"]
+    assert door.forward(text).status == 403
+    assert door.introspect(text).json == {"active": False}
+
+
 def test_what_is_presented_is_counted_with_who_presented_it(door, world, key, tmp_path):
     text, client = key[2].reveal(), {"address": "192.0.2.7", "user_agent": "curl/8", "instance": "pod-1"}
     for _ in range(3):

@@ -1,0 +1,52 @@
+"""Limits a minute and a day: exact for one verifier, by a window that slides."""
+
+from __future__ import annotations
+
+import uuid
+
+from keys.verification.limits import DAY, MINUTE, Limiter
+from keys.verification.reasons import Reason
+
+KEY = uuid.uuid4()
+BEGIN = 20_000.0 * DAY
+
+
+def ask(limiter, at, times, **limits):
+    return [limiter.refusal(KEY, limits.items(), at) for _ in range(times)]
+
+
+def test_a_minute_lets_through_what_is_allowed_and_no_more():
+    limiter = Limiter()
+    assert ask(limiter, BEGIN, 6, requests_per_minute=5) == [None] * 5 + [Reason.RATE_LIMIT]
+    assert limiter.refusal(uuid.uuid4(), [("requests_per_minute", 5)], BEGIN) is None, "each key has its own"
+
+
+def test_the_turn_of_a_minute_gives_no_second_helping():
+    """A window that jumps would let twice as much through around the turn."""
+    limiter = Limiter()
+    ask(limiter, BEGIN + 59, 10, requests_per_minute=10)
+    assert ask(limiter, BEGIN + MINUTE, 1, requests_per_minute=10) == [Reason.RATE_LIMIT]
+    assert ask(limiter, BEGIN + MINUTE + 30, 6, requests_per_minute=10) == [None] * 5 + [Reason.RATE_LIMIT]
+    assert ask(limiter, BEGIN + 3 * MINUTE, 10, requests_per_minute=10) == [None] * 10
+
+
+def test_refusals_use_nothing_up():
+    limiter = Limiter()
+    ask(limiter, BEGIN, 100, requests_per_minute=5)
+    assert ask(limiter, BEGIN + 2 * MINUTE, 5, requests_per_minute=5) == [None] * 5
+
+
+def test_a_day_has_a_quota_that_begins_anew_at_midnight():
+    limiter = Limiter()
+    told = [limiter.refusal(KEY, [("requests_per_day", 3)], BEGIN + hour * 3600) for hour in range(4)]
+    assert told == [None, None, None, Reason.QUOTA]
+    assert ask(limiter, BEGIN + DAY, 1, requests_per_day=3) == [None]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch):
+    monkeypatch.setattr("keys.verification.limits.MOST", 10)
+    limiter = Limiter()
+    for day in range(3):
+        for _ in range(10):
+            limiter.refusal(uuid.uuid4(), [("requests_per_day", 3)], BEGIN + day * DAY)
+    assert len(limiter._counts) <= 20
