@@ -25,6 +25,7 @@ class Database:
     def stop_immediately(self) -> None:
         """`pg_ctl stop -m immediate`: every server process quits where it stands; the next start recovers from the log."""
         self.stop(signal.SIGQUIT)
+        connections.close_all()  # those of the test itself
 
     def start(self) -> None:
         layout = self.engines.layout
