@@ -738,9 +738,10 @@ STATEMENT = "keystead-approval-1"
 NONCE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 MOST_LISTED = 1_000
 # What a request's content and the key that comes of it have in common, word for word.
-SAME = ("name", "consumer", "kind", "scopes", "networks", "limits", "rotation", "self_fetch", "cryptoperiod_days")
+SAME = ("name", "consumer", "kind", "public_key", "scopes", "networks", "limits", "rotation", "self_fetch",
+        "cryptoperiod_days")  # fmt: skip
 # What only an approved request may give a key; it may be taken away by others.
-GIVEN = ("service_id", "environment_id", "kind", "scopes", "networks", "limits", "verifies_service_id",
+GIVEN = ("service_id", "environment_id", "kind", "public_key", "scopes", "networks", "limits", "verifies_service_id",
          "verifies_environment_id", "cryptoperiod_days", "request_id", "origin")  # fmt: skip
 SLUGS = {"service.created": "slug", "team.created": "slug", "environment.created": "tag"}
 
@@ -1034,8 +1035,7 @@ class Ledger:
         if target in self.made:
             raise self._wrong("issued", "this key was there before")
         self.made[target] = {
-            name: new.get(name)
-            for name in (*GIVEN, "authorised_until", "recipient_id", "owner_team_id", "self_fetch")
+            name: new.get(name) for name in (*GIVEN, "authorised_until", "recipient_id", "owner_team_id", "self_fetch")
         }
         if wanted is None:
             if new["origin"] == "request":
