@@ -60,7 +60,7 @@ def test_a_refusal_is_false_and_known_by_its_reason(keystead, verifier, reason, 
 @pytest.mark.parametrize(
     "answer",
     [
-        (200, b"<html>"), (200, []), (200, {"valid": "true"}), (200, {"valid": 1}), (200, {**YES, "scopes": "all"}),
+        (200, b"<html>"), (200, []), (200, {**YES, "valid": "true"}), (200, {**YES, "valid": 1}), (200, {**YES, "scopes": "all"}),
         (200, {"valid": True}), (302, b""), (500, b"oops"), (200, {**YES, "expires_at": "soon"}),
         problem("verifier_stale", 503), problem("unavailable", 503), problem("too_many_requests", 429),
     ],

@@ -30,7 +30,7 @@ test("what is no clear yes is a refusal", () =>
   withKeystead(async (keystead) => {
     const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL, timeout: 1000 });
     for (const answer of [
-      [200, "<html>"], [200, []], [200, { valid: "true" }], [200, { valid: 1 }], [200, { ...YES, scopes: "all" }], [302, ""],
+      [200, "<html>"], [200, []], [200, { ...YES, valid: "true" }], [200, { ...YES, valid: 1 }], [200, { ...YES, scopes: "all" }], [302, ""],
       [500, "oops"], [200, { ...YES, expires_at: "soon" }], problem("verifier_stale", 503), problem("too_many_requests", 429),
     ] as const) {
       keystead.on("POST /v1/verify", answer);

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from django.http import HttpRequest
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import APIException, AuthenticationFailed, PermissionDenied, Throttled
+from rest_framework.exceptions import APIException, AuthenticationFailed, ParseError, PermissionDenied, Throttled
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
@@ -65,6 +65,8 @@ class KeyAuthentication(BaseAuthentication):
 
 
 def _exception(answer: Answer) -> APIException:
+    if answer.status in (400, 413):
+        return ParseError()
     if answer.status == 403:
         return PermissionDenied()
     if answer.status == 429:
