@@ -18,8 +18,6 @@ from audit.checkpoints import wait_until_sealed
 from audit.events import Outcome
 from audit.log import record
 from audit.models import AuditEvent
-from keys.crypto.digests import CURRENT_ALGORITHM, digest
-from keys.crypto.key_text import mint
 from keys.crypto.secrets import Secret
 from keys.errors import Conflict, KeysError, Unavailable
 from keys.events import ClaimIntended, RotationContested, VersionActivated, VersionIssued
@@ -27,6 +25,7 @@ from keys.lifecycle.claiming import SEALED_WITHIN_SECONDS, leave_claim
 from keys.lifecycle.fetch_facts import fetch_facts
 from keys.lifecycle.inventory import is_fetched, lives
 from keys.lifecycle.issuance import end_of, refuse_if_suspended
+from keys.lifecycle.minting import mint_for
 from keys.lifecycle.rotation import PAUSE
 from keys.lifecycle.rotation_course import (
     TAKEABLE,
@@ -119,16 +118,15 @@ def hand_over(
     if rotation.state == RotationState.HANDED_OVER:
         end_version_of(new, reason=HANDED_OVER_AGAIN, actor=actor, at=at, correlation=correlation)
         new = next_version(found.key, found.versions, actor=actor, at=at)
-    text = mint(found.key.environment.tag, kid=new.kid)
+    known_by = mint_for(new, public_key="")
+    assert known_by.secret is not None  # only bearer keys are approved to fetch (keys/policy/bounds.py)
     change_version(
         new,
         VersionIssued,
         actor=actor,
         at=at,
         columns={
-            "digest": digest(text.secret),
-            "digest_algorithm": CURRENT_ALGORITHM,
-            "last4": text.last4,
+            **known_by.columns,
             "claimed_at": at,
             "claim_until": min(new.claim_until, at + claim_period(found.key)),
         },
@@ -136,7 +134,7 @@ def hand_over(
     )
     columns = {"new_version": new, "handed_over_at": at, "fetch_token": _hashed(token)}
     rotation = move_rotation(rotation, RotationState.HANDED_OVER, actor=actor, at=at, columns=columns)
-    return HandOver(rotation=rotation, version=new, secret=text.secret, hand_overs=1 + _burned(rotation))
+    return HandOver(rotation=rotation, version=new, secret=known_by.secret, hand_overs=1 + _burned(rotation))
 
 
 @operation(grants="sometimes")

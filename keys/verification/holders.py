@@ -11,7 +11,7 @@ from uuid import UUID
 
 from keys.crypto.secrets import Secret
 from keys.sealing import keyring
-from keys.states import VersionState
+from keys.states import KeyKind, VersionState
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
 from keys.verification.verifier import is_genuine, is_intact, kid_of, not_in_force
@@ -41,7 +41,7 @@ def recognise_holder(text: str) -> Holder | None:
 
 
 def _counts(found: Found) -> bool:
-    if found.revoked_at is not None:
-        return False
+    if found.revoked_at is not None or found.fields.kind != KeyKind.BEARER:
+        return False  # what signs is never presented itself
     refused = not_in_force(found)
     return refused is None or (refused == Reason.NOT_YET_ACTIVE and found.fields.state == VersionState.PRE_ACTIVATION)
