@@ -42,6 +42,9 @@ def developer(camera: Photographer) -> None:
         ("/account/sessions/", "sessions"),
         ("/account/factors/", "factors"),
         ("/account/delegates/", "delegates"),
+        ("/account/notifications/", "notifications"),
+        ("/needs/", "needs"),
+        ("/webhooks/", "webhooks"),
     ):
         camera.goes(dana, path, name)
 
