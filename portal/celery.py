@@ -24,7 +24,7 @@ from portal.checks import refuse_unsafe_production
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 PULSE = "portal.pulse"
 broker.take_over()
-app = Celery("keystead")
+app = Celery("keystead", amqp=broker.Amqp)
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 _last_pulse = 0.0

@@ -215,6 +215,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_TASK_TIME_LIMIT = 120
 CELERY_TASK_SOFT_TIME_LIMIT = 100
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # for as long as it takes; by default a worker ends itself
 # The visibility timeout must outlast the longest task, or a running task is handed out again (SECURITY.md).
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 180,

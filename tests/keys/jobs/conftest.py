@@ -35,4 +35,6 @@ def launched(
 
     yield launch
     for process in running:
+        process.tell()
         process.kill()
+        print(f"--- {process.log_file.name}\n{process.log()[-6000:]}")  # shown where the test fails

@@ -1,6 +1,8 @@
 """The Celery app of the portal, woken faster: ten minutes of its scheduler pass in one of a test."""
 
+import faulthandler
 import os
+import signal
 
 import django
 
@@ -12,3 +14,4 @@ django.setup()  # the schedule is set when the apps are ready
 for entry in app.conf.beat_schedule.values():
     entry["schedule"] = entry["schedule"] / FASTER
     entry["options"] = {"expires": max(entry["options"]["expires"] / FASTER, 1.0)}
+faulthandler.register(signal.SIGUSR1, all_threads=True)  # a worker that stands still says where

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,6 +66,13 @@ class CeleryProcess:
 
     def lives(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def tell(self) -> None:
+        """Have it write where each of its threads is, for the log that is shown when a test fails."""
+        if self.lives():
+            assert self.process is not None
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(0.1)  # there is nothing to wait for but the writing itself
 
     def kill(self) -> None:
         """Kill the whole group at once, as a machine that loses its power does."""
