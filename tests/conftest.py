@@ -130,7 +130,24 @@ def pytest_configure(config: pytest.Config) -> None:
     _database = WorkersDatabase(_layout(), _database_name(), TEMPLATE)
     _name_addresses()
     django.setup()
+    _list_static_files_once()
     _inhabited = _inhabit(_database)
+
+
+def _list_static_files_once() -> None:
+    """Hand on the list of static files: every Client of a test loads the middleware anew, which would look at each file."""
+    from whitenoise.middleware import WhiteNoiseMiddleware
+
+    listed: dict[str, object] = {}
+    look = WhiteNoiseMiddleware.add_files_from_finders
+
+    def remember(middleware: WhiteNoiseMiddleware) -> None:
+        if not listed:
+            look(middleware)
+            listed.update(middleware.files)
+        middleware.files.update(listed)
+
+    WhiteNoiseMiddleware.add_files_from_finders = remember
 
 
 def _inhabit(database: WorkersDatabase) -> Inhabited:
@@ -156,6 +173,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         return  # in a transaction a module has set its stage, and keeps it
     if fixtures & {"world", "worlds"}:
         _database.give(_inhabited.content)
+        # The people are the same in every test, and what is counted about them must not add up.
+        with closing(redis.Redis.from_url(os.environ["REDIS_URL"])) as client:
+            client.flushdb()
     elif "django_db_setup" in fixtures or item.get_closest_marker("django_db"):
         _database.give(_database.plain)
     if fixtures & {"committed_db", "superuser"}:
@@ -210,6 +230,19 @@ def _sealer_answered_for(request: pytest.FixtureRequest, monkeypatch: pytest.Mon
 
     if "sealing" not in request.fixturenames:
         answer_for_the_sealer(monkeypatch, everything="committed_db" not in request.fixturenames)
+
+
+@pytest.fixture(autouse=True)
+def _cheap_guesses(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords and recovery codes by the same ways for a hundredth of the cost, but where the cost is the matter."""
+    from django.contrib.auth.hashers import Argon2PasswordHasher
+
+    from keys.crypto import slow_hash
+
+    if request.node.get_closest_marker("real_costs") is None:
+        for name, value in (("time_cost", 1), ("memory_cost", 8), ("parallelism", 1)):
+            monkeypatch.setattr(Argon2PasswordHasher, name, value)
+        monkeypatch.setattr(slow_hash, "COSTS", slow_hash.Costs(memory=8, time=1, lanes=1))
 
 
 @pytest.fixture

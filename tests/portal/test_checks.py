@@ -11,6 +11,7 @@ from django.conf import settings
 
 from portal import embedded
 from portal.layout import layout_at
+from tests.portal.checker import Checker
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,23 +38,40 @@ def production(tmp_path_factory):
     }
 
 
-def check(environment, **changes):
-    """Run `check --deploy`; a change to None unsets the variable."""
-    changed = {name: value for name, value in (environment | changes).items() if value is not None}
+@pytest.fixture(scope="module")
+def checker(production):
+    with Checker(production) as checker:
+        yield checker
+
+
+@pytest.fixture
+def check(checker, production):
+    """Run `check --deploy` for a production with some changes; a change to None unsets the variable."""
+
+    def changed(**changes):
+        return checker.check({name: value for name, value in (production | changes).items() if value is not None})
+
+    return changed
+
+
+def test_a_safe_production_passes(check):
+    code, words = check()
+    assert code == 0, words
+
+
+@pytest.mark.parametrize("mode", ["production", "staging"])
+def test_the_command_of_an_operator_says_the_same(production, check, mode):
     done = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         cwd=ROOT,
-        env=changed,
+        env=production | {"KEYSTEAD_ENV": mode},
         capture_output=True,
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout + done.stderr
-
-
-def test_a_safe_production_passes(production):
-    code, words = check(production)
-    assert code == 0, words
+    code, words = check(KEYSTEAD_ENV=mode)
+    assert (done.returncode == 0) == (code == 0) == (mode == "production")
+    assert ("keystead.E001" in done.stdout + done.stderr) == ("keystead.E001" in words) == (mode == "staging")
 
 
 @pytest.mark.parametrize(
@@ -79,33 +97,33 @@ def test_a_safe_production_passes(production):
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )
-def test_each_unsafe_setting_is_refused_by_its_code(production, changes, expected):
-    code, words = check(production, **changes)
+def test_each_unsafe_setting_is_refused_by_its_code(check, changes, expected):
+    code, words = check(**changes)
     assert code != 0
     assert f"keystead.{expected}" in words
 
 
-def test_a_keyring_that_others_can_read_is_refused(production, tmp_path):
+def test_a_keyring_that_others_can_read_is_refused(production, check, tmp_path):
     copy = tmp_path / "keyring.json"
     copy.write_bytes(Path(production["KEYSTEAD_KEYRING_FILE"]).read_bytes())
     copy.chmod(0o640)
-    code, words = check(production, KEYSTEAD_KEYRING_FILE=str(copy))
+    code, words = check(KEYSTEAD_KEYRING_FILE=str(copy))
     assert code != 0
     assert "keystead.E007" in words
 
 
 @pytest.mark.parametrize("role", ["postgres", "keystead_owner"])
-def test_a_role_that_could_undo_the_log_is_refused(production, role):
+def test_a_role_that_could_undo_the_log_is_refused(production, check, role):
     strong = production["DATABASE_URL"].replace("keystead_application@", f"{role}@")
-    code, words = check(production, DATABASE_URL=strong)
+    code, words = check(DATABASE_URL=strong)
     assert code != 0
     assert "keystead.E014" in words
 
 
-def test_a_valkey_that_evicts_is_refused(production, valkey):
+def test_a_valkey_that_evicts_is_refused(check, valkey):
     valkey.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        code, words = check(production)
+        code, words = check()
     finally:
         valkey.config_set("maxmemory-policy", "noeviction")
     assert code != 0

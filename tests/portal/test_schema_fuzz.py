@@ -46,7 +46,7 @@ class Site:
 
 
 @pytest.fixture
-def everything(sealing, monkeypatch):
+def everything(sealing, worlds, monkeypatch):
     send = WSGITransport.send
 
     # The check `ignored_auth` hands the in-process client settings of sockets, which it does not take.
@@ -56,7 +56,7 @@ def everything(sealing, monkeypatch):
         return send(self, case, session=session, **kwargs)
 
     monkeypatch.setattr(WSGITransport, "send", without_settings_of_sockets)
-    return set_stage()
+    return set_stage(worlds())
 
 
 def configuration(stage, *, examples: int, seed: int, coverage: bool, stateful: bool) -> SchemathesisConfig:

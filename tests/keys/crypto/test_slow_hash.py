@@ -16,6 +16,7 @@ from keys.crypto.secrets import Secret
 from keys.crypto.slow_hash import needs_rehash, slow_hash, slow_hash_matches
 
 Vectors = Callable[[str], Any]
+pytestmark = pytest.mark.real_costs
 
 
 def test_stored_strings_of_old_and_new_peppers_verify(vectors: Vectors, keyring: Keyring) -> None:

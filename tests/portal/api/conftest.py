@@ -4,11 +4,11 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def stage_of_module(django_db_setup, django_db_blocker):
+def stage_of_module(django_db_setup, django_db_blocker, worlds):
     from tests.portal.api.stage import rolled_back, set_stage  # Django's settings are there only now
 
     with django_db_blocker.unblock(), rolled_back():
-        yield set_stage()
+        yield set_stage(worlds())
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from keys.operations import operation
 from keys.reports import export_files
 from keys.states import SuspensionReason
 from keys.verification.credentials import Credential
-from tests.people import SYSTEM, World, acting, approved, issued, make_world, submitted
+from tests.people import SYSTEM, World, acting, approved, issued, submitted
 from tests.sealers import answer_for_the_sealer
 
 ALL_SCOPES = ("keys:read", "keys:revoke", "requests:read", "requests:write", "audit:read", "keys:verify")
@@ -119,8 +119,7 @@ def _program_key(team: Any, recipient: Person, *, scopes: tuple[str, ...], actor
     )
 
 
-def set_stage() -> Stage:
-    world = make_world()
+def set_stage(world: World) -> Stage:
     program, _ = make_program(world.reporting, world.alice)
     strange, _ = make_program(world.other, world.mallory)
     suspended = issued(world, name="Suspended")[0]

@@ -1,0 +1,90 @@
+"""What a test commits, changes or drops is gone before the next one, whichever way it is taken away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests import conftest
+from tests.databases import WorkersDatabase
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[WorkersDatabase]:
+    made = WorkersDatabase(conftest._layout(), "keystead_cleaned", conftest.TEMPLATE)
+    yield made
+    made.remove()
+
+
+def everything(database: WorkersDatabase) -> dict[str, list[Any]]:
+    """Return the rows of every table and how the functions, triggers and rights stand."""
+    with database.connect() as session:
+        tables = session.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        told = {name: sorted(map(str, session.execute(f'SELECT * FROM "{name}"'))) for (name,) in tables}  # type: ignore[arg-type]
+        for name, columns, place in (
+            ("functions", "proname, prosrc, proacl, proconfig", "pg_proc WHERE oid >= 16384"),
+            ("triggers", "tgrelid::regclass, tgname, tgenabled", "pg_trigger WHERE NOT tgisinternal"),
+            ("relations", "relname, relacl", "pg_class WHERE relnamespace = 'public'::regnamespace"),
+            ("sequences", "sequencename, last_value", "pg_sequences"),
+        ):
+            told[name] = sorted(map(str, session.execute(f"SELECT {columns} FROM {place}")))  # type: ignore[arg-type]
+    return told
+
+
+DEEDS = {
+    "an event": """INSERT INTO audit_event (payload) VALUES (convert_to('{"uid": "0191a7c2-0000-7000-8000-000000000001",
+        "time": "2026-01-01T00:00:00Z", "actor": {"type": "system", "id": "x"}, "action": "a.b", "target": {"type": "t", "id": "1"},
+        "environment": "", "outcome": "success", "request": {"id": ""}}', 'UTF8'))""",
+    "a table emptied": "SET session_replication_role = replica; DELETE FROM audit_pending",
+    "a table truncated": "ALTER TABLE audit_private DISABLE TRIGGER ALL; TRUNCATE audit_private",
+    "a table of its own": "CREATE TABLE thing (id int)",
+    "a column": "ALTER TABLE keys_team ADD COLUMN colour text",
+    "a trigger asleep": "ALTER TABLE audit_event DISABLE TRIGGER audit_queue",
+    "a trigger dropped": "DROP TRIGGER audit_append_only ON audit_event",
+    "a function rewritten": "CREATE OR REPLACE FUNCTION audit_queue() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
+    "a right": "GRANT DELETE ON audit_event TO keystead_application",
+    "a right to a function": "GRANT EXECUTE ON FUNCTION audit_prune(bigint) TO keystead_application",
+    "a default of the database": "ALTER DATABASE keystead_cleaned SET work_mem = '64kB'",
+    "an index": "CREATE INDEX of_ours ON keys_team (name)",
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+def test_whatever_a_test_did_is_undone(database: WorkersDatabase, deed: str) -> None:
+    before = everything(database)
+    database.spoil()
+    with database.connect() as session:
+        session.execute("SET session_replication_role = replica")
+        session.execute(DEEDS[deed].encode())
+    assert "default" in deed or everything(database) != before
+    database.give(database.plain)
+    assert everything(database) == before
+
+
+def test_the_world_comes_and_goes(database: WorkersDatabase) -> None:
+    assert conftest._inhabited is not None
+    before = everything(database)
+    database.give(conftest._inhabited.content)
+    inhabited = everything(database)
+    assert any("alice@example.com" in row for row in inhabited["keys_person"])
+    database.spoil()
+    with database.connect() as session:
+        session.execute("UPDATE keys_person SET last_login = now()")
+    assert everything(database) != inhabited
+    database.give(conftest._inhabited.content)
+    assert everything(database) == inhabited
+    database.give(database.plain)
+    assert everything(database) == before
+
+
+def test_whoever_is_connected_after_a_test_is_sent_away(database: WorkersDatabase) -> None:
+    with database.connect() as left_over:
+        left_over.execute("BEGIN")
+        left_over.execute("LOCK TABLE keys_team")
+        database.spoil()
+        database.give(database.plain)
+        with pytest.raises(psycopg.OperationalError):
+            left_over.execute("SELECT 1")
