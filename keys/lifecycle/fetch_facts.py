@@ -16,6 +16,7 @@ from keys.policy.enforcement import enforce
 from keys.policy.fetch_rules import FetchFacts, may_fetch
 from keys.states import RotationCause, RotationState, VersionState
 
+SECOND_TOKEN: Final = "second-token"  # noqa: S105 - the reason of an end, not a secret
 SOON: Final = timedelta(minutes=1)
 SOMETIME: Final = timedelta(minutes=15)  # a person may start a rotation at any time, and waits for the client
 NEVER: Final = timedelta(hours=1)
@@ -25,7 +26,7 @@ def fetch_facts(version: KeyVersion, rotation: Rotation | None, *, address: str 
     """The facts about a version that was presented, and the open rotation of its key."""
     key = version.managed_key
     policy = Policy.objects.current().filter(service=key.service, environment=key.environment).first()
-    quarrels = Rotation.objects.filter(old_version=version, ended_reason="second-token")
+    quarrels = Rotation.objects.filter(old_version=version, ended_reason=SECOND_TOKEN)
     return FetchFacts(
         key_id=key.pk,
         approved=key.self_fetch,

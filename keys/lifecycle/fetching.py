@@ -22,7 +22,7 @@ from keys.crypto.secrets import Secret
 from keys.errors import Conflict, KeysError, Unavailable
 from keys.events import ClaimIntended, RotationContested, VersionActivated, VersionIssued
 from keys.lifecycle.claiming import SEALED_WITHIN_SECONDS, leave_claim
-from keys.lifecycle.fetch_facts import fetch_facts
+from keys.lifecycle.fetch_facts import SECOND_TOKEN, fetch_facts
 from keys.lifecycle.inventory import is_fetched, lives
 from keys.lifecycle.issuance import end_of, refuse_if_suspended
 from keys.lifecycle.minting import mint_for
@@ -45,7 +45,6 @@ from keys.policy.fetch_rules import may_fetch
 from keys.states import RotationState, VersionState
 
 HANDED_OVER_AGAIN = "handed-over-again"
-SECOND_TOKEN = "second-token"  # noqa: S105 - a reason, not a secret
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -37,7 +38,7 @@ class Road:
         answer = Client(raise_request_exception=True).generic(
             method,
             path,
-            "" if body is None else _json(body),
+            "" if body is None else json.dumps(body),
             content_type="application/json",
             HTTP_HOST="localhost",
             **headers,
@@ -77,12 +78,6 @@ class Road:
         assert self.accepts(old, new) == [True, False]
         assert self.client("POST", "/activate", new)["state"] in ("activated", "draining")
         return new
-
-
-def _json(body: object) -> bytes:
-    import json
-
-    return json.dumps(body).encode()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,7 @@ from keys.lifecycle.issuance import end_of
 from keys.lifecycle.transitions import move_version
 from keys.states import VersionState
 from keys.verification import lookup, sightings
+from portal.layout import layout_at
 from tests.ahead import travelling
 from tests.fetching import fetching as fetching_key
 from tests.keys.lifecycle.rotation_machine import RotationMachine, Stage
@@ -29,10 +31,6 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 @pytest.fixture(scope="module")
 def stage(django_db_setup: None, django_db_blocker: Any) -> Iterator[type[RotationMachine]]:
     """Set the stage once, with a clock that can be moved; every run has its own copy."""
-    import os
-
-    from portal.layout import layout_at
-
     database = os.environ["DATABASE_URL"].rsplit("/", 1)[-1].split("?")[0]
     with (
         django_db_blocker.unblock(),

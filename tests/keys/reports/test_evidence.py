@@ -472,6 +472,13 @@ def _other_claimant(events: list[Payload]) -> None:
     of(events, "version.issued")["change"]["claimed_by_id"][1] = "00000000-0000-4000-8000-000000000000"
 
 
+def _fetched_unasked(events: list[Payload]) -> None:
+    """The client took the secret itself, though nobody approved that."""
+    issued = of(events, "version.issued")
+    issued["action"] = "version.activated"
+    del issued["change"]["claimed_by_id"]
+
+
 NOT_APPROVED = "what was issued is not what was approved: "
 
 
@@ -509,6 +516,7 @@ NOT_APPROVED = "what was issued is not what was approved: "
         (_other_content_approved, "it counts a decision about another content"),
         (_longer_version, "ends at another time than its key's approval says"),
         (_other_claimant, "was claimed by another person than the recipient"),
+        (_fetched_unasked, "was fetched by its client, which was not approved"),
     ],
 )
 def test_issuing_something_else_than_was_approved_is_found(story, change, words):

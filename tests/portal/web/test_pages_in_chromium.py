@@ -11,12 +11,14 @@ from playwright.sync_api import Browser
 from audit import clock
 from keys.approvals.decisions import approve_request, deny_request, return_request
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.fetching import fetch_next
 from keys.lifecycle.handover import offer_transfer
 from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.lifecycle.rotation import issue_new_version, start_rotation, undo_rotation
 from keys.models import ManagedKey, Person, RevocationReceipt, Sighting, UsageCount
 from keys.states import Overlap, RevocationReason
 from keys.verification.receipts import How
+from tests.fetching import INSIDE, TOKEN, client_of, due, fetching
 from tests.keys.verification.following import following
 from tests.people import World, acting, approved, issued, submitted
 from tests.portal.browser import NARROW, WIDE, Visit
@@ -58,6 +60,9 @@ def furnished(world: World) -> dict[str, list[str]]:
     rotated = both_work(world)
     undone = both_work(world, name="Undone", overlap=Overlap.HOUR)
     undo_rotation(undone.rotations.open().get(), actor=acting(world.alice, "claim"))
+    fetched, old, _ = fetching(world, name="Fetched")
+    due(world, fetched)
+    fetch_next(old, token=TOKEN, address=INSIDE, actor=client_of(fetched))
     pending = submitted(world, name="Pending", scopes=("orders:read", "orders:write"), networks=("10.1.0.0/16",))
     approve_request(pending, digest=pending.digest, actor=acting(world.carol, "approve"), comment="Fine.")
     returned = submitted(world, name="Returned")
@@ -76,6 +81,8 @@ def furnished(world: World) -> dict[str, list[str]]:
             f"/keys/{rotated.number}/", f"/keys/{rotated.number}/rotation/", f"/keys/{rotated.number}/rotation/undo/",
             f"/keys/{rotated.number}/?view=life", f"/keys/{undone.number}/rotation/",
             f"/keys/{twice.number}/rotation/", f"/keys/{twice.number}/rotation/stop/", f"/keys/{twice.number}/claim/",
+            f"/keys/{fetched.number}/", f"/keys/{fetched.number}/claim/", f"/keys/{fetched.number}/rotation/",
+            f"/keys/{fetched.number}/rotation/take-back/", f"{key}recipient/",
             f"/keys/{offered.number}/transfer/", request, f"{request}edit/", f"/requests/{returned.number}/",
             f"/requests/{denied.number}/",
         ],
