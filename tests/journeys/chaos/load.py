@@ -16,7 +16,7 @@ import requests
 from django.db import DatabaseError, InterfaceError, connections
 
 from benchmarks.emergency.population import Owners, make_keys
-from keys.errors import KeysError
+from keys.errors import Conflict, KeysError
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.rotation import start_rotation
 from keys.models import KeyRequest, ManagedKey, Rotation
@@ -57,6 +57,7 @@ class Load:
         self.keys = make_keys(owners, count=keys, actor=SYSTEM)
         self.done = Acknowledged()
         self.unanswered: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
         self.failed: list[BaseException] = []
         self._over = threading.Event()
         third = keys // 3
@@ -69,10 +70,12 @@ class Load:
         self._threads = [threading.Thread(target=self._repeat, args=each, name=each[0]) for each in acts.items()]
 
     def _repeat(self, name: str, acts: Iterator[Callable[[], None]]) -> None:
+        act = next(acts)
         try:
             while not self._over.is_set():
                 try:
-                    next(acts)()
+                    act()
+                    act = next(acts)
                 except (NotDone, requests.RequestException, DatabaseError, InterfaceError) as nothing:
                     self.unanswered[
                         f"{name}: {nothing if isinstance(nothing, NotDone) else type(nothing).__name__}"
@@ -93,6 +96,8 @@ class Load:
         )
         if answer.status_code >= 500:
             raise NotDone(str(answer.status_code))
+        if answer.status_code == 409:
+            raise Conflict(str(answer.json()["code"]))
         assert answer.status_code in (200, 201), answer.text
         return dict(answer.json())
 
@@ -146,7 +151,7 @@ class Load:
         deadline = time.monotonic() + 120
         while waits := [name for name, count in self.done.counts().items() if count == before[name]]:
             assert not self.failed, self.failed
-            assert time.monotonic() < deadline, (waits, self.done.counts(), self.unanswered)
+            assert time.monotonic() < deadline, (waits, self.done.counts(), self.unanswered, self.refused)
             time.sleep(0.02)
 
     def __enter__(self) -> Self:
@@ -167,7 +172,10 @@ class Load:
         for key, _ in self.done.revoked:
             key.refresh_from_db()
             lost += [] if key.revoked_at else [f"revocation of {key}"]
-        for rotation in [*self.done.rotated, *self.done.due]:
+        for rotation in self.done.due:
+            kept = Rotation.objects.filter(pk=rotation.pk, due_at=rotation.due_at)
+            lost += [] if kept.exists() else [f"{rotation}: its date"]
+        for rotation in self.done.rotated:
             rotation.refresh_from_db()
             lost += [f"{rotation}: {rotation.state}"] if rotation.state == "scheduled" else []
         for key, sequence, _ in self.done.claimed:

@@ -11,6 +11,7 @@ from django.db import connections
 
 from audit import clock
 from audit.actor import Actor
+from keys.errors import Conflict
 from keys.events import RotationScheduled
 from keys.lifecycle.rotation_steps import open_rotation
 from keys.lifecycle.transitions import locked_key
@@ -29,8 +30,8 @@ from tests.servers import PortalServer
 def bring_forward(key: ManagedKey, *, overlap: Overlap, actor: Actor) -> Rotation:
     """Let weeks pass: the scheduled rotation is due now. On record, so that the replayed log says the same."""
     found = open_rotation(locked_key(key))
-    assert found is not None
-    assert found.state == "scheduled"
+    if found is None or found.state != "scheduled":
+        raise Conflict("nothing_scheduled")
     at = clock.now()
     columns: dict[str, object] = {"due_at": at, "overlap": str(overlap)}
     return update(found, RotationScheduled, actor=actor, at=at, columns=columns)
