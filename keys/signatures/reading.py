@@ -128,11 +128,13 @@ def _target(request: SignedRequest) -> str:
     return target
 
 
-def _body(headers: Mapping[str, Header], body_digest: str | None) -> str:
-    content_type = _one_of_body(headers.get("content-type"), Fault.CONTENT_TYPE).strip(" \t")
+def _body(headers: Mapping[str, Header], body_digest: str) -> str:
+    content_type, told = headers.get("content-type"), headers.get("content-digest")
+    if type(content_type) is not str or type(told) is not str:
+        content_type, told = _one_of_body(content_type, Fault.CONTENT_TYPE), _one_of_body(told, Fault.CONTENT_DIGEST)
+    content_type, told = content_type.strip(" \t"), told.strip(" \t")
     if not content_type or not content_type.isascii() or not content_type.isprintable():
         raise MalformedSignature(Fault.CONTENT_TYPE)
-    told = _one_of_body(headers.get("content-digest"), Fault.CONTENT_DIGEST).strip(" \t")
     if not _CONTENT_DIGEST.fullmatch(told):
         raise MalformedSignature(Fault.CONTENT_DIGEST)
     if told != body_digest:
