@@ -62,6 +62,14 @@ def add_batch(batch: UUID, tallies: Sequence[Tally]) -> int:
     return sum(each.count for each in tallies)
 
 
+def versions_by_kid(kids: Iterable[str], *, service: UUID, environment: UUID) -> dict[str, UUID]:
+    """The versions of those kids that are of one service in one environment."""
+    rows = KeyVersion.objects.filter(
+        kid__in=list(kids), managed_key__service_id=service, managed_key__environment_id=environment
+    )
+    return dict(rows.values_list("kid", "pk"))
+
+
 def _add_file(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)

@@ -7,6 +7,7 @@ proves nothing, and without it nothing is lost but time.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 import threading
@@ -132,6 +133,7 @@ class Feed:
         self.catalogue.read()
         self.snapshot = load(self.catalogue)
         self.position = position
+        gc.freeze()  # a collector that walks a million entries would hold up every answer, and find nothing
         self.resyncs += 1
         self._due_at = NEVER
         _log.info("snapshot loaded", count=len(self.snapshot))

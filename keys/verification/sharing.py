@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 
 from django.db import connections
 
+from audit import clock
 from audit.canonical import canonical_json
 from keys.crypto import base64url, snapshot_keys
 from keys.crypto.digests import CURRENT_ALGORITHM
@@ -63,6 +64,11 @@ def holder_of(verifier: UUID, *, credential: UUID) -> Holder | None:
     return Holder(
         id=row.pk, name=row.name, credential=credential, service=row.service_id, environment=row.environment_id
     )
+
+
+def time_of_database() -> float:
+    """Seconds since the epoch by the clock that decides."""
+    return clock.now().timestamp()
 
 
 def term_of(environment_id: UUID) -> int:

@@ -33,7 +33,7 @@ _POSITION: Final = re.compile(r"\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?", 
 P = ParamSpec("P")
 
 
-def _for_programs(
+def for_programs(
     method: str,
 ) -> Callable[[Callable[Concatenate[HttpRequest, Credential, Binding, P], Reply]], Callable[..., HttpResponse]]:
     """Let a view be asked by a credential that may verify; what it refuses is a problem."""
@@ -64,10 +64,10 @@ def _for_programs(
     return wrap
 
 
-@_for_programs("POST")
+@for_programs("POST")
 def verifiers(http: HttpRequest, caller: Credential, binding: Binding) -> Reply:
     """Register a verifier; what it holds is what its credential may ask about."""
-    value = _body(http, {"name"})
+    value = body_of(http, {"name"})
     try:
         given = value.get("name")
         name = line(given if isinstance(given, str) else "", "name", most=LONGEST_NAME)
@@ -79,7 +79,7 @@ def verifiers(http: HttpRequest, caller: Credential, binding: Binding) -> Reply:
     return reply(201, {"verifier": str(holder.id), "lease_ms": term, "renew_ms": term // RENEW_PART})
 
 
-@_for_programs("GET")
+@for_programs("GET")
 def snapshot(_http: HttpRequest, _caller: Credential, binding: Binding) -> Reply:
     """Hand out every key that verifies now, signed."""
     _term(binding)
@@ -88,10 +88,10 @@ def snapshot(_http: HttpRequest, _caller: Credential, binding: Binding) -> Reply
     return Reply(status=200, body=content, headers=headers)
 
 
-@_for_programs("POST")
+@for_programs("POST")
 def renewal(http: HttpRequest, caller: Credential, binding: Binding, verifier: UUID) -> Reply:
     """Renew a lease, take the acknowledgement, and tell what changed."""
-    applied = _body(http, {"applied"}).get("applied")
+    applied = body_of(http, {"applied"}).get("applied")
     if not isinstance(applied, str) or not _POSITION.fullmatch(applied):
         raise Refused(422, "invalid_input", {"applied": "not_a_position"})
     term = _term(binding)
@@ -104,7 +104,7 @@ def renewal(http: HttpRequest, caller: Credential, binding: Binding, verifier: U
     return reply(200, signed(changes, verifier=verifier, applied=applied, lease_ms=term))
 
 
-@_for_programs("DELETE")
+@for_programs("DELETE")
 def stopping(_http: HttpRequest, caller: Credential, _binding: Binding, verifier: UUID) -> Reply:
     """End a lease at once."""
     holder = holder_of(verifier, credential=caller.key_id)
@@ -137,7 +137,8 @@ def _term(binding: Binding) -> int:
     return term
 
 
-def _body(http: HttpRequest, members: set[str]) -> dict[str, object]:
+def body_of(http: HttpRequest, members: set[str]) -> dict[str, object]:
+    """Read a body that may have these members and no others."""
     value = read_strictly(
         http.read(readable(http.headers.get("Content-Length", "0"))), http.headers.get("Content-Type", "")
     )

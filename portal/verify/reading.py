@@ -83,7 +83,7 @@ def question_in(value: Mapping[str, JsonValue], errors: dict[str, str]) -> Quest
     if not isinstance(method, str) or (method and not _METHOD.fullmatch(method)):
         errors["method"] = "not_a_method"
         method = ""
-    return Question(scopes=scopes, method=method, client=_client(value.get("client", {}), errors))
+    return Question(scopes=scopes, method=method, client=read_client(value.get("client", {}), errors))
 
 
 def _scopes(value: Any, errors: dict[str, str]) -> tuple[str, ...]:  # Any: whatever JSON held
@@ -96,7 +96,8 @@ def _scopes(value: Any, errors: dict[str, str]) -> tuple[str, ...]:  # Any: what
     return tuple(value)
 
 
-def _client(value: Any, errors: dict[str, str]) -> Client:  # Any: whatever JSON held
+def read_client(value: Any, errors: dict[str, str]) -> Client:  # Any: whatever JSON held
+    """Read who presented a key; what is wrong goes to `errors`."""
     if not isinstance(value, dict):
         errors["client"] = "not_an_object"
         return Client()

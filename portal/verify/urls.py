@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from portal.verify import clients
+from portal.verify import clients, uses
 from portal.verify.views import verify
 
 urlpatterns = [
@@ -13,5 +13,6 @@ urlpatterns = [
     path("snapshot", clients.snapshot, name="snapshot"),
     path("verifiers", clients.verifiers, name="verifiers_register"),
     path("verifiers/<uuid:verifier>", clients.stopping, name="verifiers_stop"),
+    path("verifiers/<uuid:verifier>/uses", uses.report, name="verifiers_uses"),
     path("verifiers/<uuid:verifier>/lease", clients.renewal, name="verifiers_lease"),
 ]

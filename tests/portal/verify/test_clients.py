@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from django.test import Client
 
+from audit import clock
 from audit.canonical import canonical_json
 from keys.crypto import base64url
 from keys.crypto.digests import digest
 from keys.lifecycle.revocation import revoke_key
-from keys.models import Verifier
+from keys.models import Sighting, UsageCount, Verifier
 from keys.states import RevocationReason
 from keys.verification.receipts import How, stop_with_receipt
 from keys.verification.sharing import MAGIC, SIGNED_CHANGES, SIGNED_SNAPSHOT, as_records
@@ -96,7 +98,7 @@ def test_a_renewal_brings_what_changed_and_is_the_acknowledgement(world, program
 
 
 def test_a_stop_waits_for_a_client_that_does_not_answer_and_not_for_one_that_left(world, program, superuser):
-    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 600 WHERE tag = 'prod'")
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 1500 WHERE tag = 'prod'")
     key = issued(world)[0]
     names = [program.post("/v1/verifiers", {"name": each}).json()["verifier"] for each in ("silent", "gone")]
     position = as_records(program.get("/v1/snapshot").content)[0]["position"]
@@ -141,3 +143,30 @@ def test_odd_questions_are_refused(program, superuser):
     assert program.get("/v1/verifiers").status_code == 405
     behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 0 WHERE tag = 'prod'")
     assert program.post("/v1/verifiers", {"name": "a"}).json()["code"] == "not_kept_in_memory"
+
+
+def test_what_a_client_counted_is_added_once_and_only_of_its_own_keys(world, program):
+    version, elsewhere = issued(world)[1], issued(world, environment="test", cryptoperiod_days=10)[1]
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    minute = int(clock.now().timestamp() // 60 * 60_000)
+    use = {"kid": version.kid, "outcome": "valid", "minute": minute, "count": 7, "client": {"address": "192.0.2.3"}}
+    body = {"batch": str(uuid.uuid4()), "uses": [use, use | {"kid": elsewhere.kid}, use | {"outcome": "scope"}]}
+    for _ in range(3):
+        assert program.post(f"/v1/verifiers/{name}/uses", body).status_code == 204
+    counts = UsageCount.objects.exclude(version__managed_key__name="Verifies orders keys")
+    assert sorted(counts.values_list("version", "outcome", "count")) == sorted(
+        [(version.pk, "valid", 7), (version.pk, "scope", 7)]
+    )
+    assert Sighting.objects.get(version=version).address == "192.0.2.3"
+    for odd in (
+        {"minute": 1},
+        {"count": 0},
+        {"outcome": "fine"},
+        {"kid": ""},
+        {"more": 1},
+        {"client": {"address": "x"}},
+    ):
+        answer = program.post(f"/v1/verifiers/{name}/uses", body | {"uses": [use | odd]})
+        assert answer.status_code == 422, odd
+    other = Program(verifying_credential(world, environment="test").reveal())
+    assert other.post(f"/v1/verifiers/{name}/uses", body).status_code == 404
