@@ -117,7 +117,10 @@ def _before_the_claim(rotation: Rotation) -> tuple[Words, datetime | None]:
         return words % {"name": name}, rotation.due_at
     claim_until = rotation.new_version.claim_until if rotation.new_version else None
     if rotation.state == RotationState.HANDED_OVER:
-        return _("The client that fetched the new secret says that it has it; then both work."), claim_until
+        words = _(
+            "The client that fetched the new secret shows that it has it; then both work. Otherwise another one waits then."
+        )
+        return words, claim_until
     if rotation.old_version is not None and rotation.old_version.retire_at is not None:
         words = _("%(name)s claims the new secret. By policy the old one ends at this time, claimed or not.")
         return words % {"name": name}, rotation.old_version.retire_at

@@ -46,6 +46,7 @@ from tests.portal.api.stage import rolled_back
 
 WHICH = st.integers(min_value=0, max_value=5)
 SELDOM = st.integers(min_value=0, max_value=4)
+MOSTLY = 4  # of the six that WHICH gives
 INSIDE_MOSTLY = st.sampled_from([True, True, True, False])
 _USUAL = [timedelta(minutes=20), timedelta(hours=7), timedelta(days=2)]
 SPANS = st.sampled_from([*_USUAL, *_USUAL, timedelta(days=9), timedelta(days=25)])
@@ -268,7 +269,8 @@ class RotationMachine(RuleBasedStateMachine):
     @rule(which=WHICH, past=WHICH, token=st.sampled_from([TOKEN, TOKEN, OTHER_TOKEN]), inside=INSIDE_MOSTLY)
     def fetch(self, which: int, past: int, token: str, inside: bool) -> None:
         key = self._pick(which, lambda key: key.told)
-        version, address = told_version(key, past)[0], INSIDE if inside else OUTSIDE
+        wanted = key.rotation.old_version_id if key.rotation is not None else None
+        version, address = told_version(key, past, wanted)[0], INSIDE if inside else OUTSIDE
         held = key.rotation.fetch_token if key.rotation is not None and key.state == "handed-over" else ""
         handed = self._peacefully(
             key, lambda: fetch_next(version, token=token, address=address, actor=client_of(key.row))
@@ -286,7 +288,8 @@ class RotationMachine(RuleBasedStateMachine):
     @rule(which=WHICH, past=WHICH, inside=INSIDE_MOSTLY)
     def activate(self, which: int, past: int, inside: bool) -> None:
         key = self._pick(which, lambda key: key.unshown)
-        version, address = told_version(key, past)[0], INSIDE if inside else OUTSIDE
+        wanted = key.rotation.new_version_id if key.rotation is not None else None
+        version, address = told_version(key, past, wanted)[0], INSIDE if inside else OUTSIDE
         done = self._peacefully(key, lambda: activate_fetched(version, address=address, actor=client_of(key.row)))
         if not isinstance(done, KeysError):
             assert inside, "it was activated from an address outside the key's networks"
@@ -355,7 +358,9 @@ def tried(act: Callable[[], Any]) -> Any:  # Any: whatever the operation gives
         return refused
 
 
-def told_version(key: Followed, past: int) -> tuple[KeyVersion, Secret]:
-    """One of the secrets that were told, mostly a late one."""
+def told_version(key: Followed, past: int, wanted: UUID | None = None) -> tuple[KeyVersion, Secret]:
+    """One of the secrets that were told: mostly the one that is wanted, or a late one."""
+    if wanted in key.told and past < MOSTLY:
+        return KeyVersion.objects.get(pk=wanted), key.told[wanted]
     pk, secret = list(key.told.items())[-1 - past % len(key.told)]
     return KeyVersion.objects.get(pk=pk), secret
