@@ -1,6 +1,7 @@
 """Owners hear which clients are still on the old secret: once a day, before the first refusal, and not when all have moved."""
 
 import itertools
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -8,17 +9,18 @@ import pytest
 from django.core import mail
 
 from audit import clock
+from keys.catalogue.policies import add_version, rules_of
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.revocation import revoke_key
 from keys.lifecycle.rotation import start_rotation
-from keys.models import KeyVersion, Notice, Policy, Rotation, Sighting
+from keys.models import Environment, KeyVersion, Notice, Policy, Rotation, Sighting
 from keys.monitoring.laggards import laggards_of, with_laggards
 from keys.notifications.digests import release_reminders
 from keys.notifications.laggards import first_refusal, remind_of_laggards
 from keys.notifications.mail import send_waiting
 from keys.states import Overlap, RevocationReason
 from keys.webhooks.chats import add_chat
-from tests.people import World, acting, issued
+from tests.people import SYSTEM, World, acting, issued
 
 pytestmark = pytest.mark.django_db
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -92,9 +94,11 @@ def test_when_all_have_moved_before_the_mail_goes_out_it_does_not(world: World, 
 
 
 @pytest.mark.parametrize("brownouts", [False, True])
-def test_before_the_first_refusal_they_are_told_once_more(world: World, rotation: Rotation, brownouts: bool) -> None:
-    Policy.objects.filter(pk=rotation.managed_key.policy_id).update(brownouts=brownouts)
-    rotation.managed_key.policy.refresh_from_db()  # type: ignore[union-attr]
+def test_before_the_first_refusal_they_are_told_once_more(world: World, brownouts: bool) -> None:
+    production = Environment.objects.get(tag="prod")
+    rules = rules_of(Policy.objects.current().get(service=world.orders, environment=production))
+    add_version(world.orders, production, replace(rules, brownouts=brownouts), actor=SYSTEM, at=clock.now())
+    rotation = both_work(world, Overlap.WEEK)
     old = rotation.old_version
     assert old is not None
     assert old.retire_at is not None
