@@ -53,7 +53,7 @@ class Memory:
         self.tallies = tallies
         self._limiter = Limiter()
         self._signers: dict[str, tuple[Found, Entry]] = {}
-        self._seen: dict[tuple[str, str, str | None], SeenAs] = {}
+        self._seen: dict[tuple[str, str, str], SeenAs] = {}
 
     def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker:
         """Recognise the caller by its credential; raises Refused, also when memory is too old to know."""
@@ -133,13 +133,13 @@ class Memory:
 
     def seen_as(self, environ: Mapping[str, Any]) -> SeenAs:
         """Who asks, as far as the connection shows: kept, for it is the same few over and over."""
-        peer, user_agent = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", "")
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+        peer, user_agent = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", "")[:200]
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")[-200:]  # our proxies write at its end
         seen = self._seen.get((peer, user_agent, forwarded))
         if seen is None:
             if len(self._seen) >= MOST_ASKERS:
                 self._seen.clear()
-            seen = client_address.of_environ(environ), user_agent[:200], ""
+            seen = client_address.of_environ(environ), user_agent, ""
             self._seen[peer, user_agent, forwarded] = seen
         return seen
 
