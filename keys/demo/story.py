@@ -19,9 +19,9 @@ from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.destruction import destroy_version
 from keys.lifecycle.handover import offer_transfer
 from keys.lifecycle.revocation import report_leak, revoke_key
-from keys.lifecycle.rotation import issue_new_version
+from keys.lifecycle.rotation import issue_new_version, start_rotation
 from keys.models import Environment, KeyRequest, ManagedKey, Person, PolicyProposal, Scope, Service, Team
-from keys.states import EnvironmentClass, RevocationReason
+from keys.states import EnvironmentClass, Overlap, RevocationReason
 from keys.verification.verification import verify_key
 from keys.verification.verifier import Binding, Client, Question
 
@@ -72,6 +72,7 @@ def tell() -> dict[str, Secret]:
     _open_shop()
     _set_rules(story)
     secrets = _living_keys(story)
+    _rotating_keys(story)
     _ended_keys(story)
     _waiting_requests(story)
     return secrets
@@ -165,12 +166,20 @@ def _living_keys(story: Story) -> dict[str, Secret]:
     return {"verifies keys of orders in production": verifier, "a key to present to orders": fills}
 
 
-def _use(secrets: dict[str, Secret]) -> None:
+def _rotating_keys(story: Story) -> None:
+    """One secret is being replaced, and some of its clients have moved; another next secret waits to be claimed."""
+    dashboard = ManagedKey.objects.get(name="Price dashboard")
+    start_rotation(dashboard, overlap=Overlap.WHEN_IDLE, actor=story.as_("dana"))
+    _use({"market-data": story.claim(dashboard, "dana")}, times=8)
+    start_rotation(ManagedKey.objects.get(name="Order sandbox"), overlap=Overlap.HOUR, actor=story.as_("theo"))
+
+
+def _use(secrets: dict[str, Secret], *, times: int = 24) -> None:
     """Let services verify these keys, so that pages have traffic to show."""
     production = Environment.objects.get(environment_class=EnvironmentClass.PRODUCTION)
     for slug, secret in secrets.items():
         binding = Binding(service_id=Service.objects.get(slug=slug).pk, environment_id=production.pk)
-        for number in range(24):
+        for number in range(times):
             client = Client(
                 address=f"10.20.{number % 3}.{10 + number % 5}",
                 user_agent="report-builder/2.4" if number % 4 else "curl/8.9",
