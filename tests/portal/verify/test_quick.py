@@ -42,7 +42,7 @@ def test_the_quick_way_never_differs(tmp_path, world):
     quick = door.application._quick.verify
     answered = 0
 
-    @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(members, st.booleans(), st.booleans())
     @example({"key": KEY}, False, False)
     @example({"key": KEY}, True, False)
