@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db.models import Min
+
 from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict
@@ -61,7 +63,7 @@ def hasten_rotation(rotation: Rotation, *, actor: Actor) -> bool:
     at = clock.now()
     if found is None or found.pk != rotation.pk:
         return False
-    late = Rotation.objects.beyond_policy().filter(pk=found.pk).values_list("latest", flat=True).first()
+    late = Rotation.objects.beyond_policy().filter(pk=found.pk).aggregate(latest=Min("latest"))["latest"]
     if late is None:
         return False
     hasten(found, due_at=late, cause=RotationCause.POLICY, actor=actor, at=at)
