@@ -76,10 +76,9 @@ def responder(camera: Photographer) -> None:
     camera.goes(priya, "/health/", "health")
     camera.goes(priya, "/emergency/?team=trading", "emergency")
     priya.get_by_role("radio", name="Replace all secrets").check()
-    asked = priya.get_by_label(re.compile("^Type .* to confirm"))
     words = re.search(r"Type (.*) to confirm", priya.locator("label", has_text="to confirm").inner_text())
     assert words is not None
-    asked.fill(words[1])
+    priya.fill("[name=phrase]", words[1])
     priya.fill("[name=code]", camera.demo.code("priya@northgate.example"))
     priya.get_by_role("button", name="Do it now").click()
     camera.pictures(priya, "emergency-receipt")
@@ -137,6 +136,8 @@ def hooks(camera: Photographer, lena: Page) -> None:
     lena.goto(f"{camera.demo.url}/webhooks/new/")
     lena.fill("[name=url]", "https://hooks.example.com/keystead")
     lena.fill("[name=description]", "Tells the platform team's chat")
+    for kind in ("key.revoked", "rotation.prepared"):
+        lena.locator(f"input[value='{kind}']").check()
     camera.pictures(lena, "webhook-new")
     lena.fill("[name=code]", camera.demo.code("lena@northgate.example"))
     lena.locator("main form[method=post] button[type=submit]").last.click()
