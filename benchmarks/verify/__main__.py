@@ -12,6 +12,7 @@ MEASURES = {
     "growth": "benchmarks.verify.growth.measure",
     "receipts": "benchmarks.verify.receipts.measure",
     "counting": "benchmarks.verify.counting.measure",
+    "client": "benchmarks.verify.in_process.measure",
 }
 
 if __name__ == "__main__":

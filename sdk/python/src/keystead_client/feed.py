@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
 from keystead_client.credentials import Credential
 from keystead_client.ed25519 import check, from_base64url, public_key
 from keystead_client.errors import IntegrityError, Refused
 from keystead_client.snapshots import Entry, Snapshot, pinned, read_policy, read_snapshot
 from keystead_client.transport import Reply, Stream, Transport, raise_for
-from keystead_client.verdicts import Client, Verdict
+from keystead_client.verdicts import Verdict
 
 _SIGNED: Final = b"keystead changes v1\n"
 _SAFETY_NS: Final = 50_000_000  # between our clock and the one that counts the lease on the other side
@@ -30,12 +31,13 @@ clock_ns: Final = time.clock_gettime_ns
 CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-class Found(NamedTuple):
+@dataclass(slots=True)
+class Found:
     """An entry with what can be said of it beforehand. Until `simple_until_ns` only a revocation could refuse it."""
 
     entry: Entry
     verdict: Verdict
-    use: tuple[str, str, Client]
+    kid: str
     simple_until_ns: int
 
 

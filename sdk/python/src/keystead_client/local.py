@@ -27,8 +27,8 @@ from keystead_client.uses import Uses
 from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, refusal
 
 _log: Final = logging.getLogger("keystead_client")
-_TAG: Final = b"keystead key digest v1\x00"
-_sha256: Final = hashlib.sha256
+# A copy of a hasher that has read the tag is cheaper than a new one.
+_tagged: Final = hashlib.sha256(b"keystead key digest v1\x00").copy
 _MOST_HOT: Final = 16_384
 _REPORT_SECONDS: Final = 10.0
 _NO_BELL_SECONDS: Final = 30.0
@@ -67,7 +67,7 @@ class LocalVerifier:
     def _reset(self) -> None:
         self._feed = Feed(self._transport, self._credential, name=self._name, signing_keys=self._signing_keys)
         self._uses = Uses()
-        self._note = self._uses.note
+        self._note, self._note_valid = self._uses.note, self._uses.note_valid
         self._started, self._stopped = False, threading.Event()
         self._starting = threading.Lock()
         self._ring, self._ready = threading.Event(), threading.Event()
@@ -100,9 +100,11 @@ class LocalVerifier:
         if now >= feed.valid_until_ns or state is None:
             return self._not_now()
         try:
-            digest = _sha256(_TAG + text.encode()).digest()  # type: ignore[union-attr]  # None is answered below
+            hasher = _tagged()
+            hasher.update(text.encode())  # type: ignore[union-attr]  # None is answered below
         except (AttributeError, UnicodeEncodeError):
             return _REFUSED[Reason.MALFORMED]
+        digest = hasher.digest()
         known = state.hot.get(digest)
         if known is None:
             known = _look_up(state, digest)
@@ -110,7 +112,7 @@ class LocalVerifier:
                 return _REFUSED[Reason.UNKNOWN if kid_of(str(text)) else Reason.MALFORMED]
         now += feed.offset_ns  # from here on by Keystead's clock
         if not scopes and client is NOBODY_KNOWN and now < known.simple_until_ns:
-            self._note(known.use)
+            self._note_valid(known.kid)
             return known.verdict
         reason = _why_not(known.entry, now // 1_000_000, scopes, client)
         self._note((known.entry.kid, reason or "valid", client))
@@ -238,8 +240,7 @@ def _look_up(state: State, digest: bytes) -> Found | None:
         owner_team=policy.owner_team,
         expires_at=datetime.fromtimestamp(entry.ends_at / 1000, UTC),
     )
-    use = (entry.kid, "valid", NOBODY_KNOWN)
-    found = Found(entry, verdict, use, entry.ends_at * 1_000_000 if is_simple else 0)
+    found = Found(entry, verdict, entry.kid, entry.ends_at * 1_000_000 if is_simple else 0)
     if len(hot) < _MOST_HOT:
         hot[digest] = found
     return found
