@@ -23,6 +23,7 @@ from portal.checks import refuse_unsafe_production
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 PULSE = "portal.pulse"
+STALE_SECONDS = 10.0
 broker.take_over()
 app = Celery("keystead", amqp=broker.Amqp)
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -31,9 +32,12 @@ _last_pulse = 0.0
 
 
 def schedule(wakes: Mapping[str, float]) -> None:
-    """Let the scheduler wake each task every so many seconds. A wake that nobody took before the next one is void."""
+    """Let the scheduler wake each task every so many seconds. A wake that nobody took for a while is void.
+
+    Not as soon as the next one is there: where workers are slower than that, every message would be stale when its turn came.
+    """
     app.conf.beat_schedule = {
-        name: {"task": name, "schedule": seconds, "options": {"expires": max(seconds, 1.0)}}
+        name: {"task": name, "schedule": seconds, "options": {"expires": max(seconds, STALE_SECONDS)}}
         for name, seconds in {PULSE: pulses.PERIOD_SECONDS, **wakes}.items()
     }
 
