@@ -20,7 +20,7 @@ class Came:
 
     @property
     def message_id(self) -> str:
-        return self.headers["webhook-id"]
+        return self.headers.get("webhook-id", "")  # a chat is sent none
 
     @property
     def facts(self) -> dict[str, Any]:
