@@ -108,7 +108,7 @@ class NewVersion(Act[Policy]):
         """What follows."""
         found: list[Words] = [
             _("Requests that wait keep the stricter of the rules they were made under and the new ones."),
-            _("Keys that live keep what they were approved for."),
+            _("Keys that live keep what they were approved for; only what must be signed holds for them at once."),
         ]
         if rows[0].environment.is_production:
             found.insert(
