@@ -7,8 +7,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audit import clock
 from keys.jobs.due import due_by
-from keys.jobs.overview import LATE, job_states
-from keys.models import Rotation, WebhookEndpoint
+from keys.jobs.overview import LATE, job_states, stuck_rotations, webhook_endpoints
 from portal.parts import Part
 
 
@@ -33,7 +32,7 @@ def rotations_part() -> Part:
     """Tell how many rotations somebody should look at."""
     label = _("Rotations")
     try:
-        stuck = Rotation.objects.late(clock.now()).count()
+        stuck = stuck_rotations(clock.now())
     except DatabaseError:
         return Part(name="rotations", label=label, ok=False, reason="unreachable")
     return Part(name="rotations", label=label, ok=not stuck, reason="stuck" if stuck else "", detail=str(stuck or ""))
@@ -43,12 +42,11 @@ def webhooks_part() -> Part | None:
     """Tell whether deliveries go out, and whether an endpoint was given up; None when there is no endpoint."""
     label = _("Webhooks")
     try:
-        living = WebhookEndpoint.objects.living()
-        if not living.exists():
-            return None
         at = clock.now()
+        living, given_up = webhook_endpoints()
+        if not living:
+            return None
         due = due_by("keys.send_webhooks", at)
-        given_up = living.filter(disabled_reason__in=("failing", "gone")).count()
     except DatabaseError:
         return Part(name="webhooks", label=label, ok=False, reason="unreachable")
     if due is not None and due.oldest is not None and at - due.oldest > LATE:

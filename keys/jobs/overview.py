@@ -13,7 +13,7 @@ from audit import clock
 from audit.actor import Actor
 from keys.jobs.due import Due, due_by
 from keys.jobs.kinds import KINDS, Kind
-from keys.models import JobLease, JobRun, JobSchedule
+from keys.models import JobLease, JobRun, JobSchedule, Rotation, WebhookEndpoint
 from keys.operations import operation
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
@@ -114,6 +114,17 @@ def job_states(at: datetime) -> list[JobState]:
             )
         )
     return found
+
+
+def stuck_rotations(at: datetime) -> int:
+    """How many rotations somebody should look at."""
+    return Rotation.objects.late(at).count()
+
+
+def webhook_endpoints() -> tuple[int, int]:
+    """How many endpoints there are, and how many of them were given up."""
+    living = WebhookEndpoint.objects.living()
+    return living.count(), living.filter(disabled_reason__in=("failing", "gone")).count()
 
 
 def _late(kind: Kind, schedule: JobSchedule | None, last: JobRun | None, due: Due | None, *, at: datetime) -> timedelta:
