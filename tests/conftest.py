@@ -171,12 +171,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     fixtures = set(getattr(item, "fixturenames", ()))
     if _database is None or _inhabited is None or connections["default"].in_atomic_block:
         return  # in a transaction a module has set its stage, and keeps it
-    if fixtures & {"world", "worlds"}:
+    if "worlds" in fixtures or {"world", "committed_db"} <= fixtures:
         _database.give(_inhabited.content)
         # The people are the same in every test, and what is counted about them must not add up.
         with closing(redis.Redis.from_url(os.environ["REDIS_URL"])) as client:
             client.flushdb()
-    elif "django_db_setup" in fixtures or item.get_closest_marker("django_db"):
+    elif fixtures & {"django_db_setup", "world"} or item.get_closest_marker("django_db"):
         _database.give(_database.plain)
     if fixtures & {"committed_db", "superuser"}:
         _database.spoil()
@@ -293,14 +293,21 @@ def portal_server(_portal_process: PortalServer, sealing: "SealingThread") -> Po
 
 @pytest.fixture(scope="session")
 def worlds() -> "Callable[[], World]":
-    """Give the people and services of tests/people.py, which are in the database of every test that asks for them."""
+    """Give the people and services that are in the database of every test that asks for them."""
     assert _inhabited is not None
     made = _inhabited.world
     return lambda: pickle.loads(made)
 
 
 @pytest.fixture
-def world(request: pytest.FixtureRequest, worlds: "Callable[[], World]") -> "World":
+def world(request: pytest.FixtureRequest) -> "World":
     """Give the people and services of tests/people.py; in a committed database when the test asked for one."""
-    request.getfixturevalue("committed_db" if "committed_db" in request.fixturenames else "db")
-    return worlds()
+    from tests.people import make_world
+
+    if "committed_db" in request.fixturenames:
+        request.getfixturevalue("committed_db")
+        made: Callable[[], World] = request.getfixturevalue("worlds")
+        return made()
+    # In the test's own transaction: the guards look there for the event of whatever a test writes past the operations.
+    request.getfixturevalue("db")
+    return make_world()
