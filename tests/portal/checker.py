@@ -70,6 +70,7 @@ def _checked(environment: Mapping[str, str]) -> tuple[int, str]:
         try:
             importlib.reload(sys.modules["portal.settings"])
             settings._wrapped = Settings("portal.settings")
+            connections.__dict__.clear()
             connections.__init__()  # type: ignore[misc]
             call_command("check", "--deploy", "--fail-level", "WARNING")
         except (Exception, SystemExit) as refused:
