@@ -22,13 +22,15 @@ KINDS = ("bearer", "hmac-sha256", "ed25519")
 
 
 @operation
-def allow_signing(world: World, *, environment: str = "prod", actor: Actor = SYSTEM, **rules: Any) -> None:
-    """Put rules in force for the orders service that allow every kind of key."""
-    place = Environment.objects.get(tag=environment)
-    policy = current_policy(world.orders, place)
+def allow_signing(
+    world: World, *, service: str = "orders", environment: str = "prod", actor: Actor = SYSTEM, **rules: Any
+) -> None:
+    """Put rules in force for a service that allow every kind of key."""
+    place, opened = Environment.objects.get(tag=environment), Service.objects.get(slug=service)
+    policy = current_policy(opened, place)
     assert policy is not None
     changed = replace(rules_of(policy), **{"kinds": KINDS, **rules})
-    add_version(world.orders, place, changed, actor=actor, at=clock.now())
+    add_version(opened, place, changed, actor=actor, at=clock.now())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,14 +78,13 @@ class Catalogue:
         known = (place, fields.kind, found.owner_team_id, fields.scopes, fields.networks, asks, limits)
         grant = self._grants.get(known)
         if grant is None:
-            may_ask = VERIFY_SCOPE in fields.scopes and place.service == OWN_SERVICE
             grant = self._grants[known] = Grant(
                 place=place,
                 kind=fields.kind,
                 team_id=found.owner_team_id,
                 scopes=fields.scopes,
                 networks=fields.networks,
-                asks=self.place(asks[0], asks[1]) if may_ask and asks[0] is not None and asks[1] is not None else None,
+                bound=self.place(asks[0], asks[1]) if asks[0] is not None and asks[1] is not None else None,
                 limits=limits,
             )
             self._tell(grant)
@@ -97,6 +96,7 @@ class Catalogue:
         bearer = grant.kind == KeyKind.BEARER
         free = [scope for scope in grant.scopes if not (bearer and scope in place.signed_scopes)]
         grant.free = frozenset(free)
+        grant.asks = grant.bound if VERIFY_SCOPE in grant.free and place.service == OWN_SERVICE else None
         needs_signature = not bearer or place.signature_required
         grant.is_open = not (grant.networks or grant.limits or needs_signature)
         grant.told = inside(

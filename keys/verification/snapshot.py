@@ -40,7 +40,8 @@ class Grant:
     team_id: UUID
     scopes: tuple[str, ...]
     networks: tuple[str, ...]
-    asks: Place | None = None  # a credential of a service: what it may ask about
+    bound: Place | None = None  # a credential of a service: what its row names
+    asks: Place | None = None  # and what it may ask about as the rules are now, shown as it is, without a signature
     limits: tuple[tuple[str, int], ...] = ()
     team: str = ""
     free: frozenset[str] = frozenset()  # scopes that need no signature

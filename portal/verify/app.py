@@ -9,7 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from django.core.handlers.wsgi import WSGIRequest
@@ -19,14 +19,13 @@ from keys.verification.tallies import Tallies
 from portal.metrics import is_for_programs
 from portal.verify import gauges
 from portal.verify.database import Database
-from portal.verify.door import readable
 from portal.verify.forward_auth import forward_auth
 from portal.verify.introspection import introspect
 from portal.verify.memory import AskTheDatabase, Memory
 from portal.verify.problems import NEVER_STORED, Reply, problem
 from portal.verify.questions import Endpoint, verify, verify_batch
 from portal.verify.quick import Quick
-from portal.verify.reading import LONGEST_BODY, Refused
+from portal.verify.reading import Body, Refused
 from portal.verify.signed import verify_signature
 
 if TYPE_CHECKING:
@@ -58,10 +57,7 @@ class VerifyApplication:
         """Answer one request."""
         path = environ["PATH_INFO"]
         if path == "/v1/verify" and environ["REQUEST_METHOD"] == "POST":
-            length = environ.get("CONTENT_LENGTH", "")
-            # The common case without the care: a short body whose length is told.
-            is_short = 0 < len(length) < 5 and length.isdecimal() and length.isascii()
-            body = environ["wsgi.input"].read(int(length)) if is_short else _body_of(environ)
+            body = Body(environ)
             said = self._quick.verify(environ, body)
             if said is not None:
                 self.quick_answers += 1
@@ -69,14 +65,14 @@ class VerifyApplication:
                 return [said]
             reply = self._answered(path, environ, body)
         elif path in ENDPOINTS:
-            reply = self._answered(path, environ, None)
+            reply = self._answered(path, environ, Body(environ))
         else:
             reply = self._about_itself(path, environ)
         self.answers[path if path in ENDPOINTS else "other", reply.status] += 1
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 
-    def _answered(self, path: str, environ: WSGIEnvironment, body: bytes | None) -> Reply:
+    def _answered(self, path: str, environ: WSGIEnvironment, body: Body) -> Reply:
         """Answer from memory, or from the database where memory is not wanted; a refusal is a problem and never "valid"."""
         endpoint, methods = ENDPOINTS[path]
         request_id = uuid.uuid4().hex
@@ -86,11 +82,10 @@ class VerifyApplication:
                 raise Refused(405, "method_not_allowed")
             if environ.get("QUERY_STRING"):
                 raise Refused(400, "address_not_allowed_here")
-            read = _body_of(environ) if body is None else body
             try:
-                return endpoint(self._memory, environ, read)
+                return endpoint(self._memory, environ, body)
             except AskTheDatabase:
-                return endpoint(Database(self.feed.catalogue, self.feed.offset), environ, read)
+                return endpoint(Database(self.feed.catalogue, self.feed.offset), environ, body)
         except Refused as refused:
             allow = ", ".join(sorted(methods))
             return problem(refused, request_id=request_id, knows_how=shown, allow=allow)
@@ -108,10 +103,3 @@ class VerifyApplication:
             if path == "/metrics" and is_for_programs(WSGIRequest(environ)):
                 return gauges.reply(self)
         return problem(Refused(404, "not_found"), request_id=uuid.uuid4().hex)
-
-
-def _body_of(environ: Mapping[str, Any]) -> bytes:
-    length = environ.get("CONTENT_LENGTH")
-    # Without a length the server ends the stream where the chunks end; one byte too many shows that it is too much.
-    most = readable(length) if length else LONGEST_BODY + 1 if "HTTP_TRANSFER_ENCODING" in environ else 0
-    return bytes(environ["wsgi.input"].read(most)) if most else b""

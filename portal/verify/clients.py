@@ -23,9 +23,9 @@ from keys.verification.sharing import holder_of, register, renew_client, signed,
 from keys.verification.verifier import Binding
 from portal import client_address
 from portal.middleware import request_id_of
-from portal.verify.door import bearer_of, readable
+from portal.verify.door import bearer_of
 from portal.verify.problems import NEVER_STORED, Reply, problem, reply
-from portal.verify.reading import Refused, read_strictly
+from portal.verify.reading import Refused, read_strictly, readable
 
 RENEW_PART: Final = 3  # a lease is renewed three times in its life, so that one lost answer costs nothing
 LONGEST_NAME: Final = 80

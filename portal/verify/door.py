@@ -15,7 +15,7 @@ from keys.verification.lookup import Found
 from keys.verification.verification import verify_key
 from keys.verification.verifier import scopes_unsigned
 from portal.verify.problems import Reply, problem, reply
-from portal.verify.reading import LONGEST_BODY, Refused, read_question
+from portal.verify.reading import Refused, read_question
 
 _log = structlog.get_logger("keystead.verification")
 
@@ -100,8 +100,3 @@ def bearer_of(authorization: str) -> str:
     if scheme.lower() != "bearer" or not token.strip():
         raise Refused(401, "invalid_token")
     return token.strip()
-
-
-def readable(length: str) -> int:
-    """How many bytes of a body to read: one more than the most, so that too much is noticed and never held."""
-    return min(int(length), LONGEST_BODY + 1) if length.isascii() and length.isdigit() and len(length) < 20 else 0

@@ -13,13 +13,13 @@ from keys.verification.verifier import Client, Question
 from portal.verify.introspection import address_in
 from portal.verify.problems import NEVER_STORED, Reply
 from portal.verify.questions import Source
-from portal.verify.reading import LONGEST_KEY, MOST_SCOPES, SCOPE, Refused
+from portal.verify.reading import LONGEST_KEY, MOST_SCOPES, SCOPE, Body, Refused
 
 # What a better key, or none at all, would change is 403; everything else is 401.
 _FORBIDDEN: Final = frozenset({Reason.NETWORK, Reason.SCOPE, Reason.RATE_LIMIT, Reason.QUOTA})
 
 
-def forward_auth(source: Source, environ: Mapping[str, Any], _body: bytes) -> Reply:
+def forward_auth(source: Source, environ: Mapping[str, Any], _body: Body) -> Reply:
     """Answer GET /v1/forward-auth: whether this request may pass. Nothing of what the client sent is believed but its key."""
     try:
         asker = source.asker_with(environ.get("HTTP_KEYSTEAD_CREDENTIAL", "") or "-", environ)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -18,18 +17,18 @@ from keys.verification.verifier import Client, Question
 from portal.verify.memory import Asker
 from portal.verify.problems import Reply, reply
 from portal.verify.questions import Source
-from portal.verify.reading import LONGEST_BODY, LONGEST_KEY, Refused
+from portal.verify.reading import LONGEST_BODY, LONGEST_KEY, Body, Refused
 
 _FORM: Final = re.compile(r'application/x-www-form-urlencoded(?:\s*;\s*charset="?utf-8"?)?', re.ASCII | re.IGNORECASE)
 _PARAMETERS: Final = frozenset({"token", "token_type_hint"})
 
 
-def introspect(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
+def introspect(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
     """Answer POST /oauth2/introspect: whether this token is active, and what it means."""
     if environ.get("HTTP_CONTENT_ENCODING", "").lower() not in ("", "identity"):
         raise Refused(415, "unsupported_media_type")
     asker = _asker(source, environ)
-    token = _token(body, environ.get("CONTENT_TYPE", ""))
+    token = _token(body.read(), environ.get("CONTENT_TYPE", ""))
     client = Client(address=address_in(environ.get("HTTP_KEYSTEAD_CLIENT_ADDRESS", "")))
     _, entry = source.judge(token, Question(client=client), asker)
     return reply(200, {"active": False} if entry is None else {"active": True, **_meaning(entry)})
@@ -53,7 +52,7 @@ def _asker(source: Source, environ: Mapping[str, Any]) -> Asker:
         return source.asker(authorization, environ)
     try:
         _, _, password = base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # no base64, or characters that no header of this kind has
         raise Refused(401, "invalid_token") from None
     return source.asker_with(password or "-", environ)
 

@@ -12,7 +12,7 @@ from keys.verification.snapshot import Entry
 from keys.verification.verifier import Question
 from portal.verify.memory import Asker, Instants
 from portal.verify.problems import NEVER_STORED, Reply
-from portal.verify.reading import Refused, member_of, read_question, read_strictly
+from portal.verify.reading import Body, Refused, member_of, read_question, read_strictly
 
 MOST_KEYS: Final = 100
 _ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
@@ -32,21 +32,21 @@ class Source(Protocol):
     ) -> tuple[SignedVerdict, Entry | None]: ...
 
 
-Endpoint = Callable[[Source, Mapping[str, Any], bytes], Reply]
+Endpoint = Callable[[Source, Mapping[str, Any], Body], Reply]
 instants: Final = Instants()
 
 
-def verify(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
+def verify(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
     """Answer POST /v1/verify: whether this key is valid, here, for this."""
     asker = ask(source, environ)
-    asked = read_question(body, environ.get("CONTENT_TYPE", ""))
+    asked = read_question(body.read(), environ.get("CONTENT_TYPE", ""))
     return Reply(status=200, body=_told(source, asked.key, asked.question, asker), headers=_ANSWER)
 
 
-def verify_batch(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
+def verify_batch(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
     """Answer POST /v1/verify:batch: the same of up to a hundred keys; one that cannot be read refuses the whole batch."""
     asker = ask(source, environ)
-    value = read_strictly(body, environ.get("CONTENT_TYPE", ""))
+    value = read_strictly(body.read(), environ.get("CONTENT_TYPE", ""))
     if not isinstance(value, dict):
         raise Refused(422, "invalid_input", {"": "not_an_object"})
     errors = dict.fromkeys(value.keys() - {"keys"}, "unknown_field")

@@ -16,6 +16,7 @@ from keys.verification.recall import name_of, why_refused, why_unknown
 from keys.verification.tallies import NOBODY, SeenAs
 from keys.verification.verifier import Client, Question
 from portal.verify.memory import VALID, Instants, Memory
+from portal.verify.reading import Body
 
 LONGEST: Final = 4096
 MOST_ADDRESSES: Final = 10_000
@@ -48,7 +49,7 @@ class Quick:
         self._instants = Instants()
         self._addresses: dict[str, str] = {}
 
-    def verify(self, environ: dict[str, Any], body: bytes) -> bytes | None:  # noqa: PLR0911 - one condition a line
+    def verify(self, environ: dict[str, Any], body: Body) -> bytes | None:  # noqa: PLR0911 - one condition a line
         """The body of a verdict, or None."""
         authorization: str = environ.get("HTTP_AUTHORIZATION", "")
         if authorization[:7] != "Bearer " or environ["QUERY_STRING"] or environ.get("CONTENT_TYPE") != _JSON:
@@ -58,12 +59,12 @@ class Quick:
         now = clock()
         at = now + feed.offset
         caller = entries.get(name_of(authorization[7:]))
-        if caller is None or at >= caller.until or now >= caller.grant.place.fresh_until or caller.grant.networks:
+        if caller is None or at >= caller.until or now >= caller.grant.place.fresh_until or not caller.grant.is_open:
             return None
         asks = caller.grant.asks
         if asks is None or now >= asks.fresh_until or "HTTP_CONTENT_ENCODING" in environ:
             return None
-        plain = self.read(body)
+        plain = self.read(body.read())
         if plain is None:
             return None
         key, scopes, client = plain

@@ -10,7 +10,7 @@ from keys.signatures.reading import HEADERS, Header, SignedRequest, is_content_d
 from keys.verification.verifier import Question
 from portal.verify.problems import NEVER_STORED, Reply, reply
 from portal.verify.questions import Source, ask, instants
-from portal.verify.reading import Refused, question_in, read_strictly
+from portal.verify.reading import Body, Refused, question_in, read_strictly
 
 MOST_LINES: Final = 10
 LONGEST_LINE: Final = 4096
@@ -19,10 +19,10 @@ _LONGEST: Final = {"authority": 300, "path": 16 * 1024, "query": 16 * 1024}
 _ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
 
 
-def verify_signature(source: Source, environ: Mapping[str, Any], body: bytes) -> Reply:
+def verify_signature(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
     """Answer with the same words as about a presented key; for what is refused also with the time here, to set clocks by."""
     asker = ask(source, environ)
-    request, question = read_signed_question(body, environ.get("CONTENT_TYPE", ""))
+    request, question = read_signed_question(body.read(), environ.get("CONTENT_TYPE", ""))
     try:
         verdict, entry = source.judge_signed(request, question, asker)
     except NonceStoreUnavailable as unavailable:

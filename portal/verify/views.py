@@ -7,7 +7,8 @@ from django.views.decorators.csrf import csrf_exempt
 
 from portal import client_address
 from portal.middleware import request_id_of
-from portal.verify.door import Knock, answer, readable
+from portal.verify.door import Knock, answer
+from portal.verify.reading import readable
 
 
 @csrf_exempt

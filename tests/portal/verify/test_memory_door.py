@@ -18,6 +18,7 @@ from keys.verification.snapshot import NEVER
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.portal.verify.knocking import Door
+from tests.signing_keys import allow_signing
 
 pytestmark = pytest.mark.usefixtures("sealing")
 
@@ -165,6 +166,40 @@ def test_introspection_tells_what_a_token_means(door, key, credential):
     basic = base64.b64encode(f"orders:{credential}".encode()).decode()
     assert door.introspect(key[2].reveal(), HTTP_AUTHORIZATION=f"Basic {basic}").json["active"] is True
     assert door.introspect("x").body == b'{"active":false}'
+
+
+class Unsent:
+    """A body that never comes: whoever reads it hangs."""
+
+    def read(self, size=-1):
+        raise AssertionError("a stranger's body was waited for")
+
+
+@pytest.mark.parametrize("path", ["/v1/verify", "/v1/verify:batch", "/v1/verify-signature", "/oauth2/introspect"])
+def test_nobody_waits_for_the_body_of_a_stranger(door, path):
+    for shown in (None, "", "Basic YTpi", "Bearer x", f"Bearer {mint('prod').secret.reveal()}"):
+        sent = {"HTTP_AUTHORIZATION": shown, "wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}
+        assert door.ask(path, b"", **sent).status == 401
+    assert door.forward("x", **{"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}).status == 401
+    assert door.ask("/v1/other", b"", **{"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}).status == 404
+
+
+def test_a_basic_credential_that_is_no_ascii_is_refused_like_every_other(door):
+    assert door.ask("/oauth2/introspect", b"token=x", HTTP_AUTHORIZATION="Basic \xe9\xff").status == 401
+
+
+@pytest.mark.parametrize(
+    ("rules", "status"), [({"signature_required": True}, 401), ({"signed_scopes": ("keys:verify",)}, 403)]
+)
+def test_a_credential_that_has_to_sign_is_not_let_in_by_its_secret(tmp_path, world, credential, key, rules, status):
+    allow_signing(world, service="keystead", **rules)
+    headers = {"HTTP_AUTHORIZATION": f"Bearer {credential}", "HTTP_HOST": "localhost"}
+    body = json.dumps({"key": key[2].reveal()})
+    assert Client().post("/v1/verify", body, content_type="application/json", **headers).status_code == status
+    door = Door(tmp_path, credential)
+    for path in ("/v1/verify", "/v1/verify:batch", "/v1/verify-signature"):
+        assert door.ask(path, body.encode()).status == status
+    assert door.introspect(key[2].reveal()).status == status
 
 
 def test_an_odd_form_is_refused(door):
