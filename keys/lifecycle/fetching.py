@@ -181,12 +181,9 @@ class _Found:
             raise Conflict("rotation_not_due", state=rotation.state, due_at=rotation.due_at)
         if rotation.state not in TAKEABLE or rotation.old_version_id != self.version.pk:
             raise Conflict("already_activated", state=rotation.state, retire_at=self.version.retire_at)
-        if (
-            self.version.state != VersionState.ACTIVE
-            or not self.version.is_intact
-            or not lives(self.version, at=self.at)
-        ):
-            raise Conflict("wrong_version_state", state=self.version.state, wanted=str(VersionState.ACTIVE))
+        old = self.version
+        if old.state != VersionState.ACTIVE or not old.is_intact or not lives(old, at=self.at):
+            raise Conflict("wrong_version_state", state=old.state, wanted=str(VersionState.ACTIVE))
         refuse_if_suspended(self.versions)
         new = version_of(self.versions, rotation.new_version_id)
         if new is None or new.state != VersionState.PRE_ACTIVATION or not lives(new, at=self.at):
@@ -201,6 +198,8 @@ class _Found:
         if rotation.state == RotationState.HANDED_OVER:
             self._stop(rotation, actor=actor)
             return Conflict("fetched_by_another")
+        if rotation.old_version_id != self.version.pk:
+            return None  # it goes on with the new secret, and asks again: nobody else holds the old one for that
         contested = AuditEvent.objects.of_target(RotationContested.target_type, str(rotation.pk))
         if not contested.with_action(RotationContested.action).exists():
             tag = self.key.environment.tag

@@ -145,6 +145,16 @@ def test_another_token_after_the_activation_is_an_alarm_once_and_changes_nothing
         _fetch(key, old)
 
 
+def test_who_goes_on_with_the_new_secret_and_asks_again_is_no_second_one(world: World) -> None:
+    key, old, _ = fetching(world)
+    due(world, key)
+    new = _fetch(key, old).version
+    _activate(key, new)
+    with pytest.raises(Conflict, match="already_activated"):
+        _fetch(key, KeyVersion.objects.get(pk=new.pk), OTHER_TOKEN)
+    assert _told("rotation.contested") == []
+
+
 def test_an_activation_is_repeated_without_harm(world: World) -> None:
     key, old, _ = fetching(world)
     due(world, key)
