@@ -47,10 +47,11 @@ SELECT pg_current_snapshot()::text, {IS_BEHIND},
              AND NOT pg_visible_in_snapshot(txid, %(applied)s::pg_snapshot))
 """  # noqa: S608 - a constant of ours
 # A database that was restored from a backup, or took over from another, may have forgotten what we have seen.
-_HISTORY: Final = """
+_PAST: Final = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || (SELECT timeline_id FROM pg_control_checkpoint())
-       || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()), pg_current_snapshot()::text
-"""
+       || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()), """
+_HISTORY: Final = f"{_PAST} pg_current_snapshot()::text"
+_IS_AHEAD: Final = f"{_PAST} pg_snapshot_xmax(%s::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,14 @@ def history() -> tuple[str, str]:
         cursor.execute(_HISTORY)
         name, position = cursor.fetchone()
     return name, position
+
+
+def is_ahead(applied: str) -> tuple[str, bool]:
+    """Which database this is, and whether a position lies in its future; raises DataError for what is no position."""
+    with connections[VERIFIER].cursor() as cursor:
+        cursor.execute(_IS_AHEAD, [applied])
+        name, ahead = cursor.fetchone()
+    return name, ahead
 
 
 def renew(holder: Holder, *, terms: Mapping[UUID, int], applied: str, entries: int, hears: bool) -> float | None:

@@ -34,6 +34,7 @@ SIGNED_SNAPSHOT: Final = b"keystead snapshot v1\n"
 SIGNED_CHANGES: Final = b"keystead changes v1\n"
 RECORD: Final = struct.Struct("<32s16sIIQ")
 RETIRES: Final = 1
+PAST: Final = "@"  # in a position, before the name of the past that it belongs to
 _AT_PLACE: Final = "k.service_id = %s AND k.environment_id = %s AND v.state = 'active'"
 _OF_KEYS: Final = "v.managed_key_id = ANY(%s) AND k.service_id = %s AND k.environment_id = %s"
 _TERM: Final = "SELECT max_staleness_ms FROM keys_environment WHERE id = %s"
@@ -85,16 +86,17 @@ def signing_keys() -> list[dict[str, str]]:
 
 def snapshot_of(binding: Binding) -> tuple[str, bytes]:
     """Every version that verifies now, signed; returns its position too. Whatever commits meanwhile comes as a change."""
-    _, position = lease.history()
+    past, place = lease.history()
+    position = _position(place, past)
     rows = [found for found in read_found(_AT_PLACE, [binding.service_id, binding.environment_id]) if _verifies(found)]
     rows.sort(key=_digest)
     policies: dict[bytes, int] = {}
     records = bytearray()
     for found in rows:
         policy = canonical_json(_policy(found))
-        place = policies.setdefault(policy, len(policies))
+        number = policies.setdefault(policy, len(policies))
         ends, retires = _end(found)
-        records += RECORD.pack(_digest(found), found.fields.kid.encode(), place, RETIRES if retires else 0, ends)
+        records += RECORD.pack(_digest(found), found.fields.kid.encode(), number, RETIRES if retires else 0, ends)
     kid, _ = snapshot_keys.sign(b"", keyring())
     header: dict[str, Any] = {
         "kid": kid,
@@ -116,8 +118,15 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
 
 
 def renew_client(holder: Holder, *, term: int, applied: str) -> Changes | None:
-    """Renew a client's lease, then tell what changed since `applied`; None when the lease was ended."""
+    """Renew a client's lease, then tell what changed since `applied`; None when the lease was ended.
+
+    A position of another past, from before a fail-over or a restore, is no acknowledgement of anything here: it renews nothing.
+    """
     assert holder.environment is not None
+    told, applied = applied, applied.partition(PAST)[0]
+    past, is_ahead = lease.is_ahead(applied)
+    if is_ahead or told != _position(applied, past):
+        return Changes(position=told, server_time=0, changes=[], resync=True)
     at = lease.renew(holder, terms={holder.environment: term}, applied=applied, entries=0, hears=False)
     if at is None:
         return None
@@ -125,7 +134,7 @@ def renew_client(holder: Holder, *, term: int, applied: str) -> Changes | None:
     keys = [key for key in seen.keys if key is not None]
     is_lost = seen.is_gap or seen.is_behind_log or None in seen.keys
     changes = [] if is_lost or not keys else _changes(keys, holder)
-    return Changes(position=seen.position, server_time=int(at * 1000), changes=changes, resync=is_lost)
+    return Changes(position=_position(seen.position, past), server_time=int(at * 1000), changes=changes, resync=is_lost)
 
 
 def signed(changes: Changes, *, verifier: UUID, applied: str, lease_ms: int) -> dict[str, Any]:
@@ -140,6 +149,11 @@ def signed(changes: Changes, *, verifier: UUID, applied: str, lease_ms: int) -> 
     told = SIGNED_CHANGES + f"{verifier}\n{applied}\n".encode() + canonical_json(body)
     kid, signature = snapshot_keys.sign(told, keyring())
     return {**body, "kid": kid, "signature": base64url.encode(signature)}
+
+
+def _position(place: str, past: str) -> str:
+    """Write where a client stands: after a fail-over the same numbers would name other transactions."""
+    return f"{place}{PAST}{hashlib.sha256(past.encode()).hexdigest()[:16]}"
 
 
 def _changes(keys: list[UUID], holder: Holder) -> list[dict[str, Any]]:

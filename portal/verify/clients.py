@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec
 from uuid import UUID
 
+from django.db.utils import DataError
 from django.db.utils import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -29,7 +30,7 @@ from portal.verify.reading import Refused, read_strictly, readable
 
 RENEW_PART: Final = 3  # a lease is renewed three times in its life, so that one lost answer costs nothing
 LONGEST_NAME: Final = 80
-_POSITION: Final = re.compile(r"\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?", re.ASCII)
+_POSITION: Final = re.compile(r"\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?(?:@[0-9a-f]{16})?", re.ASCII)
 P = ParamSpec("P")
 
 
@@ -96,7 +97,10 @@ def renewal(http: HttpRequest, caller: Credential, binding: Binding, verifier: U
         raise Refused(422, "invalid_input", {"applied": "not_a_position"})
     term = _term(binding)
     holder = holder_of(verifier, credential=caller.key_id)
-    changes = None if holder is None else renew_client(holder, term=term, applied=applied)
+    try:
+        changes = None if holder is None else renew_client(holder, term=term, applied=applied)
+    except DataError:
+        raise Refused(422, "invalid_input", {"applied": "not_a_position"}) from None
     if changes is None:
         raise Refused(404, "not_found")
     if changes.resync:

@@ -55,7 +55,7 @@ def _read(value: object, place: str, *, now: float) -> Mapping[str, Any]:  # Any
     kid, outcome, minute, count = (value.get(name) for name in ("kid", "outcome", "minute", "count"))
     if not isinstance(kid, str) or not 1 <= len(kid) <= 16:
         errors[f"{place}.kid"] = "not_a_kid"
-    if outcome not in OUTCOMES:
+    if not isinstance(outcome, str) or outcome not in OUTCOMES:
         errors[f"{place}.outcome"] = "unknown_choice"
     if type(minute) is not int or not now - OLDEST <= minute / 1000 <= now + 60:
         errors[f"{place}.minute"] = "out_of_range"

@@ -90,7 +90,9 @@ def test_a_renewal_brings_what_changed_and_is_the_acknowledgement(world, program
     told = {each: second[each] for each in ("lease_ms", "position", "changes", "server_time", "resync")}
     message = SIGNED_CHANGES + f"{name}\n{first['position']}\n".encode() + canonical_json(told)
     public_key(second["kid"]).verify(base64url.decode(second["signature"]), message)
-    assert Verifier.objects.get(pk=name).applied == first["position"], "what was only sent is not acknowledged"
+    assert Verifier.objects.get(pk=name).applied == first["position"].partition("@")[0], (
+        "what was only sent is not acknowledged"
+    )
     third = program.post(f"/v1/verifiers/{name}/lease", {"applied": second["position"]}).json()
     assert third["changes"] == []
     receipt = stop_with_receipt(key, action="revoked")
@@ -119,6 +121,38 @@ def test_a_change_of_the_catalogue_and_an_unknown_position_ask_for_a_new_snapsho
     assert (answer.status_code, answer.json()["code"]) == (409, "resync")
     answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": "99999999:99999999:"})
     assert (answer.status_code, answer.json()["code"]) == (409, "resync")
+
+
+@pytest.mark.parametrize("odd", ["5:3:", "0:0:", "3:5:9", "3:7:5,4"])
+def test_a_position_that_is_none_is_refused_and_holds_up_no_revocation(world, program, odd):
+    key = issued(world)[0]
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    assert program.post(f"/v1/verifiers/{name}/lease", {"applied": position}).status_code == 200
+    answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": odd})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert Verifier.objects.get(pk=name).applied == position.partition("@")[0]
+    revoke(world, key)
+    assert len(stop_with_receipt(key, action="revoked").verifiers) == 1
+
+
+@pytest.mark.parametrize(
+    "other", ["99999999:99999999:", "99999999:99999999:{past}", "{place}", "{place}@0123456789abcdef"]
+)
+def test_a_position_of_another_past_acknowledges_nothing(world, program, superuser, other):
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 1500 WHERE tag = 'prod'")
+    key = issued(world)[0]
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    assert program.post(f"/v1/verifiers/{name}/lease", {"applied": position}).status_code == 200
+    # As after a fail-over to a database that is behind: it still answers by what it holds, until its lease ends.
+    revoke(world, key)
+    place, at, past = position.partition("@")
+    odd = other.format(place=place, past=at + past)
+    answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": odd})
+    assert (answer.status_code, answer.json()["code"]) == (409, "resync")
+    words = stop_with_receipt(key, action="revoked").verifiers
+    assert [word["how"] for word in words] == [How.LEASE_ENDED]
 
 
 def test_others_find_nothing(world, program):
@@ -162,6 +196,8 @@ def test_what_a_client_counted_is_added_once_and_only_of_its_own_keys(world, pro
         {"minute": 1},
         {"count": 0},
         {"outcome": "fine"},
+        {"outcome": ["valid"]},
+        {"outcome": {}},
         {"kid": ""},
         {"more": 1},
         {"client": {"address": "x"}},
