@@ -35,8 +35,7 @@ class FakeFeed:
     """What a portal would say; `change` and `lease_ms` say it anew."""
 
     def __init__(self, keystead: FakeKeystead) -> None:
-        self.key = Ed25519PrivateKey.generate()
-        self.x = base64url(self.key.public_key().public_bytes_raw())
+        self.sign_with(KID)
         self.position, self.lease_ms, self.renew_ms = 0, 3000, 20
         self.records: list[bytes] = []
         self.policies = [POLICY]
@@ -45,7 +44,7 @@ class FakeFeed:
         self.away = self.resync = False
         self.applied: list[str] = []
         self.uses: list[dict[str, Any]] = []
-        keystead.on("GET /v1/jwks", lambda _: (200, {"keys": [{"kid": KID, "crv": "Ed25519", "x": self.x}]}))
+        keystead.on("GET /v1/jwks", lambda _: (200, {"keys": [{"kid": self.kid, "crv": "Ed25519", "x": self.x}]}))
         keystead.on(
             "POST /v1/verifiers",
             lambda _: (201, {"verifier": "v-1", "lease_ms": self.lease_ms, "renew_ms": self.renew_ms}),
@@ -55,9 +54,14 @@ class FakeFeed:
         keystead.on("POST /v1/verifiers/v-1/uses", self._uses)
         keystead.on("DELETE /v1/verifiers/v-1", (204, b""))
 
+    def sign_with(self, kid: str) -> None:
+        """Sign with a new key from now on."""
+        self.kid, self.key = kid, Ed25519PrivateKey.generate()
+        self.x = base64url(self.key.public_key().public_bytes_raw())
+
     def header(self) -> dict[str, Any]:
         return {
-            "kid": KID, "service": "orders", "environment": "prod", "position": str(self.position),
+            "kid": self.kid, "service": "orders", "environment": "prod", "position": str(self.position),
             "lease_ms": self.lease_ms, "count": len(self.records), "policies": self.policies, "warned": self.warned,
         }  # fmt: skip
 
@@ -84,7 +88,7 @@ class FakeFeed:
         self.resync = False
         canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         signature = self.key.sign(f"keystead changes v1\nv-1\n{applied}\n{canonical}".encode())
-        return 200, {**said, "signature": base64url(signature), "kid": KID}
+        return 200, {**said, "signature": base64url(signature), "kid": self.kid}
 
     def _uses(self, asked: Asked) -> Answer:
         self.uses += asked.json["uses"]

@@ -143,6 +143,22 @@ def test_a_resync_and_a_forgotten_verifier_begin_anew(verifier, feed, keystead):
     until(lambda: verifier.verify(KEYS[3]))
 
 
+def test_a_new_signing_key_is_learnt_unless_the_old_one_is_pinned(keystead, feed):
+    feed.lease_ms = 300
+    pins = {feed.kid: feed.x}
+    learns, pinned = (
+        LocalVerifier(keystead.url, credential=KEYS[6], signing_keys=each).start() for each in (None, pins)
+    )
+    with learns, pinned:
+        assert learns.verify(KEYS[0])
+        assert pinned.verify(KEYS[0])
+        feed.sign_with("snap-2")
+        until(lambda: pinned.verify(KEYS[0]).reason == Reason.STALE)
+        time.sleep(0.5)  # whatever lease there was is over
+        until(lambda: learns.verify(KEYS[0]).valid)
+        assert pinned.verify(KEYS[0]).reason == Reason.STALE
+
+
 def test_a_forged_change_is_not_applied_and_renews_nothing(verifier, feed, keystead):
     lease = keystead.doors["POST /v1/verifiers/v-1/lease"]
 

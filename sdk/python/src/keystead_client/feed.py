@@ -126,7 +126,12 @@ class Feed:
                 raise
             self._forget()
             return True
-        self._check(answer, applied)
+        try:
+            self._check(answer, applied)
+        except IntegrityError as error:
+            if not self._are_pinned and error.code == "unknown_signing_key":
+                self._forget()  # Keystead signs with a new key: the next snapshot brings it
+            raise
         if answer["resync"]:
             self._forget()
             return True
