@@ -7,6 +7,7 @@ two clocks. Everything else, every refusal and every doubt, takes the careful wa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -106,6 +107,8 @@ class Memory:
         if verdict.signer is None:
             return verdict, None
         entry = self._entry_of_signer(verdict.signer)
+        if verdict.reason is None and entry.grant.limits:
+            verdict = replace(verdict, reason=self._limiter.refusal(entry.key, entry.grant.limits, asker.at))
         client = question.client
         seen: SeenAs = (client.address, client.user_agent, client.instance)
         self.tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)

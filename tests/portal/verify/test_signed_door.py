@@ -276,6 +276,13 @@ def test_the_secret_of_a_key_that_signs_is_no_bearer_token(door, signer):
         assert door.verify(signer.secret) == {"valid": False, "reason": "signature_required"}
 
 
+def test_a_key_that_signs_is_held_to_its_limits_too(tmp_path, world, kind):
+    allow_signing(world)
+    limited = signer_of(world, kind, limits={"requests_per_minute": 2})
+    door = Door(tmp_path, verifying_credential(world).reveal())
+    assert [told(door, received(limited)) for _ in range(3)] == ["valid", "valid", "rate_limit"]
+
+
 def test_uses_are_counted(door, signer, tmp_path):
     question = received(signer)
     assert [told(door, question), told(door, question)] == ["valid", "replay"]
