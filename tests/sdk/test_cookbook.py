@@ -74,6 +74,10 @@ def gateway_holds(url: str, keys: Keys, application: Application, world) -> None
     assert ask(keys.may, "POST").status_code == 403
     assert ask(keys.may_only_cancel).status_code == 403
     assert ask(keys.may_only_cancel, **forged).status_code == 403
+    elsewhere = issued(world, name="Elsewhere", networks=("10.0.0.0/8",))[2].reveal()
+    until(lambda: ask(elsewhere).status_code == 403)  # 401 while the door has not heard of it
+    for name in ("Keystead-Client-Address", "Keystead_Client_Address", "Keystead-Client_Address"):
+        assert ask(elsewhere, **{name: "10.0.0.1"}).status_code == 403, name
     nobody = ask()
     assert (nobody.status_code, "Bearer" in nobody.headers["WWW-Authenticate"]) == (401, True)
     assert ask("ks_prod_" + "x" * 14 + "_" + "y" * 49).status_code == 401
