@@ -65,7 +65,7 @@ class ToldReceipt:
 def read_verifiers(*, actor: Actor) -> list[VerifierState]:
     """Return the verifiers with a lease, and those whose lease ended a short while ago."""
     at = clock.now()
-    enforce(may_read_verifiers(standing_of(actor, at=at)))
+    enforce(may_read_verifiers(standing_of(actor, at=at)), hidden=True)
     rows = Verifier.objects.filter(valid_until__gt=at - SHOWN).select_related("service", "environment", "credential")
     states = [VerifierState(verifier=row, at=at) for row in rows.order_by("-valid_until")[:MOST]]
     return sorted(states, key=lambda state: (not state.has_lease, state.verifier.name))
@@ -75,7 +75,7 @@ def read_verifiers(*, actor: Actor) -> list[VerifierState]:
 def read_receipts(*, actor: Actor) -> list[ToldReceipt]:
     """Return the latest receipts of all keys."""
     at = clock.now()
-    enforce(may_read_verifiers(standing_of(actor, at=at)))
+    enforce(may_read_verifiers(standing_of(actor, at=at)), hidden=True)
     rows = RevocationReceipt.objects.visible_to(actor).select_related("managed_key__environment")
     return _told(list(rows.order_by("-answered_at")[:LATEST]))
 
