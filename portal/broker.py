@@ -39,7 +39,7 @@ class QoS(redis.QoS):
     def _let_go(self, delivery_tag: str) -> Iterator[None]:
         try:
             yield
-        except self.channel.connection_errors:
+        except self.channel.connection_errors:  # type: ignore[attr-defined]  # the stubs know only what is public
             virtual.QoS.ack(self, delivery_tag)
             raise
 

@@ -118,8 +118,9 @@ class PeriodForm(forms.Form):
 
 
 def remedy_for(code: str) -> str | Promise:
-    """What to do about a code."""
-    return REMEDIES.get(code) or words_for(code, {}) or UNKNOWN
+    """What to do about a code. Words that have to be filled say nothing here: a row keeps the code alone."""
+    words = words_for(code, {})
+    return REMEDIES.get(code) or (words if words and "%(" not in words else UNKNOWN)
 
 
 def jobs_for(actor: Actor) -> dict[str, Any]:

@@ -7,12 +7,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import psycopg
 
-from portal.engines import die_with_parent
+from portal.embedded import Engines
+from portal.engines import die_with_parent, start_valkey, valkey_program
 
 ROOT = Path(__file__).resolve().parents[3]
 Superuser = psycopg.Connection[tuple[Any, ...]]
@@ -23,6 +26,18 @@ def hurry(superuser: Superuser, *, period_seconds: int = 1) -> None:
     superuser.execute("ALTER TABLE keys_jobschedule DISABLE TRIGGER USER")
     superuser.execute("UPDATE keys_jobschedule SET period_seconds = %s", [period_seconds])
     superuser.execute("ALTER TABLE keys_jobschedule ENABLE TRIGGER USER")
+
+
+@contextmanager
+def silenced(engines: Engines) -> Iterator[None]:
+    """Kill Valkey, and start it again at the end, empty."""
+    server = engines.running["valkey"]
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    try:
+        yield
+    finally:
+        engines.running["valkey"] = start_valkey(engines.layout, valkey_program(engines.layout), durable=False)
 
 
 class CeleryProcess:

@@ -47,6 +47,7 @@ def test_those_who_answer_for_the_whole_see_every_job_and_what_to_do(world, who)
         assert str(kind.label) in page
     assert "3 done" in page
     assert "wrong version state" in page
+    assert "%(" not in page, "words that nobody filled"
     assert "Orders" in page
     assert str(world.orders.pk) not in page, "no bare identifiers"
     assert (schedule_address() in page) == (who == "admin")
