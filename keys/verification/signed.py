@@ -63,7 +63,7 @@ def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
     # Only now the policy's own window: what it is would tell a stranger that the key exists.
     if is_too_old(presented, now=now, window=found.signature_window_seconds):
         return SignedVerdict(reason=Reason.SIGNATURE_EXPIRED, signer=found)
-    at = datetime.fromtimestamp(now, tz=UTC)
+    at = max(found.at, datetime.fromtimestamp(now, tz=UTC))  # a clock that is slow here lengthens no key's life
     refused = is_outside(found) or standing_of(found).refusal(at)
     if (
         refused is None

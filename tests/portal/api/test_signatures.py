@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from rest_framework.test import APIClient
 
 from audit.models import AuditEvent
 from keys.models import KeyRequest, Sighting
+from keys.verification import credentials
+from keys.verification.lookup import find
 from tests.people import acting, approved
 from tests.portal.api.sessions import session_cookie
 from tests.portal.api.stage import make_program
@@ -152,3 +156,12 @@ def test_a_claim_over_rest_takes_a_public_key_and_refuses_a_private_one(world):
     assert claimed.status_code == 200, claimed.content
     assert claimed.json()["secret"] is None
     assert len(claimed.json()["version"]["public_key"]) == 43
+
+
+def test_a_clock_that_is_slow_here_lengthens_no_keys_life(world, signer, monkeypatch):
+    found = find(signer.version.kid)
+    assert found is not None
+    ended = replace(found, at=found.fields.expires_at + timedelta(seconds=1))
+    monkeypatch.setattr(credentials, "find", lambda kid: ended)
+    answer = send(ME, signed(signer))
+    assert (answer.status_code, answer.json()["code"]) == (401, "signature_invalid")
