@@ -20,19 +20,13 @@ CREATE OR REPLACE FUNCTION audit_project() RETURNS trigger LANGUAGE plpgsql AS $
 DECLARE
     envelope jsonb := convert_from(NEW.payload, 'UTF8')::jsonb;
 BEGIN
-    NEW.uid := (envelope ->> 'uid')::uuid;
-    NEW.occurred_at := (envelope ->> 'time')::timestamptz;
-    NEW.recorded_at := clock_timestamp();
-    NEW.txid := pg_current_xact_id();
-    NEW.actor_type := envelope #>> '{actor,type}';
-    NEW.actor_id := envelope #>> '{actor,id}';
-    NEW.action := envelope ->> 'action';
-    NEW.target_type := envelope #>> '{target,type}';
-    NEW.target_id := envelope #>> '{target,id}';
-    NEW.environment := envelope ->> 'environment';
-    NEW.outcome := envelope ->> 'outcome';
-    NEW.request_id := envelope #>> '{request,id}';
-    RETURN NEW;
+    -- In the order of the table's columns, at once: an assignment to each costs more.
+    RETURN ROW(
+        NEW.id, (envelope ->> 'uid')::uuid, (envelope ->> 'time')::timestamptz, clock_timestamp(), pg_current_xact_id(),
+        envelope -> 'actor' ->> 'type', envelope -> 'actor' ->> 'id', envelope ->> 'action',
+        envelope -> 'target' ->> 'type', envelope -> 'target' ->> 'id', envelope ->> 'environment',
+        envelope ->> 'outcome', envelope -> 'request' ->> 'id', NEW.payload
+    )::public.audit_event;
 END $$;
 
 CREATE OR REPLACE FUNCTION audit_queue() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
@@ -43,10 +37,8 @@ END $$;
 
 CREATE OR REPLACE FUNCTION audit_private_belongs() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (
-        SELECT FROM joined LEFT JOIN public.audit_event event ON event.id = joined.event_id
-        WHERE event.txid IS DISTINCT FROM pg_current_xact_id()
-    ) THEN
+    PERFORM FROM public.audit_event event WHERE event.id = NEW.event_id AND event.txid = pg_current_xact_id();
+    IF NOT FOUND THEN
         RAISE EXCEPTION 'a private part belongs to an event of the same transaction'
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
@@ -79,11 +71,10 @@ BEGIN
     ELSE
         row_id := NEW.id;
     END IF;
-    IF NOT EXISTS (
-        -- `|| ''` keeps the planner off the index by target: a fresh table's plan read a thing's whole history at each COMMIT.
-        SELECT FROM public.audit_event event
-        WHERE event.txid = pg_current_xact_id() AND event.target_id = row_id AND event.target_type || '' = TG_ARGV[0]
-    ) THEN
+    -- `|| ''` keeps the planner off the index by target: a fresh table's plan read a thing's whole history at each COMMIT.
+    PERFORM FROM public.audit_event event
+    WHERE event.txid = pg_current_xact_id() AND event.target_id = row_id AND event.target_type || '' = TG_ARGV[0];
+    IF NOT FOUND THEN
         RAISE EXCEPTION '% of % % without an audit event on % %', TG_OP, TG_TABLE_NAME, row_id, TG_ARGV[0], row_id
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = TG_NAME, TABLE = TG_TABLE_NAME;
     END IF;
@@ -123,7 +114,7 @@ CREATE TRIGGER audit_project BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE F
 CREATE TRIGGER audit_queue AFTER INSERT ON audit_event
     REFERENCING NEW TABLE AS arrived FOR EACH STATEMENT EXECUTE FUNCTION audit_queue();
 CREATE TRIGGER audit_private_belongs AFTER INSERT ON audit_private
-    REFERENCING NEW TABLE AS joined FOR EACH STATEMENT EXECUTE FUNCTION audit_private_belongs();
+    FOR EACH ROW EXECUTE FUNCTION audit_private_belongs();
 CREATE TRIGGER audit_hold_rules BEFORE INSERT OR UPDATE OR DELETE ON audit_hold
     FOR EACH ROW EXECUTE FUNCTION audit_hold_rules();
 CREATE TRIGGER audit_retention_rules BEFORE INSERT OR UPDATE OR DELETE ON audit_retention

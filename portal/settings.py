@@ -147,6 +147,8 @@ def _database(variable: str, role: str) -> dict[str, Any]:
             "application_name": f"keystead-{role.removeprefix('keystead_')}",
             "connect_timeout": 5,
             "tcp_user_timeout": 10_000,  # ms; a database behind a dead wire is away, and not merely slow for a quarter of an hour
+            # Of what the server binds: the log's own statements. Django's others are whole texts, and never prepared.
+            "prepare_threshold": 3,
             "options": f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
         },
     }
