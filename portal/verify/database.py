@@ -58,6 +58,10 @@ class Database:
         asks = self._catalogue.place(caller.asks_about.service_id, caller.asks_about.environment_id)
         return Asker(None, asks, clock() + self._offset)
 
+    def resume(self, asker: Asker) -> None:
+        """Go on when the body has come."""
+        asker.at = clock() + self._offset
+
     def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]:
         """Say why a presented key is refused, or None with what it opens."""
         binding = Binding(service_id=asker.asks.service_id, environment_id=asker.asks.environment_id)

@@ -30,6 +30,7 @@ def introspect(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
     asker = _asker(source, environ)
     token = _token(body.read(), environ.get("CONTENT_TYPE", ""))
     client = Client(address=address_in(environ.get("HTTP_KEYSTEAD_CLIENT_ADDRESS", "")))
+    source.resume(asker)
     _, entry = source.judge(token, Question(client=client), asker)
     return reply(200, {"active": False} if entry is None else {"active": True, **_meaning(entry)})
 

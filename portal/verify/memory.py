@@ -79,6 +79,12 @@ class Memory:
         self.refuse_if_stale(entry.grant.asks, now)
         return Asker(entry, entry.grant.asks, at)
 
+    def resume(self, asker: Asker) -> None:
+        """Go on when the body has come: what was fresh when it began need not be, and the instant is another."""
+        now = clock()
+        self.refuse_if_stale(asker.asks, now)
+        asker.at = now + self.feed.offset
+
     def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]:
         """Say why a presented key is refused, or None with what it opens."""
         entry = self.feed.snapshot.entries.get(name_of(text))

@@ -25,6 +25,8 @@ class Source(Protocol):
 
     def asker_with(self, credential: str, environ: Mapping[str, Any]) -> Asker: ...
 
+    def resume(self, asker: Asker) -> None: ...
+
     def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]: ...
 
     def judge_signed(
@@ -40,6 +42,7 @@ def verify(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
     """Answer POST /v1/verify: whether this key is valid, here, for this."""
     asker = ask(source, environ)
     asked = read_question(body.read(), environ.get("CONTENT_TYPE", ""))
+    source.resume(asker)
     return Reply(status=200, body=_told(source, asked.key, asked.question, asker), headers=_ANSWER)
 
 
@@ -57,6 +60,7 @@ def verify_batch(source: Source, environ: Mapping[str, Any], body: Body) -> Repl
         raise Refused(422, "invalid_input", errors)
     assert isinstance(questions, list)
     asked = [member_of(each, f"keys.{place}.") for place, each in enumerate(questions)]
+    source.resume(asker)
     results = b",".join(_told(source, each.key, each.question, asker) for each in asked)
     return Reply(status=200, body=b'{"results":[%s]}' % results, headers=_ANSWER)
 

@@ -54,12 +54,15 @@ class Quick:
         authorization: str = environ.get("HTTP_AUTHORIZATION", "")
         if authorization[:7] != "Bearer " or environ["QUERY_STRING"] or environ.get("CONTENT_TYPE") != _JSON:
             return None
-        feed, tallies = self._feed, self._memory.tallies.file
-        entries = feed.snapshot.entries
+        feed = self._feed
         now = clock()
-        at = now + feed.offset
-        caller = entries.get(name_of(authorization[7:]))
-        if caller is None or at >= caller.until or now >= caller.grant.place.fresh_until or not caller.grant.is_open:
+        caller = feed.snapshot.entries.get(name_of(authorization[7:]))
+        if (
+            caller is None
+            or now + feed.offset >= caller.until
+            or now >= caller.grant.place.fresh_until
+            or not caller.grant.is_open
+        ):
             return None
         asks = caller.grant.asks
         if asks is None or now >= asks.fresh_until or "HTTP_CONTENT_ENCODING" in environ:
@@ -68,6 +71,11 @@ class Quick:
         if plain is None:
             return None
         key, scopes, client = plain
+        # Only now: the body may have taken its time, and what was fresh when it began need not be.
+        now, entries, tallies = clock(), feed.snapshot.entries, self._memory.tallies.file
+        at = now + feed.offset
+        if at >= caller.until or now >= asks.fresh_until:
+            return None
         entry = entries.get(name_of(key))
         if entry is None:
             reason = why_unknown(key)

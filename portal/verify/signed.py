@@ -23,6 +23,7 @@ def verify_signature(source: Source, environ: Mapping[str, Any], body: Body) -> 
     """Answer with the same words as about a presented key; for what is refused also with the time here, to set clocks by."""
     asker = ask(source, environ)
     request, question = read_signed_question(body.read(), environ.get("CONTENT_TYPE", ""))
+    source.resume(asker)
     try:
         verdict, entry = source.judge_signed(request, question, asker)
     except NonceStoreUnavailable as unavailable:

@@ -128,7 +128,7 @@ def test_uses_are_reported(keystead, feed):
         verifier.verify(KEYS[0], scopes=["x"])
     told = {(use["outcome"], use["count"], use.get("client", {}).get("address")) for use in feed.uses}
     assert told == {("valid", 3, "192.0.2.1"), ("scope", 1, None)}
-    assert keystead.asked[-1].method == "DELETE"
+    assert "DELETE" in {asked.method for asked in keystead.asked}
 
 
 def test_a_resync_and_a_forgotten_verifier_begin_anew(verifier, feed, keystead):

@@ -15,6 +15,7 @@ from keys.models import Sighting, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
 from keys.verification.snapshot import NEVER
+from keys.verification.tallies import TallyFile
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.portal.verify.knocking import Door
@@ -182,6 +183,38 @@ def test_nobody_waits_for_the_body_of_a_stranger(door, path):
         assert door.ask(path, b"", **sent).status == 401
     assert door.forward("x", **{"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}).status == 401
     assert door.ask("/v1/other", b"", **{"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}).status == 404
+
+
+def test_a_body_that_takes_long_is_counted_in_the_file_of_then(door, key, tmp_path):
+    raw = json.dumps({"key": key[2].reveal()}).encode()
+
+    class Slow:
+        def read(self, size=-1):
+            before, door.tallies.file = door.tallies.file, TallyFile(tmp_path)
+            before.close()
+            return raw
+
+    answer = door.ask("/v1/verify", raw, **{"wsgi.input": Slow()})
+    assert (answer.status, answer.json["valid"]) == (200, True)
+    assert not door.tallies.file.is_empty
+
+
+@pytest.mark.parametrize("path", ["/v1/verify", "/v1/verify:batch", "/oauth2/introspect"])
+def test_a_lease_that_ends_while_the_body_comes_is_over(door, key, path):
+    question = {"key": key[2].reveal()}
+    raw = json.dumps({"keys": [question]} if "batch" in path else question).encode()
+    kind = {}
+    if "oauth2" in path:
+        raw, kind = f"token={key[2].reveal()}".encode(), {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    assert door.ask(path, raw, **kind).status == 200
+
+    class Slow:
+        def read(self, size=-1):
+            door.feed.forget_freshness()
+            return raw
+
+    answer = door.ask(path, raw, **{"wsgi.input": Slow()}, **kind)
+    assert (answer.status, answer.json["code"]) == (503, "verifier_stale")
 
 
 def test_a_basic_credential_that_is_no_ascii_is_refused_like_every_other(door):
