@@ -6,6 +6,8 @@ from collections import defaultdict
 from datetime import datetime
 from uuid import UUID
 
+from django.contrib.postgres.expressions import ArraySubquery
+
 from audit.actor import Actor, ActorKind
 from keys.models import Delegation, ManagedKey, Membership, Person
 from keys.policy.facts import ActorFacts
@@ -25,11 +27,11 @@ def standing_of(actor: Actor, *, at: datetime) -> ActorFacts:
 
 def standing_of_person(person_id: UUID, *, at: datetime) -> ActorFacts:
     """The facts of a person, whoever asks."""
-    person = Person.objects.filter(pk=person_id, is_active=True).first()
+    absent = Delegation.objects.in_force(at).filter(delegate_id=person_id).values("person_id")
+    person = Person.objects.filter(pk=person_id, is_active=True).annotate(absent=ArraySubquery(absent)).first()
     if person is None:
         return ActorFacts(person_id=person_id)
-    absent = Delegation.objects.in_force(at).filter(delegate_id=person_id).values_list("person_id", flat=True)
-    seats: dict[UUID, Roles] = {seat: {} for seat in (person_id, *absent)}
+    seats: dict[UUID, Roles] = {seat: {} for seat in (person_id, *person.absent)}
     rows = Membership.objects.living().filter(person_id__in=seats).values_list("person_id", "team_id", "roles")
     for seat, team_id, roles in rows:
         seats[seat][team_id] = frozenset(map(TeamRole, roles))
