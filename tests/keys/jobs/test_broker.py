@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import redis
@@ -18,7 +19,7 @@ QUEUE = "held"
 @pytest.mark.parametrize("settle", ["ack", "reject", "requeue"])
 def test_a_message_that_cannot_be_settled_is_not_held(valkey: redis.Redis, engines: Engines, settle: str) -> None:
     with app.connection_for_read() as connection:
-        channel = connection.default_channel
+        channel: Any = connection.default_channel  # Any: the stubs know only what is public
         channel.queue_declare(QUEUE)
         app.connection_for_write().SimpleQueue(QUEUE).put({"n": 1})
         channel.basic_qos(0, 1, False)
