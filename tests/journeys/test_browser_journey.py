@@ -151,7 +151,7 @@ def test_the_main_job_in_a_browser(
     alice.page.get_by_role("radio", name="Cessation of operation").check()
     alice.page.get_by_label(f"Type {key} to confirm").fill(str(key))
     alice.presses("Confirm with a passkey and send")
-    expect(alice.page.get_by_text("Revoked for good")).to_be_visible()
+    expect(alice.page.get_by_text("Revoked for good", exact=True)).to_be_visible()
     alice.looks()
     assert not is_valid(secret)
 
