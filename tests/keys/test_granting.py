@@ -40,6 +40,7 @@ ALWAYS = {
     "accept_transfer",
     "add_member",
     "approve_request",
+    "hasten_rotation",
     "invite_person",
     "issue_new_version",
     "name_delegate",
@@ -49,9 +50,14 @@ ALWAYS = {
     "reactivate_person",
     "reinstate_key",
     "start_rotation",
+    "take_back_rotation",
     "undo_rotation",
 }
 SOMETIMES = {
+    "abandon_rotation",  # when what was fetched and not activated waits for its owner again
+    "activate_fetched",  # when the fetched secret begins to verify
+    "hand_over",  # when a secret is minted; a second token stops the rotation
+    "intend_fetch",  # the same
     "change_member_roles",  # when a role is added
     "change_roles",  # the same
     "change_scope",  # when its risk changes

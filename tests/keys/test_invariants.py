@@ -96,9 +96,10 @@ SABOTAGE: dict[str, Callable[[ManagedKey], list[str]]] = {
     "4:": lambda key: [
         (
             "INSERT INTO keys_keyversion (id, created_at, managed_key_id, sequence, kid, state, digest, digest_algorithm, row_mac,"
-            " last4, claim_until, claimed_session, activated_at, expires_at, suspended_reason, suspended_by, ended_reason)"
+            " last4, claim_until, claimed_session, activated_at, expires_at, suspended_reason, suspended_by, ended_reason, public_key,"
+            " sealed_secret)"
             " SELECT gen_random_uuid(), created_at, managed_key_id, sequence + n, 'forgedforged' || n, state, digest,"
-            " digest_algorithm, row_mac, last4, claim_until, '', activated_at, expires_at, '', '', ''"
+            " digest_algorithm, row_mac, last4, claim_until, '', activated_at, expires_at, '', '', '', public_key, sealed_secret"
             " FROM keys_keyversion, generate_series(1, 2) n"
         )
     ],
