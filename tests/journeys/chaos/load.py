@@ -8,6 +8,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Self
@@ -31,6 +32,9 @@ PAUSE = 0.2
 
 class NotDone(Exception):
     """Nobody said that it is done: it may be, or not."""
+
+
+LOST = (NotDone, requests.RequestException, DatabaseError, InterfaceError)
 
 
 @dataclass
@@ -60,6 +64,7 @@ class Load:
         self.refused: Counter[str] = Counter()
         self.failed: list[BaseException] = []
         self._over = threading.Event()
+        self._interrupted: set[object] = set()
         third = keys // 3
         acts = {
             "ask": self._asks(),
@@ -76,19 +81,32 @@ class Load:
                 try:
                     act()
                     act = next(acts)
-                except (NotDone, requests.RequestException, DatabaseError, InterfaceError) as nothing:
+                except LOST as nothing:
                     self.unanswered[
                         f"{name}: {nothing if isinstance(nothing, NotDone) else type(nothing).__name__}"
                     ] += 1
                     connections.close_all()
                     self._over.wait(0.1)
                 except KeysError as refused:
-                    self.unanswered[f"{name}: {refused.code}"] += 1
+                    self.refused[f"{name}: {refused.code}"] += 1
                     self._over.wait(0.1)
         except BaseException as error:
             self.failed.append(error)
         finally:
             connections.close_all()
+
+    @contextmanager
+    def _once(self, key: ManagedKey, *already: str) -> Iterator[None]:
+        """Do something to a key that is done once. Whoever lost the answer asks again, and "already" answers that."""
+        try:
+            yield
+        except LOST:
+            self._interrupted.add(key.pk)
+            raise
+        except Conflict as refused:
+            if refused.code not in already or key.pk not in self._interrupted:
+                raise
+            self.refused[f"{refused.code}, the answer was lost"] += 1
 
     def _post(self, path: str, body: dict[str, Any], **headers: str) -> dict[str, Any]:
         answer = requests.post(
@@ -119,22 +137,25 @@ class Load:
         yield from itertools.repeat(partial(self._over.wait, 0.1))  # type: ignore[arg-type]  # nothing is left to do
 
     def _revoke(self, key: ManagedKey, secret: str) -> None:
-        self._post(f"keys/{key.pk}/revoke", {"reason": "superseded"})
+        with self._once(key, "already_revoked"):  # that it is revoked acknowledges it as well
+            self._post(f"keys/{key.pk}/revoke", {"reason": "superseded"})
         self.done.revoked.append((key, secret))
 
     def _rotates(self, keys: list[ManagedKey]) -> Iterator[Callable[[], None]]:
         for key in keys:
             yield partial(self._rotate, key)
+            time.sleep(PAUSE)
         yield from itertools.repeat(partial(self._over.wait, 0.1))  # type: ignore[arg-type]
 
     def _rotate(self, key: ManagedKey) -> None:
         alice = acting(self.world.alice, "claim")
-        rotation = start_rotation(key, overlap=Overlap.HOUR, actor=alice)
-        self.done.rotated.append(rotation)
-        assert rotation.new_version is not None
-        secret = claim_secret(rotation.new_version, actor=alice).secret
-        assert secret is not None
-        self.done.claimed.append((key, rotation.new_version.sequence, secret.reveal()))
+        with self._once(key, "version_waits_for_claim", "rotation_open"):  # nobody was told its secret
+            rotation = start_rotation(key, overlap=Overlap.HOUR, actor=alice)
+            self.done.rotated.append(rotation)
+            assert rotation.new_version is not None
+            secret = claim_secret(rotation.new_version, actor=alice).secret
+            assert secret is not None
+            self.done.claimed.append((key, rotation.new_version.sequence, secret.reveal()))
 
     def _comes_due(self, keys: list[ManagedKey]) -> Iterator[Callable[[], None]]:
         for key in keys:
@@ -143,7 +164,8 @@ class Load:
         yield from itertools.repeat(partial(self._over.wait, 0.1))  # type: ignore[arg-type]
 
     def _come_due(self, key: ManagedKey) -> None:
-        self.done.due.append(bring_forward(key, overlap=Overlap.DAY, actor=SYSTEM))
+        with self._once(key, "nothing_scheduled"):  # the worker took it, and nobody was told its date
+            self.done.due.append(bring_forward(key, overlap=Overlap.DAY, actor=SYSTEM))
 
     def go_on(self) -> None:
         """Wait until something of everything was acknowledged once more."""
