@@ -166,20 +166,34 @@ def _inhabit(database: WorkersDatabase) -> Inhabited:
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Put the rows in the database that the test is to find, before any fixture opens a transaction."""
-    from django.db import connections
-
     fixtures = set(getattr(item, "fixturenames", ()))
-    if _database is None or _inhabited is None or connections["default"].in_atomic_block:
+    if _database is None or _inhabited is None or _in_a_transaction():
         return  # in a transaction a module has set its stage, and keeps it
     if "worlds" in fixtures or {"world", "committed_db"} <= fixtures:
-        _database.give(_inhabited.content)
+        _find(_inhabited.content)
         # The people are the same in every test, and what is counted about them must not add up.
         with closing(redis.Redis.from_url(os.environ["REDIS_URL"])) as client:
             client.flushdb()
     elif fixtures & {"django_db_setup", "world"} or item.get_closest_marker("django_db"):
-        _database.give(_database.plain)
+        _find(_database.plain)
     if fixtures & {"committed_db", "superuser"}:
         _database.spoil()
+
+
+def _in_a_transaction() -> bool:
+    from django.db import connections
+
+    return connections["default"].in_atomic_block
+
+
+def _find(content: Content) -> None:
+    """Put `content` in the database; our own connections are closed first, for whoever stays connected is cut off."""
+    from django.db import connections
+
+    assert _database is not None
+    if not _database.holds(content):
+        connections.close_all()
+        _database.give(content)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -308,6 +322,8 @@ def world(request: pytest.FixtureRequest) -> "World":
         request.getfixturevalue("committed_db")
         made: Callable[[], World] = request.getfixturevalue("worlds")
         return made()
+    if _database is not None and not _in_a_transaction():
+        _find(_database.plain)  # nobody may have told before the test that it would ask for the world
     # In the test's own transaction: the guards look there for the event of whatever a test writes past the operations.
     request.getfixturevalue("db")
     return make_world()

@@ -87,9 +87,13 @@ class WorkersDatabase:
         """Say that a test may commit anything from here on."""
         self._holds = None
 
+    def holds(self, content: Content) -> bool:
+        """Tell whether there is nothing to do for `content` to be found."""
+        return self._holds is content
+
     def give(self, content: Content) -> None:
         """Make the database hold exactly `content`. After a test that may have committed, nobody stays connected."""
-        if self._holds is content:
+        if self.holds(content):
             return
         try:
             self._refill(content)
