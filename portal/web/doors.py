@@ -46,8 +46,6 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
         try:
             answer = view(http, actor, *args, **kwargs)
         except NotFound:
-            # The page about nothing is the same bytes whether there is no such address or it is not theirs.
-            http.needs_count = http.inbox_count = 0  # type: ignore[attr-defined]
             if http.method == "POST":
                 number = kwargs.get("number")
                 record_unseen(view.__name__, actor=actor, number=number if isinstance(number, int) else None)

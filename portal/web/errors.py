@@ -110,6 +110,9 @@ def error_page(
         "reason": reason,
         "request_id": getattr(http, "request_id", ""),
     }
+    if status == 404:
+        # The same bytes whether there is no such address or what is there is not theirs: a door would have counted.
+        http.needs_count = http.inbox_count = 0  # type: ignore[attr-defined]  # see portal.web.navigation
     template = "errors/bare.html" if status >= 500 else "errors/page.html"
     answer = render(http if status < 500 else None, template, context, status=status)
     answer["Cache-Control"] = "no-store"

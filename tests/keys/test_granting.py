@@ -73,9 +73,9 @@ SOMETIMES = {
 }
 NEVER = {
     # they stop, end, refuse or take back
-    "abandon_rotation", "abort_rotation", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_request",
+    "abort_rotation", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_request",
     "execute_emergency",  # what it prepares is handed over by a claim, and that grants
-    "destroy_version", "end_delegation", "end_membership", "end_version", "finish_retirement", "finish_rotation",
+    "destroy_version", "end_delegation", "end_membership", "end_version", "end_versions", "finish_retirement", "finish_rotation",
     "lapse_request", "leave_claim", "plan_scope_retirement", "plan_service_retirement", "record_integrity_failure",
     "report_breaches", "report_leak", "retire_by_traffic", "retire_team", "retire_template", "return_request", "revoke_invitation",
     "revoke_key", "suspend_key", "withdraw_request", "withdraw_transfer",
@@ -96,6 +96,9 @@ NEVER = {
     # they say where events are sent, and nothing is sent before it is sealed
     "add_endpoint", "change_endpoint", "disable_endpoint", "enable_endpoint", "redeliver", "remove_endpoint",
     "rotate_endpoint_secret", "send_test_event",
+    # they say how people are told and how often jobs run, or read what programs and jobs did
+    "add_chat", "change_schedule", "choose_quiet", "choose_team_mail", "create_schedules", "make_feed", "read_jobs",
+    "read_receipts", "read_troubled_rows", "read_verifiers", "remove_feed",
 }  # fmt: skip
 
 LATE = Backlog(waiting=1, age=timedelta(seconds=61))
