@@ -25,7 +25,7 @@ def forward_auth(source: Source, environ: Mapping[str, Any], _body: Body) -> Rep
         asker = source.asker_with(environ.get("HTTP_KEYSTEAD_CREDENTIAL", "") or "-", environ)
     except Refused as refused:
         # 401 and 403 would be passed on to the client, who can do nothing about the gateway's own credential.
-        raise (Refused(500, "invalid_caller") if refused.status in (401, 403) else refused) from None
+        raise (Refused(503, "invalid_caller") if refused.status in (401, 403) else refused) from None
     key = _key_in(environ)
     question = Question(
         scopes=_scopes_in(environ.get("HTTP_KEYSTEAD_SCOPES", "")),

@@ -259,7 +259,7 @@ def test_a_gateway_gets_a_status_and_an_identity(door, world, key):
 def test_a_gateway_without_a_credential_of_its_own_lets_nobody_pass(door, key):
     for shown in ("", "x", key[2].reveal()):
         answer = door.forward(key[2].reveal(), HTTP_KEYSTEAD_CREDENTIAL=shown)
-        assert (answer.status, answer.json["code"]) == (500, "invalid_caller")
+        assert (answer.status, answer.json["code"]) == (503, "invalid_caller")
 
 
 def test_networks_are_those_of_the_client_that_the_gateway_names(world, tmp_path, credential):
