@@ -37,7 +37,7 @@ class Guest:
 
     def looks(self) -> None:
         """Nothing on the page that is open may fail a rule of axe."""
-        assert self.visit.findings() == [], self.page.url
+        assert self.visit.findings(after_click=True) == [], self.page.url
 
     def presses(self, name: str) -> None:
         """Press a button, by its words."""

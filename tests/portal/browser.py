@@ -12,7 +12,18 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 CHROMIUM = os.environ.get("KEYSTEAD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-AXE_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+AXE_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+# What another scheme or width of the same page can break. The rest is the same elements with the same names once more.
+AXE_RULES_OF_LOOKS = {
+    "type": "rule",
+    "values": [
+        "color-contrast",
+        "link-in-text-block",
+        "target-size",
+        "scrollable-region-focusable",
+        "aria-hidden-focus",
+    ],
+}
 
 # Init scripts come in by DevTools, so the policy of the page does not stop them.
 _COLLECT = """
@@ -38,14 +49,18 @@ class Visit:
     def _refused(self, words: str) -> None:
         self.violations.append(words)
 
-    def findings(self) -> list[str]:
-        """Run axe on the present page; a line for each element that fails a rule."""
-        # On a busy machine a click returns before its page is there, and axe would judge the one that is leaving.
-        self.page.wait_for_load_state("networkidle")
+    def findings(self, *, after_click: bool = False, looks_only: bool = False) -> list[str]:
+        """Run axe on the present page; a line for each element that fails a rule.
+
+        `looks_only` is for a page that was judged whole in another scheme or width.
+        """
+        if after_click:
+            # On a busy machine a click returns before its page is there, and axe would judge the one that is leaving.
+            self.page.wait_for_load_state("networkidle")
         self.page.evaluate(AXE_SCRIPT)
         found = self.page.evaluate(
-            "(tags) => axe.run(document, {runOnly: {type: 'tag', values: tags}, resultTypes: ['violations']})",
-            AXE_RULES,
+            "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']})",
+            AXE_RULES_OF_LOOKS if looks_only else AXE_RULES,
         )
         return [
             f"{rule['id']} ({rule['impact']}): {' '.join(map(str, node['target']))}: {node['failureSummary']}"

@@ -140,7 +140,9 @@ def test_everything_runs_once_a_folder_and_sigterm_stops_every_process(start):
     assert living(family) == set()
 
 
-@pytest.mark.parametrize("part", ["worker", "web", "postgres"])
+@pytest.mark.parametrize(
+    "part", ["worker", *(pytest.param(part, marks=pytest.mark.long) for part in ("web", "postgres"))]
+)
 def test_a_part_that_dies_stops_the_rest_and_the_exit_is_not_zero(start, part):
     running = start().wait_for(GREETED)
     family = descendants(running.process.pid)

@@ -22,7 +22,7 @@ def look(visit: Visit, name: str) -> None:
     """Check a page as it stands: accessible, on a narrow screen too, and within the policy."""
     for viewport in (WIDE, NARROW):
         visit.page.set_viewport_size(viewport)
-        assert visit.findings() == [], name
+        assert visit.findings(after_click=True, looks_only=viewport is NARROW) == [], name
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], name
     visit.page.set_viewport_size(WIDE)
     if PICTURES:

@@ -97,7 +97,7 @@ def test_pages_are_clean(furnished: World, portal_server, visit: Visit, who: str
             if PICTURES and (width, theme) != (WIDE, "dark"):
                 visit.picture(Path(PICTURES) / f"{name}.png")
             if width is WIDE:
-                found += [f"{name} {address}: {finding}" for finding in visit.findings()]
+                found += [f"{name} {address}: {finding}" for finding in visit.findings(looks_only=theme == "dark")]
             if visit.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
                 found.append(f"{name} {address}: scrolls sideways")
     # A page that answers 404 or 422 on purpose is told by the browser's console; nothing else may be.
@@ -120,4 +120,4 @@ def test_choosing_many_and_looking_before_acting_needs_no_other_script(
     assert "suspend 2 keys" in page.inner_text("main")
     if PICTURES:
         visit.picture(Path(PICTURES) / "admin-bulk.png")
-    assert visit.findings() == []
+    assert visit.findings(after_click=True) == []

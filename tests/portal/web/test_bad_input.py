@@ -78,7 +78,7 @@ def test_odd_values_in_forms_are_answered_and_change_nothing(world: World, as_: 
     fields = FIELDS[path]
     everywhere = [dict.fromkeys(fields, value) for value in ODD]
     # One field after another is odd while the rest is sound; each field meets other values in turn.
-    alone = [sound | {field: value} for place, field in enumerate(fields) for value in ODD[place % 7 :: 7]]
+    alone = [sound | {field: value} for place, field in enumerate(fields) for value in ODD[place % 14 :: 14]]
     for form in (*everywhere, *alone):
         odd = {"owner_team": "nobody-knows", "code": "000000", "authorised_days": "9999"} | form
         if path.startswith("/requests/new") or "edit" in path:
@@ -115,6 +115,6 @@ def test_odd_addresses_are_answered(world: World, as_: Browser, path: str) -> No
     names = ("q", "state", "environment", "service", "team", "whose", "sort", "view")
     for value in ODD:
         assert browser.get(path, dict.fromkeys(names, value)).status_code in {200, 400}, value
-    for sort in ("", "-created_at"):
-        for cursor in cursors():
-            assert browser.get(path, {"sort": sort, "cursor": cursor}).status_code in {200, 400}, (sort, cursor)
+    for number, cursor in enumerate(cursors()):
+        sort = ("", "-created_at")[number % 2]
+        assert browser.get(path, {"sort": sort, "cursor": cursor}).status_code in {200, 400}, (sort, cursor)
