@@ -8,6 +8,8 @@ VENV ?= .venv$(if $(filter command environment,$(firstword $(origin PYTHON))),-$
 BIN := $(VENV)/bin
 PORT ?= 8000
 ARGS ?=
+# One more than there are processors, since tests wait for servers and browsers; each has databases of its own, so few.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 2) + 1))')
 
 RUNTIME := requirements/runtime.txt
 DEV := requirements/dev.txt
@@ -30,7 +32,7 @@ manage: install ## a management command against the running development site: ma
 	@exec env KEYSTEAD_ENV=development PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python manage.py $(ARGS)
 
 test: install-dev browser node ## the tests, with real PostgreSQL, Valkey and Chromium
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist=loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile $(ARGS)
 
 test-long: install-dev browser node ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)
