@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import psycopg
@@ -12,20 +11,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from keys.events import VersionIssued
-from keys.lifecycle import claiming, fetch_facts, fetching, revocation, rotation, rotation_course
-from keys.lifecycle.issuance import end_of
-from keys.lifecycle.transitions import move_version
-from keys.states import VersionState
 from keys.verification import lookup, sightings
 from portal.layout import layout_at
 from tests.ahead import travelling
 from tests.fetching import fetching as fetching_key
+from tests.keys.lifecycle.rotation_faults import FAULTS, Fault, Step
 from tests.keys.lifecycle.rotation_machine import RotationMachine, Stage
 from tests.people import make_world, submitted
 from tests.portal.api.stage import rolled_back
-
-Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 @pytest.fixture(scope="module")
@@ -83,74 +76,33 @@ def test_whatever_happens_to_a_key_for_long_the_invariants_hold(stage: type[Rota
     live(stage, runs=150, steps=50)
 
 
-def _older_ones_live_on(patch: pytest.MonkeyPatch) -> None:
-    end = rotation_course.end_version_of
-    patch.setattr(
-        rotation_course,
-        "end_version_of",
-        lambda version, **facts: None if version.state == VersionState.ACTIVE else end(version, **facts),
-    )
+def lead(machine: type[RotationMachine], life: Iterable[Step]) -> None:
+    """Let one key live as it is told."""
+    run = machine()
+    try:
+        for step in life:
+            step(run)
+            run.the_invariants_hold()
+    finally:
+        run.teardown()
 
 
-def _revocation_forgets_the_suspended(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(revocation, "LIVING_VERSION_STATES", (VersionState.PRE_ACTIVATION, VersionState.ACTIVE))
-
-
-def _a_fetched_secret_works_at_once(patch: pytest.MonkeyPatch) -> None:
-    def issue(version: Any, event: Any, *, actor: Any, at: Any, columns: Any, **facts: Any) -> Any:
-        columns |= {"activated_at": at, "expires_at": end_of(version.managed_key, at=at)}
-        assert event is VersionIssued
-        return move_version(version, VersionState.ACTIVE, event, actor=actor, at=at, columns=columns, **facts)
-
-    patch.setattr(fetching, "change_version", issue)
-
-
-def _a_second_token_is_served(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(fetching._Found, "contest", lambda found, token, actor: None)
-
-
-def _undo_leaves_the_end(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(rotation, "change_version", lambda version, *arguments, **facts: version)
-
-
-def _a_version_outlives_the_authorisation(patch: pytest.MonkeyPatch) -> None:
-    for module in (claiming, fetching):
-        patch.setattr(module, "end_of", lambda key, at: at + timedelta(days=key.cryptoperiod_days))
-
-
-def _preparing_ends_the_old_one(patch: pytest.MonkeyPatch) -> None:
-    begin = rotation_course.begin_rotation
-
-    def begun(key: Any, *, actor: Any, at: Any, old_version: Any = None, **facts: Any) -> Any:
-        if old_version is not None and facts.get("new_version") is not None:
-            rotation_course.retire(old_version, retire_at=at, actor=actor, at=at)
-        return begin(key, actor=actor, at=at, old_version=old_version, **facts)
-
-    patch.setattr(rotation_course, "begin_rotation", begun)
-
-
-def _networks_do_not_matter(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(fetch_facts, "outside_networks", lambda networks, address: False)
-
-
-FAULTS: list[tuple[Plant, str]] = [
-    (_older_ones_live_on, "more than two secrets work"),
-    (_revocation_forgets_the_suspended, "a version of a revoked key lives"),
-    (_a_fetched_secret_works_at_once, "its client never showed it"),
-    (_a_second_token_is_served, "two tokens have a secret each"),
-    (_undo_leaves_the_end, "an end without a newer one|nothing works any more"),
-    (_a_version_outlives_the_authorisation, "outlives its key's authorisation"),
-    (_preparing_ends_the_old_one, "nothing works any more"),
-    (_networks_do_not_matter, "outside the key's networks"),
-]
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_a_planted_fault_is_found_in_a_life_that_does_not_miss_it(
+    stage: type[RotationMachine], monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    lead(stage, fault.life)
+    fault.plant(monkeypatch)
+    with pytest.raises(AssertionError, match=fault.words):
+        lead(stage, fault.life)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(("plant", "words"), FAULTS, ids=[plant.__name__.strip("_") for plant, _ in FAULTS])
-def test_a_planted_fault_is_found(
-    stage: type[RotationMachine], monkeypatch: pytest.MonkeyPatch, plant: Plant, words: str
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_a_planted_fault_is_found_in_random_lives(
+    stage: type[RotationMachine], monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
-    plant(monkeypatch)
-    with pytest.raises(AssertionError, match=words):
+    fault.plant(monkeypatch)
+    with pytest.raises(AssertionError, match=fault.words):
         live(stage, runs=200, steps=50, shrink=False)
