@@ -2,6 +2,8 @@
 
 One row of the database names the store in force and since when. Nobody uses a store on a reading of that row that is older
 than LEASE_SECONDS; after a change, whatever was signed while the other store may still have been used is refused.
+
+Where one thread answers everybody, another reads the row (`renew`): an answer never waits for the database here.
 """
 
 from __future__ import annotations
@@ -49,14 +51,17 @@ class StoreInForce:
     """What this process knows of the store in force."""
 
     def __init__(self) -> None:
+        self.is_renewed = False  # whether another thread reads, and who answers never does
         self._known: InForce | None = None
         self._reading = threading.Lock()
 
     def current(self) -> InForce:
         """The store in force, by a reading that is young enough; raises NonceStoreUnavailable when there is none."""
         known, now = self._known, time.monotonic()
-        if known is not None and now - known.read_at < READ_EVERY_SECONDS:
+        if known is not None and now - known.read_at < (LEASE_SECONDS if self.is_renewed else READ_EVERY_SECONDS):
             return known
+        if self.is_renewed:
+            raise NonceStoreUnavailable("nonce_store_unavailable")
         # One thread reads; the others go on with what is known while that may still be used.
         may_wait = known is None or now - known.read_at >= LEASE_SECONDS
         if not self._reading.acquire(blocking=may_wait):
@@ -74,6 +79,14 @@ class StoreInForce:
             raise NonceStoreUnavailable("nonce_store_unavailable") from None
         finally:
             self._reading.release()
+
+    def renew(self) -> InForce:
+        """Read the row, and from now on leave that to whoever calls this; raises NonceStoreUnavailable, and keeps what it knew."""
+        self.is_renewed = True
+        try:
+            return self._read()
+        except DatabaseError:
+            raise NonceStoreUnavailable("nonce_store_unavailable") from None
 
     def change(self, was: InForce, store: NonceStoreName) -> None:
         """Put another store in force, unless somebody changed it meanwhile."""

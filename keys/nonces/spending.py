@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from functools import cache
@@ -33,15 +34,15 @@ class Nonces:
         self._database = database
         self._in_force = in_force
         self._away_since: float | None = None
+        self._is_given_up = False
         self._looked_at = float("-inf")
         self._lock = threading.Lock()
 
     def spend(self, kid: str, nonce: str, *, created: int, now: float) -> bool:
         """Remember a nonce; False when it was spent before. Raises NonceStoreUnavailable: then nothing is decided."""
         store = self._in_force.current()
-        if store.store == NonceStoreName.DATABASE and self._may_return(store):
-            self._change(store, NonceStoreName.VALKEY)
-            store = self._in_force.current()
+        if not self._in_force.is_renewed:
+            store = self._settled(store)
         began = now - store.standing_for
         if created <= began + CHANGE_DOUBT_SECONDS:
             seconds = max(1, int(began + CHANGE_DOUBT_SECONDS + 1 - now))
@@ -51,21 +52,37 @@ class Nonces:
         try:
             is_first = self._valkey.spend(kid, nonce, created=created, now=now)
         except ValkeyDown as error:
-            self._without_valkey(store, str(error))
+            self._without_valkey(str(error))
+            if not self._in_force.is_renewed:
+                self._settled(store)
             raise NonceStoreUnavailable("nonce_store_unavailable") from None
-        self._away_since = None
+        self._away_since, self._is_given_up = None, False
         return is_first
 
-    def _without_valkey(self, store: InForce, why: str) -> None:
+    def renew(self) -> None:
+        """Learn which store is in force, and change it if it has to be: for a thread beside the one that answers."""
+        with contextlib.suppress(NonceStoreUnavailable):  # what is known goes on to be used for as long as it may
+            self._settled(self._in_force.renew())
+
+    def _settled(self, store: InForce) -> InForce:
+        """The store that is in force after every change that is due."""
+        is_given_up, self._is_given_up = self._is_given_up, False  # whatever comes of it: patience begins anew
+        if store.store == NonceStoreName.VALKEY and is_given_up:
+            self._change(store, NonceStoreName.DATABASE)
+        elif store.store == NonceStoreName.DATABASE and self._may_return(store):
+            self._change(store, NonceStoreName.VALKEY)
+        else:
+            return store
+        return self._in_force.current()
+
+    def _without_valkey(self, why: str) -> None:
         with self._lock:
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since = now
-            is_time = now - self._away_since >= PATIENCE_SECONDS
+            if now - self._away_since >= PATIENCE_SECONDS:
+                self._away_since, self._is_given_up = None, True
         _log.warning("nonces not reached", reason=why)
-        if is_time:
-            self._away_since = None
-            self._change(store, NonceStoreName.DATABASE)
 
     def _may_return(self, store: InForce) -> bool:
         with self._lock:

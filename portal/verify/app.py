@@ -17,7 +17,7 @@ from django.core.handlers.wsgi import WSGIRequest
 from keys.verification.feed import Feed
 from keys.verification.tallies import Tallies
 from portal.metrics import is_for_programs
-from portal.verify import gauges
+from portal.verify import gauges, openapi
 from portal.verify.database import Database
 from portal.verify.forward_auth import forward_auth
 from portal.verify.introspection import introspect
@@ -52,6 +52,7 @@ class VerifyApplication:
         self.quick_answers = 0
         self._memory = Memory(feed, tallies)
         self._quick = Quick(self._memory)
+        self.limiter = self._memory.limiter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -100,6 +101,8 @@ class VerifyApplication:
             if path == "/readyz":
                 fresh = self.feed.is_fresh
                 return Reply(status=200 if fresh else 503, body=b"fresh\n" if fresh else b"stale\n", headers=_PLAIN)
+            if path == openapi.PATH:
+                return openapi.reply()
             if path == "/metrics" and is_for_programs(WSGIRequest(environ)):
                 return gauges.reply(self)
         return problem(Refused(404, "not_found"), request_id=uuid.uuid4().hex)

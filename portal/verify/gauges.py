@@ -45,6 +45,11 @@ class _Verifier(Collector):
             ("looked_seconds", "Seconds since the database was last asked for changes.", clock() - feed.looked_at),
             ("loads", "How often everything was loaded.", feed.resyncs),
             ("hears_valkey", "1 while the bell of Valkey is heard.", int(feed.hears)),
+            (
+                "limit_sharers",
+                "Verifiers among which limits are shared out; 1: all are heard.",
+                application.limiter.sharers,
+            ),
         ):
             gauge = GaugeMetricFamily(f"keystead_verifier_{metric}", words, labels=["verifier"])
             gauge.add_metric(name, value)

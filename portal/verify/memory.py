@@ -52,7 +52,7 @@ class Memory:
     def __init__(self, feed: Feed, tallies: Tallies) -> None:
         self.feed = feed
         self.tallies = tallies
-        self._limiter = Limiter()
+        self.limiter = Limiter()
         self._signers: dict[str, tuple[Found, Entry]] = {}
         self._seen: dict[tuple[str, str, str], SeenAs] = {}
 
@@ -92,7 +92,7 @@ class Memory:
             return why_unknown(text), None
         reason = why_refused(entry, asks=asker.asks, question=question, at=asker.at)
         if reason is None and entry.grant.limits:
-            reason = self._limiter.refusal(entry.key, entry.grant.limits, asker.at)
+            reason = self.limiter.refusal(entry.key, entry.grant.limits, asker.at)
         client = question.client
         seen: SeenAs = (client.address, client.user_agent, client.instance)
         self.tallies.file.count(entry, str(reason or VALID), asker.at, seen)
@@ -114,7 +114,7 @@ class Memory:
             return verdict, None
         entry = self._entry_of_signer(verdict.signer)
         if verdict.reason is None and entry.grant.limits:
-            verdict = replace(verdict, reason=self._limiter.refusal(entry.key, entry.grant.limits, asker.at))
+            verdict = replace(verdict, reason=self.limiter.refusal(entry.key, entry.grant.limits, asker.at))
         client = question.client
         seen: SeenAs = (client.address, client.user_agent, client.instance)
         self.tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)

@@ -13,7 +13,7 @@ from portal.verify.reading import Refused
 
 NEVER_STORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _REALM: Final = 'Bearer realm="keystead"'
-_TITLES: Final = {
+TITLES: Final = {
     "address_not_allowed_here": "Nothing may stand in the query string: keys in addresses end up in logs",
     "body_too_large": "The body is over 64 KiB",
     "header_repeated": "A header that says who asks, or for whom, came twice",
@@ -30,6 +30,8 @@ _TITLES: Final = {
     "not_found": "There is nothing here",
     "not_kept_in_memory": "In this environment the database is asked each time: ask /v1/verify",
     "resync": "Load a snapshot again: what changed since yours is not known any more",
+    "too_many_listeners": "As many programs listen here as can; go on asking each second",
+    "too_many_verifiers": "More verifiers were registered by this credential than one may have; end those that are not used",
     "unavailable": "The database cannot be asked right now; no key is valid until it can",
     "unsupported_media_type": "Send the content type of this endpoint, not encoded",
     "verifier_stale": "This verifier has not heard of the database for too long; no key is valid until it has",
@@ -57,7 +59,7 @@ def problem(refused: Refused, *, request_id: str, knows_how: bool = False, allow
     """Write a problem; `knows_how`: whether a credential was shown at all."""
     body: dict[str, Any] = {
         "type": f"urn:keystead:problem:{refused.code}",
-        "title": _TITLES[refused.code],
+        "title": TITLES[refused.code],
         "status": refused.status,
         "code": refused.code,
         "request_id": request_id or uuid.uuid4().hex,
@@ -72,6 +74,6 @@ def problem(refused: Refused, *, request_id: str, knows_how: bool = False, allow
         headers["WWW_Authenticate"] = f'{_REALM}, error="insufficient_scope", scope="{VERIFY_SCOPE}"'
     elif refused.status == 405:
         headers["Allow"] = allow
-    elif refused.status == 503:
+    elif refused.status in (429, 503):
         headers["Retry_After"] = str(refused.retry_after)
     return reply(refused.status, body, **headers)

@@ -19,7 +19,7 @@ _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)
 SCOPE: Final = re.compile(r"[a-z][a-z0-9:._-]{0,79}", re.ASCII)
 _MEMBERS: Final = {"key", "scopes", "method", "client"}
 _CLIENT_MEMBERS: Final = {"address", "user_agent", "instance"}
-_LONGEST_TEXT: Final = {"user_agent": 2000, "instance": 100}
+LONGEST_TEXT: Final = {"user_agent": 2000, "instance": 100}
 _KEPT_OF_USER_AGENT: Final = 200
 
 
@@ -90,6 +90,17 @@ def read_strictly(body: bytes, content_type: str) -> JsonValue:
         raise Refused(400, "malformed_json") from None
 
 
+def members_of(body: bytes, content_type: str, members: set[str]) -> dict[str, object]:
+    """Read a body that may have these members and no others."""
+    value = read_strictly(body, content_type)
+    if not isinstance(value, dict):
+        raise Refused(422, "invalid_input", {"": "not_an_object"})
+    odd = dict.fromkeys(value.keys() - members, "unknown_field")
+    if odd:
+        raise Refused(422, "invalid_input", odd)
+    return dict(value)
+
+
 def member_of(value: JsonValue, prefix: str) -> Asked:
     """Read one question; `prefix` says where it stood, for the names of what is wrong."""
     if not isinstance(value, dict):
@@ -132,7 +143,7 @@ def read_client(value: Any, errors: dict[str, str]) -> Client:  # Any: whatever 
         return Client()
     errors.update({f"client.{name}": "unknown_field" for name in value.keys() - _CLIENT_MEMBERS})
     texts = {}
-    for name, most in _LONGEST_TEXT.items():
+    for name, most in LONGEST_TEXT.items():
         text = value.get(name, "")
         if not isinstance(text, str) or len(text) > most:
             errors[f"client.{name}"] = "not_text" if not isinstance(text, str) else "too_long"

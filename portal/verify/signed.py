@@ -15,7 +15,7 @@ from portal.verify.reading import Body, Refused, question_in, read_strictly
 MOST_LINES: Final = 10
 LONGEST_LINE: Final = 4096
 _MEMBERS: Final = {"method", "scheme", "authority", "path", "query", "headers", "body_digest", "scopes", "client"}
-_LONGEST: Final = {"authority": 300, "path": 16 * 1024, "query": 16 * 1024}
+LONGEST: Final = {"authority": 300, "path": 16 * 1024, "query": 16 * 1024}
 _ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
 
 
@@ -74,7 +74,7 @@ def _text(value: Mapping[str, Any], name: str, errors: dict[str, str], *, requir
     if not isinstance(text, str):
         errors[name] = "not_text"
         return ""
-    if len(text) > _LONGEST[name]:
+    if len(text) > LONGEST[name]:
         errors[name] = "too_long"
     elif required and not text:
         errors[name] = "required"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.urls import path
 
 from portal.verify import clients, uses
-from portal.verify.views import verify
+from portal.verify.views import described, verify
 
 urlpatterns = [
     path("verify", verify, name="verify"),
     path("jwks", clients.jwks, name="jwks"),
+    path("openapi.json", described, name="verify_openapi"),
     path("snapshot", clients.snapshot, name="snapshot"),
     path("verifiers", clients.verifiers, name="verifiers_register"),
     path("verifiers/<uuid:verifier>", clients.stopping, name="verifiers_stop"),

@@ -1,4 +1,4 @@
-"""Carry the verification door inside the site."""
+"""Carry the verification door inside the site, and the description of the data plane."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from portal import client_address
 from portal.middleware import request_id_of
+from portal.verify import openapi
 from portal.verify.door import Knock, answer
 from portal.verify.reading import readable
 
@@ -28,4 +29,10 @@ def verify(http: HttpRequest) -> HttpResponse:
             request_id=request_id_of(http),
         )
     )
+    return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
+
+
+def described(_http: HttpRequest) -> HttpResponse:
+    """Show the OpenAPI document of the data plane to everybody."""
+    reply = openapi.reply()
     return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))

@@ -14,11 +14,14 @@ django.setup()
 
 from django.conf import settings  # noqa: E402 - the settings may be read only after the setup above
 
+from keys.nonces.spending import nonces  # noqa: E402 - as above
 from keys.verification.feed import Feed  # noqa: E402 - as above
+from keys.verification.shared_limits import SharedLimits  # noqa: E402 - as above
 from keys.verification.tallies import Tallies  # noqa: E402 - as above
 from portal.checks import refuse_unsafe_production  # noqa: E402 - as above
 from portal.engines import die_with_parent  # noqa: E402 - as above
 from portal.verify.app import VerifyApplication  # noqa: E402 - as above
+from portal.verify.upkeep import Upkeep  # noqa: E402 - as above
 
 refuse_unsafe_production()
 # A worker whose server was killed would go on, and share the port with the next one.
@@ -29,7 +32,13 @@ if ask_kernel is not None:
 sys.setswitchinterval(0.001)
 
 _tallies = Tallies(settings.KEYSTEAD_USAGE_FOLDER)
-_feed = Feed(on_tick=_tallies.turn).start()
-atexit.register(_tallies.close)
-atexit.register(_feed.stop)  # the last one in goes first: no answer after the lease was given back
+_upkeep = Upkeep(_tallies, nonces())
+_feed = Feed(on_tick=_upkeep.turn)
 application = VerifyApplication(_feed, _tallies)
+_limits = SharedLimits(application.limiter, _feed)
+_upkeep.goes_with(_feed, _limits)
+_feed.start()
+_limits.start()
+atexit.register(_tallies.close)
+atexit.register(_limits.stop)
+atexit.register(_feed.stop)  # the last one in goes first: no answer after the lease was given back

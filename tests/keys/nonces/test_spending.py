@@ -119,6 +119,53 @@ def test_without_the_database_a_reading_counts_for_its_lease_only(
         in_force.current()
 
 
+def test_where_another_thread_reads_nobody_who_answers_does(
+    settled_nonces: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_force = StoreInForce()
+    known = in_force.renew()
+    monkeypatch.setattr(in_force, "_read", lambda: pytest.fail("somebody who answers read"))
+    in_force._known = known._replace(read_at=known.read_at - LEASE_SECONDS + 0.5)
+    assert in_force.current().store == NonceStoreName.VALKEY
+    for unknown in (known._replace(read_at=known.read_at - LEASE_SECONDS), None):
+        in_force._known = unknown
+        with pytest.raises(NonceStoreUnavailable):
+            in_force.current()
+
+
+def test_where_another_thread_reads_it_changes_the_store_too(
+    settled_nonces: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "PATIENCE_SECONDS", 0.0)
+    away = Away(os.environ["REDIS_URL"])
+    here = process(away)
+    here.renew()
+    assert code_of(here, "n" * 22) == "nonce_store_unavailable"
+    assert NonceStore.objects.get().store == "valkey", "who answers changes nothing"
+    here.renew()
+    assert NonceStore.objects.get().store == "database"
+    here.renew()
+    assert code_of(here, "n" * 22) == "nonce_store_young"
+    away.is_away = False
+    put_in_force(NonceStoreName.DATABASE, seconds_ago=70)
+    here.renew()
+    assert NonceStore.objects.get().store == "valkey"
+
+
+def test_a_database_that_is_away_ends_no_thread_that_reads(
+    settled_nonces: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = process()
+    here.renew()
+
+    def fails() -> None:
+        raise DatabaseError("away")
+
+    monkeypatch.setattr(here._in_force, "_read", fails)
+    here.renew()
+    assert spend(here, "n" * 22), "what is known is used for as long as it may"
+
+
 def test_nobody_changes_what_somebody_changed_meanwhile(settled_nonces: Any) -> None:
     one, other = StoreInForce(), StoreInForce()
     was = one.current()

@@ -43,10 +43,19 @@ def test_a_day_has_a_quota_that_begins_anew_at_midnight():
     assert ask(limiter, BEGIN + DAY, 1, requests_per_day=3) == [None]
 
 
+def test_a_clock_that_is_set_back_by_a_moment_gives_no_second_helping():
+    limiter = Limiter()
+    assert ask(limiter, BEGIN + MINUTE, 5, requests_per_minute=5, requests_per_day=5) == [None] * 5
+    told = ask(limiter, BEGIN + MINUTE - 0.01, 1, requests_per_minute=5)
+    told += ask(limiter, BEGIN - 0.01, 1, requests_per_day=5)
+    assert told == [Reason.RATE_LIMIT, Reason.QUOTA]
+    assert ask(limiter, BEGIN - 10 * MINUTE, 1, requests_per_minute=5) == [None], "a clock that was wrong was put right"
+
+
 def test_what_is_remembered_is_bounded(monkeypatch):
     monkeypatch.setattr("keys.verification.limits.MOST", 10)
     limiter = Limiter()
     for day in range(3):
         for _ in range(10):
             limiter.refusal(uuid.uuid4(), [("requests_per_day", 3)], BEGIN + day * DAY)
-    assert len(limiter._counts) <= 20
+    assert len(limiter.counted()) <= 20

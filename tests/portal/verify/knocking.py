@@ -39,7 +39,7 @@ class Door:
 
     def ask(self, path: str, body: object = b"", *, method: str = "POST", **environ: str) -> Answer:
         """Ask with the credential, unless the header says otherwise; `body` is sent as JSON if it is no bytes."""
-        self._stay_fresh()
+        self.stay_fresh()
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
         said: list[Any] = []
         asked = {
@@ -59,7 +59,7 @@ class Door:
         content = b"".join(self.application(asked, lambda *given: said.extend(given)))  # type: ignore[arg-type]
         return Answer(said[0], said[1], content)
 
-    def _stay_fresh(self) -> None:
+    def stay_fresh(self) -> None:
         """Between two looks of a test any time may pass; a lease that is none stays none."""
         for place in self.feed.catalogue.places.values():
             if place.fresh_until != NEVER:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -18,8 +19,13 @@ from keys.lifecycle.revocation import revoke_key
 from keys.models import UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.nonces import spending
+from keys.nonces.in_database import NoncesInDatabase
+from keys.nonces.in_force import StoreInForce
+from keys.nonces.in_valkey import NoncesInValkey
 from keys.nonces.members import NonceStoreUnavailable
+from keys.nonces.spending import Nonces
 from keys.states import RevocationReason
+from keys.verification import signed
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.portal.verify.knocking import Door
@@ -118,6 +124,75 @@ CHANGES: dict[str, Callable[[Question], object]] = {
         signature=", ".join([question["headers"]["signature"]] * 2)
     ),
 }
+
+
+def _respell(question: Question, spell: Callable[[str], str]) -> None:
+    """Write the same signature in other characters."""
+    text = question["headers"]["signature"].removeprefix("keystead=:").removesuffix(":")
+    question["headers"]["signature"] = f"keystead=:{spell(text)}:"
+
+
+def _last_bits(text: str) -> str:
+    """The bits behind the last byte, which a lenient decoder drops."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    body = text.rstrip("=")
+    return body[:-1] + alphabet[alphabet.index(body[-1]) + 1] + "=" * (len(text) - len(body))
+
+
+# Each decodes to the same signature somewhere, or reads as the same header.
+SPELLINGS: dict[str, Callable[[Question], None]] = {
+    "no padding": lambda question: _respell(question, lambda text: text.rstrip("=")),
+    "more padding": lambda question: _respell(question, lambda text: text + "="),
+    "the other alphabet": lambda question: _respell(question, lambda text: "-" + text[1:].replace("/", "_")),
+    "bits behind the last byte": lambda question: _respell(question, _last_bits),
+    "a blank inside": lambda question: _respell(question, lambda text: text[:8] + " " + text[8:]),
+    "a line feed inside": lambda question: _respell(question, lambda text: text[:8] + "\n" + text[8:]),
+    "percent-encoded": lambda question: _respell(question, lambda text: text.replace("=", "%3D")),
+    "a parameter of the signature": lambda question: question["headers"].update(
+        signature=question["headers"]["signature"] + ";a=1"
+    ),
+    "a blank after a semicolon": lambda question: _replace(question, ";keyid", "; keyid"),
+    "parameters in another order": lambda question: _swap(question, ";alg=", ";nonce="),
+    "a nonce with padding": lambda question: _replace(question, '";tag=', '==";tag='),
+    "another label": lambda question: question["headers"].update(
+        {
+            name: question["headers"][name].replace("keystead=", "keystead2=")
+            for name in ("signature-input", "signature")
+        }
+    ),
+}
+
+
+def _swap(question: Question, one: str, other: str) -> None:
+    """Let two neighbours change places."""
+    text = question["headers"]["signature-input"]
+    before, _, rest = text.partition(one)
+    first, _, rest = rest.partition(other)
+    second, _, after = rest.partition(";tag=")
+    question["headers"]["signature-input"] = f"{before}{other}{second}{one}{first};tag={after}"
+
+
+@of_each_kind
+def test_another_spelling_of_a_captured_request_is_no_other_request(door, signer):
+    for name, respell in SPELLINGS.items():
+        question = received(signer)
+        respelled = json.loads(json.dumps(question))
+        respell(respelled)
+        assert respelled != question, name
+        assert told(door, question) == "valid"
+        answer = door.ask("/v1/verify-signature", respelled)
+        assert (answer.status, answer.json["valid"]) == (200, False), name
+        assert answer.json["reason"] in {"signature_malformed", "signature_invalid", "replay"}, name
+
+
+def test_a_captured_request_names_no_other_key(door, signer, world):
+    """Nor one of the same kind that works: whose signature it is stands in what is signed."""
+    other = signer_of(world, signer.key.kind, name="Another")
+    door.feed.tick()
+    question = received(signer)
+    _replace(question, f'keyid="{signer.version.kid}"', f'keyid="{other.version.kid}"')
+    assert told(door, question) == "signature_invalid"
+    assert told(door, received(other)) == "valid"
 
 
 def _replace(question: Question, old: str, new: str, *, cut: int = 0) -> None:
@@ -221,7 +296,17 @@ def test_after_a_flush_nothing_is_accepted_that_may_have_been_before(door, signe
     assert told(door, received(signer)) == "valid"
 
 
-def test_a_full_store_refuses(door, signer, monkeypatch):
+def test_a_store_that_is_full_refuses_and_forgets_nothing(door, signer, settled_nonces, monkeypatch):
+    small = NoncesInValkey(os.environ["REDIS_URL"], capacity=2)
+    monkeypatch.setattr(signed, "nonces", lambda: Nonces(small, NoncesInDatabase(), StoreInForce()))
+    accepted = [received(signer, created=now()) for _ in range(2)]
+    assert [told(door, each) for each in accepted] == ["valid", "valid"]
+    answer = door.ask("/v1/verify-signature", received(signer, created=now()))
+    assert (answer.status, answer.json["code"]) == (503, "nonce_store_full")
+    assert [told(door, each) for each in accepted] == ["replay", "replay"]
+
+
+def test_a_full_store_says_when_to_try_again(door, signer, monkeypatch):
     def full(*_args: object, **_facts: object) -> bool:
         raise NonceStoreUnavailable("nonce_store_full", retry_after=32)
 

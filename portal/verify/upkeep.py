@@ -1,0 +1,52 @@
+"""Do in passing, between two looks of a verifier at the database, what no answer may wait for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+from django.db.utils import Error as DatabaseError
+
+from keys.nonces.spending import Nonces
+from keys.verification import lease
+from keys.verification.feed import Feed
+from keys.verification.shared_limits import SharedLimits
+from keys.verification.snapshot import NEVER
+from keys.verification.tallies import Tallies
+
+HEARD_WITHIN: Final = 2.0  # seconds
+EVERY: Final = 0.5
+
+_log = structlog.get_logger("keystead.verification")
+
+
+class Upkeep:
+    """What the thread of one verifier's feed does besides: nothing of it may stop that thread, or hold it up for long."""
+
+    def __init__(self, tallies: Tallies, nonces: Nonces) -> None:
+        self._tallies = tallies
+        self._nonces = nonces
+        self._feed: Feed | None = None
+        self._limits: SharedLimits | None = None
+        self._due_at = NEVER
+
+    def goes_with(self, feed: Feed, limits: SharedLimits) -> None:
+        """Name the feed whose thread this is, before that begins."""
+        self._feed, self._limits = feed, limits
+
+    def turn(self) -> None:
+        """Do what is due. While the database is away only the feed itself goes on asking it."""
+        self._tallies.turn()
+        now = lease.clock()
+        if self._feed is None or self._limits is None or now < self._due_at:
+            return
+        if now - self._feed.looked_at > HEARD_WITHIN:
+            return
+        self._due_at = now + EVERY
+        try:
+            self._nonces.renew()
+            self._limits.look_around()
+        except DatabaseError as error:
+            _log.warning("verifier cannot look around", reason=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 - the thread that keeps memory fresh outlives every mistake here
+            _log.error("verifier cannot look around", exc_info=error)
