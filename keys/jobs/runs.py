@@ -21,8 +21,8 @@ from django.db import DatabaseError, connection
 
 from audit import clock
 from keys.errors import KeysError
-from keys.jobs.keeping import kept
 from keys.jobs.kinds import Kind
+from keys.leases import kept
 from keys.models import JobLease, JobRun, JobSchedule
 
 LEASE: Final = timedelta(seconds=30)

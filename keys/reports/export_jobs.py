@@ -7,9 +7,6 @@ export's file; so an export ends once, however many workers were killed over it.
 from __future__ import annotations
 
 import errno
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -17,7 +14,7 @@ from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import transaction
 
 from audit import clock
 from audit.actor import Actor, ActorKind
@@ -28,6 +25,7 @@ from audit.exporters.manifest import Manifest
 from audit.log import record
 from audit.models import OPEN_EXPORTS, AuditExport, ExportState
 from keys.errors import Denied
+from keys.leases import kept
 from keys.operations import operation
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
@@ -37,7 +35,6 @@ from keys.reports.export_queue import LeaseLost, Taken
 from keys.reports.export_writing import NotWhole, manifest_in, write_evidence, write_file
 
 log = structlog.get_logger(__name__)
-ALIVE_SECONDS: Final = 10.0
 SEALED_WITHIN: Final = 20.0  # seconds that one attempt waits for the sealer
 SEALED_AT_LAST: Final = timedelta(days=1)
 AGAIN: Final = timedelta(seconds=5)
@@ -62,7 +59,7 @@ def make_waiting(*, actor: Actor, using: str = "auditor") -> int:
     if taken is None:
         return 0
     try:
-        with _alive(taken):
+        with kept(lambda: export_queue.still(taken), lost=(LeaseLost,)):
             _make(taken, actor=actor, using=using)
     except (LeaseLost, _NotYet) as reason:
         log.info("export_left", export=str(taken.uid), attempt=taken.attempt, code=type(reason).__name__)
@@ -82,29 +79,6 @@ def forget_exports(*, actor: Actor) -> int:
     kept = {name for name in living.values_list("file", flat=True) if name}
     kept |= {export_files.new_name(uid, attempt) for uid, attempt in living.values_list("uid", "attempts")}
     return len(over) + export_files.sweep(kept, older_than=LEFT_BEHIND_SECONDS)
-
-
-@contextmanager
-def _alive(taken: Taken) -> Iterator[None]:
-    """Tell every few seconds that we live, also while one step takes long. A killed worker falls silent."""
-    over = threading.Event()
-
-    def tell() -> None:
-        try:
-            while not over.wait(ALIVE_SECONDS):
-                export_queue.still(taken)
-        except (LeaseLost, DatabaseError):
-            return  # whoever writes next learns it for themselves
-        finally:
-            connection.close()
-
-    teller = threading.Thread(target=tell, name="export-lease", daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        over.set()
-        teller.join()
 
 
 def _make(taken: Taken, *, actor: Actor, using: str) -> None:

@@ -15,18 +15,23 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def kept(tell: Callable[[], object], *, every: float = ALIVE_SECONDS) -> Iterator[None]:
-    """Call `tell` in a thread every so many seconds until the block ends. What is over sooner costs no query."""
+def kept(
+    tell: Callable[[], object], *, every: float = ALIVE_SECONDS, lost: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
+    """Call `tell` in a thread every so many seconds until the block ends, or it raises one of `lost`. What is over sooner costs no query.
+
+    That the lease is lost or could not be renewed is no news for the work itself: whoever writes next learns it.
+    """
     over = threading.Event()
 
     def go_on() -> None:
         while not over.wait(every):
             try:
                 tell()
+            except lost:
+                return
             except DatabaseError as error:
-                log.warning(
-                    "lease_not_renewed", code=type(error).__name__
-                )  # whoever writes next learns it for themselves
+                log.warning("lease_not_renewed", code=type(error).__name__)
             finally:
                 connection.close()
 
