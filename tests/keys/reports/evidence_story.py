@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import pytest
 from django.conf import settings
 
-from audit import clock
+from audit import clock, verify
 from audit.actor import Actor
 from audit.models import AuditEvent
 from keys.approvals.content import content_of
@@ -20,8 +22,23 @@ from keys.lifecycle.claiming import claim_secret
 from keys.models import KeyRequest, ManagedKey, Passkey, Person
 from keys.operations import insert, operation
 from keys.people.webauthn import read_registration
+from keys.reports.evidence import selection_of
+from keys.reports.searches import LogSearch, Subject
+from tests.audit.bundles import MemoryLog, make_bundle, verdict
 from tests.authenticator import SoftAuthenticator
 from tests.people import World, acting, approved, draft, submitted
+
+Payload = dict[str, Any]
+
+
+class Story(NamedTuple):
+    """What the log says of it, and which of its events a bundle about the key holds."""
+
+    events: list[Payload]
+    about_key: frozenset[str]
+
+
+_lived: Story | None = None
 
 
 def b64(value: bytes) -> str:
@@ -97,6 +114,28 @@ def tell(world: World) -> ManagedKey:
     return key
 
 
-def payloads() -> list[dict[str, Any]]:
+def payloads() -> list[Payload]:
     """The whole log so far, as it would be sealed."""
     return [json.loads(bytes(each)) for each in AuditEvent.objects.order_by("id").values_list("payload", flat=True)]
+
+
+def story_in(world: Callable[[], World]) -> Story:
+    """Live through it at most once in this worker."""
+    global _lived
+    if _lived is None:
+        key = tell(world())
+        chosen = selection_of(LogSearch(target=Subject("key", str(key.pk)))).events.values_list("uid", flat=True)
+        _lived = Story(events=payloads(), about_key=frozenset(map(str, chosen)))
+    return _lived
+
+
+def of(events: list[Payload], action: str, place: int = 0) -> Payload:
+    return [each for each in events if each["action"] == action][place]
+
+
+def found(events: list[Payload], change: Callable[[list[Payload]], None]) -> str:
+    """What is found when a compromised site recorded something else, and the log sealed it."""
+    change(events)
+    with pytest.raises(verify.Finding) as finding:
+        verdict(make_bundle(MemoryLog(events)))
+    return f"{finding.value.code}: {finding.value}"
