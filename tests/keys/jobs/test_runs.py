@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError
 
 from audit import clock
 from audit.actor import Actor
@@ -19,6 +18,7 @@ from keys.jobs.schedules import create_schedules
 from keys.models import JobRun, JobSchedule
 from keys.tasks import JOBS, SCHEDULE
 from portal.celery import app
+from tests.races import in_parallel
 
 Superuser = psycopg.Connection[tuple[Any, ...]]
 # A slot long enough that no test crosses its border but by intent.
@@ -49,21 +49,10 @@ def test_a_promise_of_a_minute_is_kept_though_one_message_is_lost() -> None:
 
 
 def test_ten_deliveries_from_three_workers_are_one_run(day: None) -> None:
-    ran, start = [], threading.Barrier(10)
-
-    def deliver() -> None:
-        start.wait()
-        try:
-            run_slot(DAILY, lambda: ran.append(1) or 7)
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=deliver) for _ in range(10)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    ran = []
+    told = in_parallel(10, lambda _: run_slot(DAILY, lambda: ran.append(1) or 7))
     assert ran == [1]
+    assert sorted(told) == [0] * 9 + [7]
     run = JobRun.objects.get()
     assert (run.done, run.failures, run.code, run.attempts) == (7, 0, "", 1)
     assert run.ended_at is not None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from datetime import timedelta
 from typing import Any
@@ -23,6 +22,7 @@ from keys.models import JobLease, KeyVersion, VerificationChange
 from keys.tasks import end_what_is_over
 from tests.keys.test_tasks import age
 from tests.people import World
+from tests.races import in_parallel
 
 Superuser = psycopg.Connection[tuple[Any, ...]]
 KIND = "keys.end_what_is_over"
@@ -55,20 +55,7 @@ def test_many_versions_end_in_one_transaction_each_with_its_event(overdue: list[
 
 
 def test_workers_share_a_sweep_and_nothing_is_done_twice(overdue: list[KeyVersion]) -> None:
-    done, start = [], threading.Barrier(4)
-
-    def work() -> None:
-        start.wait()
-        try:
-            done.append(endings.end_overdue(KIND, batch=3))
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for each in threads:
-        each.start()
-    for each in threads:
-        each.join()
+    done = in_parallel(4, lambda _: endings.end_overdue(KIND, batch=3))
     assert sum(done) == 40
     assert set(ended().values()) == {1}
     assert len(ended()) == 40
