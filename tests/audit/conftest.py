@@ -3,13 +3,13 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
-from django.db import models
+from django.db import models, transaction
 from django.test.utils import isolate_apps
 
 from audit.database import APPLICATION, AUDITOR
@@ -17,6 +17,9 @@ from audit.governed import governed
 from audit.protection import guard_sql
 from portal.layout import layout_at
 from tests.audit.things import GOVERNED, TABLE
+
+if TYPE_CHECKING:
+    from audit.models import AuditEvent
 
 Connect = Callable[[str], "psycopg.Connection[Any]"]
 
@@ -31,6 +34,18 @@ def connect(committed_db: None) -> Iterator[Connect]:
             return stack.enter_context(closing(psycopg.connect(conninfo, autocommit=True)))
 
         yield open_as
+
+
+@pytest.fixture
+def event(committed_db: None) -> "AuditEvent":
+    """An event of Alice's with a private part, committed."""
+    from audit import clock, log  # Django's settings are there only now
+    from audit.models import AuditEvent
+    from tests.audit.things import ALICE, ThingChanged
+
+    with transaction.atomic():
+        uid = log.record(ThingChanged(target_id="t", comment="words"), actor=ALICE, at=clock.now())
+    return AuditEvent.objects.get(uid=uid)
 
 
 @pytest.fixture
