@@ -174,23 +174,23 @@ def issued(world: World, **changes: Any) -> tuple[ManagedKey, KeyVersion, Secret
     return key, claim.version, claim.secret
 
 
-def verifying_credential(world: World, *, environment: str = "prod") -> Secret:
-    """The secret with which the orders service asks about its own keys in `environment`."""
-    key = _verifying_key(world, environment=environment, actor=SYSTEM)
+def verifying_credential(world: World, *, environment: str = "prod", service: Service | None = None) -> Secret:
+    """The secret with which a service, orders unless another is named, asks about its own keys in `environment`."""
+    key = _verifying_key(world, service or world.orders, environment=environment, actor=SYSTEM)
     claim = claim_secret(key.versions.get(), actor=acting(world.bob, "claim"))
     assert claim.secret is not None
     return claim.secret
 
 
 @operation
-def _verifying_key(world: World, *, environment: str, actor: Actor) -> ManagedKey:
+def _verifying_key(world: World, service: Service, *, environment: str, actor: Actor) -> ManagedKey:
     at = clock.now()
     place = Environment.objects.get(tag=environment)
     return create_key(
         claim_until=at + timedelta(hours=1),
         actor=actor,
         at=at,
-        name="Verifies orders keys",
+        name=f"Verifies {service.slug} keys",
         owner_team=world.orders_team,
         recipient=world.bob,
         consumer="orders-gateway",
@@ -201,6 +201,6 @@ def _verifying_key(world: World, *, environment: str, actor: Actor) -> ManagedKe
         scopes=["keys:verify"],
         cryptoperiod_days=30,
         authorised_until=at + timedelta(days=30),
-        verifies_service=world.orders,
+        verifies_service=service,
         verifies_environment=place,
     )

@@ -56,5 +56,6 @@ def behind_the_back(superuser: Connection[Any], statement: str, *parameters: obj
         for table, trigger in silenced:
             superuser.execute(f'ALTER TABLE {table} DISABLE TRIGGER "{trigger}"'.encode())
         superuser.execute(statement.encode(), parameters)
+        superuser.execute("SET CONSTRAINTS ALL IMMEDIATE")  # a table that awaits a check cannot be altered
         for table, trigger in silenced:
             superuser.execute(f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{trigger}"'.encode())

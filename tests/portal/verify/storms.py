@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
-import json
 import os
 import signal
 import subprocess
@@ -13,12 +11,24 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Any, Final, NamedTuple, Self
+
+from psycopg import Connection
 
 from portal.engines import die_with_parent
+from tests.keys.verification.following import behind_the_back
+from tests.portal.verify import asker
+from tests.portal.verify.asker import RECORD
 from tests.servers import ROOT, free_port
+
+SCRIPT: Final = Path(asker.__file__)
+_VERDICTS: Final = {asker.YES: True, asker.NO: False, asker.NOTHING: None}
+
+
+def be_patient(superuser: Connection[Any]) -> None:
+    """Let leases last a minute, before a verifier starts: a machine that holds it up for three seconds shall not be the matter."""
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 60000")
 
 
 class VerifyServer:
@@ -88,47 +98,66 @@ class VerifyServer:
                 self.process.wait()
 
 
-@dataclass(frozen=True)
-class Heard:
-    """One question: when it began, and what was said (None: no verdict)."""
+class Heard(NamedTuple):
+    """One question: when it began, how long it took, and what was said (None: no verdict)."""
 
     began: float
+    took: float
     valid: bool | None
     port: int
 
 
 class Storm:
-    """Threads that ask about keys, each over a connection of its own, `pause` seconds apart."""
+    """Processes that ask about a key, `rate` questions a second over `width` connections together."""
 
     def __init__(
-        self, servers: Sequence[VerifyServer], credential: str, secret: str, *, width: int, pause: float = 0.004
+        self,
+        servers: Sequence[VerifyServer],
+        credential: str,
+        secret: str,
+        *,
+        width: int,
+        rate: float = 150,
+        processes: int = 1,
     ) -> None:
-        self.heard: list[Heard] = []
-        self.failed: list[BaseException] = []
-        self._secret = secret
-        self._pause = pause
-        self._over = threading.Event()
-        self._headers = {"Authorization": f"Bearer {credential}", "Content-Type": "application/json"}
-        ports = [servers[place % len(servers)].port for place in range(width)]
-        self._threads = [threading.Thread(target=self._ask, args=(port,)) for port in ports]
+        self.all: list[list[Heard]] = []
+        self.stops: dict[int, float] = {}
+        self._credential, self._secret = credential, secret
+        ports = [str(server.port) for server in servers]
+        words = [str(rate / processes), str(width // processes)]
+        self._commands = [[sys.executable, str(SCRIPT), *words, *ports] for _ in range(processes)]
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def heard(self) -> list[Heard]:
+        """What was said of the key that is asked about now."""
+        return self.all[-1]
+
+    @property
+    def attempts(self) -> int:
+        return sum(map(len, self.all))
 
     def about(self, secret: str) -> None:
-        """Ask about another key from now on, and begin a new list."""
-        self._secret, self.heard = secret, []
+        """Ask about another key from now on."""
+        self.all.append([])
+        order = f"{len(self.all) - 1} {self._credential} {secret}\n".encode()
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(order)
+            process.stdin.flush()
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
+    def stopped(self, answered: float) -> None:
+        """Note when the stop of the present key was answered."""
+        self.stops[len(self.all) - 1] = answered
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-        assert not self.failed, self.failed
+    def late(self) -> dict[int, int]:
+        """How often each stopped key was accepted though the question began after the answer, up to now."""
+        counts = {number: self._accepted_after(number, answered) for number, answered in self.stops.items()}
+        return {number: count for number, count in counts.items() if count}
 
-    def accepted_after(self, instant: float) -> list[Heard]:
-        return [each for each in self.heard if each.valid and each.began > instant]
+    def _accepted_after(self, number: int, answered: float) -> int:
+        return sum(each.valid is True and each.began > answered for each in list(self.all[number]))
 
     def wait_for(self, count: int, *, seconds: float = 30) -> None:
         """Until so many questions were accepted."""
@@ -137,23 +166,30 @@ class Storm:
             assert time.monotonic() < deadline, f"{len(self.heard)} answers, {self.heard[-3:]}"
             time.sleep(0.01)
 
-    def _ask(self, port: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-        try:
-            while not self._over.is_set():
-                heard, body = self.heard, json.dumps({"key": self._secret})
-                began = time.monotonic()
-                try:
-                    connection.request("POST", "/v1/verify", body, self._headers)
-                    answer = connection.getresponse()
-                    said = json.loads(answer.read())
-                except (OSError, http.client.HTTPException):
-                    connection.close()  # a server that was stopped, or did not answer: no verdict
-                    said, answer = {}, None
-                valid = said["valid"] if answer is not None and answer.status == 200 else None
-                heard.append(Heard(began, valid, port))
-                self._over.wait(self._pause)
-        except BaseException as error:
-            self.failed.append(error)
-        finally:
-            connection.close()
+    def __enter__(self) -> Self:
+        for command in self._commands:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=die_with_parent(signal.SIGKILL)
+            )
+            self._processes.append(process)
+            self._threads.append(threading.Thread(target=self._read, args=(process.stdout,)))
+        self.about(self._secret)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        codes = []
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.close()
+            codes.append(process.wait(10))
+        for thread in self._threads:
+            thread.join()
+        assert not any(codes), codes
+
+    def _read(self, records: IO[bytes]) -> None:
+        with records:
+            while record := records.read(RECORD.size):
+                began, took, number, port, said = RECORD.unpack(record)
+                self.all[number].append(Heard(began, took, _VERDICTS[said], port))

@@ -60,6 +60,7 @@ class Wire:
                 far.connect(str(self.target))
             except OSError:
                 near.close()
+                far.close()
                 continue
             self._pairs += [near, far]
             for one, other in ((near, far), (far, near)):
