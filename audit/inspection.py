@@ -6,18 +6,16 @@ the leaves, in pages; what is remembered is the peaks of the tree and the checkp
 
 from __future__ import annotations
 
+import hashlib
 import heapq
-import hmac
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from typing import Any, TypeAlias
 
 from django.db import connections, transaction
 from django.db.models import Min
 
-from audit.canonical import CanonicalError, JsonValue, parse_strict
+from audit.binary import fetch_rows
 from audit.checkpoints import backlog
 from audit.envelope import commitment
 from audit.erasures import read_erasures
@@ -25,34 +23,38 @@ from audit.findings import Inspection
 from audit.keeping_rules import PRUNE_STEP
 from audit.key_links import stored_links
 from audit.log_keys import linked
-from audit.merkle import HASH_SIZE, NodeId, Tree, full_subtrees, leaf_hash
+from audit.merkle import HASH_SIZE, Tree, full_subtrees, leaf_hashes
 from audit.models import AuditArchive, AuditCheckpoint, AuditLeaf
 from audit.notes import NoteError, Verifier, open_checkpoint
 from audit.pins import Pins
+from audit.projection import COLUMNS, read_payload
 from audit.restored import read_restored
 from audit.sealer import fetch_nodes
 from audit.tiles import WIDTH, TileMissing
 
-PAGE = 2_000
-_TIME_LENGTH = len("2026-01-01T00:00:00.000Z")
-
-_COLUMNS = (
-    "uid", "occurred_at", "actor_type", "actor_id", "action", "target_type", "target_id", "environment", "outcome",
-    "request_id",
-)  # fmt: skip
+PAGE = 2_048
 # As texts, exactly: comparing those is much cheaper than making objects of both sides.
 _AS_TEXT = {
     "uid": "event.uid::text",
     "occurred_at": """to_char(event.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
 }
 _SEALED = f"""
-SELECT leaf.index, leaf.event_id, leaf.leaf_hash, event.payload,
-    {", ".join(_AS_TEXT.get(each, f"event.{each}") for each in _COLUMNS)}, private.salt, private.body
+SELECT leaf.index, leaf.event_id, leaf.leaf_hash, event.payload, private.salt, private.body,
+    {", ".join(_AS_TEXT.get(each, f"event.{each}") for each in COLUMNS)}
 FROM audit_leaf leaf
 LEFT JOIN audit_event event ON event.id = leaf.event_id
 LEFT JOIN audit_private private ON private.event_id = leaf.event_id
 WHERE leaf.index >= %s ORDER BY leaf.index LIMIT %s
 """  # noqa: S608 - constants
+# A row of each level at once: that each hash is there, once, and has its length tells them apart in the joined bytes.
+_NODES = """
+SELECT run.level, node.count, node.is_sized, node.joined
+FROM unnest(%s::smallint[], %s::bigint[], %s::bigint[]) AS run (level, first, last)
+CROSS JOIN LATERAL (
+    SELECT count(DISTINCT index), bool_and(length(hash) = 32) AS is_sized, string_agg(hash, ''::bytea ORDER BY index) AS joined
+    FROM audit_node WHERE level = run.level AND index BETWEEN run.first AND run.last
+) AS node
+"""
 # Whatever is in the log is sealed, or waits; whatever waits is in the log. Twins need a dropped constraint.
 _STRAYS = {
     "unqueued": "SELECT id FROM audit_event event WHERE NOT EXISTS (SELECT FROM audit_leaf WHERE event_id = event.id)"
@@ -72,6 +74,10 @@ _STRAY_WORDS = {
     "twin": "has the uid of another",
     "private-orphan": "is gone, its private part is not",
 }
+
+
+_Row: TypeAlias = tuple[Any, ...]
+"""Index, event, leaf hash, payload, salt, body, and COLUMNS (Any: columns of several types)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,8 @@ def inspect_log(
         with connections[using].cursor() as cursor:
             cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             cursor.execute("SET LOCAL statement_timeout = 0")
+            # Pages are short: what workers take off our hands is less than what it costs to start them.
+            cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
         return _Pass(pins, using, progress).run()
 
 
@@ -109,8 +117,6 @@ class _Pass:
         self.vouched = 0
         self.expected = 0
         self.gap = self.fork = False
-        self.tile = b""
-        self.nodes: dict[NodeId, bytes] = {}
         self.erased = read_erasures(using)
         self.verifiers = self._followed_keys()
         self.restored = read_restored(using, verifiers=self.verifiers)
@@ -120,11 +126,10 @@ class _Pass:
     def run(self) -> Inspection:
         self._begin_after_what_was_pruned()
         self._compare_heads()
-        for row in self._leaves():
-            self._leaf(*row)
-            if len(self.nodes) >= PAGE:
-                self._compare_nodes()
-        self._compare_nodes()
+        for page in self._pages():
+            for run in _runs(page):
+                self._run(run)
+            self.progress(self.expected)
         found = self.found
         found.size, found.root = self.tree.size, self.tree.root().hex()
         if self.head is not None and not self.gap:
@@ -141,39 +146,54 @@ class _Pass:
             found.add("unsealed", f"an event has waited {late.age.total_seconds():.0f} s to be sealed")
         return found
 
-    def _leaf(self, index: int, event_id: int, stored: bytes, payload: bytes | None, *rest: Any) -> None:
-        """Look at one leaf (Any: the projected columns, and the private part)."""
-        if index != self.expected:
+    def _run(self, rows: Sequence[_Row]) -> None:
+        """Look at leaves without a gap between them."""
+        start = rows[0][0]
+        if start != self.expected:
             self.gap = True
-            self.found.add("gap", f"leaves {self.expected} to {index - 1} are missing", self.expected)
-        self.expected = index + 1
-        stored = bytes(stored)
-        self._compare_tile(index, stored)
-        if payload is None:
-            self.found.add("missing", f"event {event_id} is gone", index)
-        else:
-            if leaf_hash(bytes(payload)) != stored:
-                self.found.add("payload", f"event {event_id} is not what was hashed", index)
-            self._compare_columns(index, event_id, bytes(payload), rest)
+            self.found.add("gap", f"leaves {self.expected} to {start - 1} are missing", self.expected)
+        self.expected = start + len(rows)
+        stored = [row[2] for row in rows]
+        self._compare_tiles(start, stored)
+        for row, leaf in zip(rows, leaf_hashes(row[3] or b"" for row in rows), strict=True):
+            if row[3] is None or leaf != row[2] or not self._is_whole(row):
+                self._look_closely(row, leaf)
         if not self.gap:
             # With what was sealed, not with what is there: so later leaves are judged by themselves.
-            self.nodes.update(self.tree.append(stored))
-            self._compare_heads()
+            self._grow(stored)
 
-    def _compare_columns(self, index: int, event_id: int, payload: bytes, rest: Sequence[Any]) -> None:
-        """Compare the projected columns and the private part with the payload (Any: columns of several types)."""
-        *columns, salt, body = rest
+    def _is_whole(self, row: _Row) -> bool:
+        """Tell whether an event that is what was hashed is also as its payload says, with its private part."""
+        index, _, _, payload, salt, body, *_ = row
         try:
-            envelope = parse_strict(payload)
-            told = _projection(envelope)
-        except (CanonicalError, ValueError):
+            told, committed = read_payload(payload)
+        except ValueError:
+            return False
+        return (
+            told == row[6:]
+            and salt is not None
+            and body is not None
+            and hashlib.sha256(salt + body).hexdigest() == committed
+            and not self.erased.covers(told[-1], index)
+        )
+
+    def _look_closely(self, row: _Row, leaf: bytes) -> None:
+        """Say what is wrong with an event, or count its private part among those that are missing on record."""
+        index, event_id, stored, payload, salt, body, *columns = row
+        if payload is None:
+            self.found.add("missing", f"event {event_id} is gone", index)
+            return
+        if leaf != stored:
+            self.found.add("payload", f"event {event_id} is not what was hashed", index)
+        try:
+            told, committed = read_payload(payload)
+        except ValueError:
             self.found.add("payload", f"event {event_id} is no envelope", index)
             return
-        if columns != told:
-            for name, stored, said in zip(_COLUMNS, columns, told, strict=True):
-                if stored != said:
-                    self.found.add("column", f"event {event_id}: {name} is not what the payload says", index)
-        is_erased = self.erased.covers(told[0], index)
+        for name, column, said in zip(COLUMNS, columns, told, strict=True):
+            if column != said:
+                self.found.add("column", f"event {event_id}: {name} is not what the payload says", index)
+        is_erased = self.erased.covers(told[-1], index)
         if salt is None or body is None:
             if is_erased:
                 self.found.erased += 1
@@ -185,10 +205,20 @@ class _Pass:
         elif is_erased:
             words = f"event {event_id}: its private part is there again, though it was erased on record"
             self.found.add("erasure", words, index)
-        elif not hmac.compare_digest(
-            commitment(bytes(salt), bytes(body)), _at(_object(envelope, "private"), "commitment")
-        ):
+        elif commitment(salt, body) != committed:
             self.found.add("private", f"event {event_id}: its private part is not the recorded one", index)
+
+    def _grow(self, leaves: Sequence[bytes]) -> None:
+        """Add leaves to the tree, and compare its subtrees with the stored ones and its root with every head on the way."""
+        nodes: dict[int, tuple[int, list[bytes]]] = {}
+        at = 0
+        while at < len(leaves):
+            upto = len(leaves) if self.head is None else min(len(leaves), at + self.head.size - self.tree.size)
+            for level, index, hashes in self.tree.grow(leaves[at:upto]):
+                nodes.setdefault(level, (index, []))[1].extend(hashes)
+            at = upto
+            self._compare_heads()
+        self._compare_nodes(nodes)
 
     def _compare_heads(self) -> None:
         """Compare the root at this size with every head of this size."""
@@ -208,45 +238,51 @@ class _Pass:
                 self.fork = True
                 self.found.add("root", f"{words}; the first {self.vouched} do have theirs", self.vouched, head.size)
 
-    def _compare_nodes(self) -> None:
-        """Compare the computed subtrees of a page with the stored ones."""
+    def _compare_nodes(self, nodes: dict[int, tuple[int, list[bytes]]]) -> None:
+        """Compare computed subtrees (level -> first index and hashes) with the stored ones."""
+        runs = [(level, first, first + len(hashes) - 1) for level, (first, hashes) in nodes.items()]
+        told = fetch_rows(_NODES, [list(each) for each in zip(*runs, strict=True)] or [[], [], []], using=self.using)
+        whole = {level: joined for level, count, is_sized, joined in told if is_sized and count == len(nodes[level][1])}
+        if all(whole.get(level) == b"".join(hashes) for level, (_, hashes) in nodes.items()):
+            return
+        expected = {
+            (level, place): node for level, (first, hashes) in nodes.items() for place, node in enumerate(hashes, first)
+        }
         with connections[self.using].cursor() as cursor:
-            stored = fetch_nodes(cursor, self.nodes)
-        bad = {node for node, value in self.nodes.items() if stored.get(node) != value}
+            stored = fetch_nodes(cursor, expected)
+        bad = {node for node, value in expected.items() if stored.get(node) != value}
         for level, index in sorted(bad):
             # Above a bad subtree all are bad: the lowest says where.
             if (level - 1, 2 * index) not in bad and (level - 1, 2 * index + 1) not in bad:
                 words = "is missing" if (level, index) not in stored else "is not that of its leaves"
                 self.found.add("node", f"the stored hash of this subtree {words}", index << level, (index + 1) << level)
-        self.nodes.clear()
 
-    def _compare_tile(self, index: int, leaf: bytes) -> None:
-        """Compare a leaf with the sealer's copy, which says exactly where a rewritten log begins to differ."""
-        if self.pins.tiles is None or self.pins.tiles_head is None or index >= self.pins.tiles_head.size:
+    def _compare_tiles(self, start: int, leaves: Sequence[bytes]) -> None:
+        """Compare leaves with the sealer's copy, which says exactly where a rewritten log begins to differ."""
+        tiles, head = self.pins.tiles, self.pins.tiles_head
+        if tiles is None or head is None:
             return
-        place = index % WIDTH
-        if place == 0 or not self.tile:
-            width = min(WIDTH, self.pins.tiles_head.size - index + place)
+        end = min(start + len(leaves), head.size)
+        for place in range(start // WIDTH * WIDTH, end, WIDTH):
+            first, upto = max(place, start), min(place + WIDTH, end)
             try:
-                self.tile = self.pins.tiles.read(0, index // WIDTH, width)
+                tile = tiles.read(0, place // WIDTH, min(WIDTH, head.size - place))
             except TileMissing as missing:
-                self.found.add("tile", str(missing), index)
-                self.tile = b""
-        told = self.tile[place * HASH_SIZE : (place + 1) * HASH_SIZE]
-        if told and told != leaf:
-            self.found.add("tile", "the sealer's copy has another leaf here", index)
+                self.found.add("tile", str(missing), first)
+                continue
+            ours = leaves[first - start : upto - start]
+            told = tile[(first - place) * HASH_SIZE : (upto - place) * HASH_SIZE]
+            if told == b"".join(ours):
+                continue
+            for number, leaf in enumerate(ours):
+                if told[number * HASH_SIZE : (number + 1) * HASH_SIZE] != leaf:
+                    self.found.add("tile", "the sealer's copy has another leaf here", first + number)
 
-    def _leaves(self) -> Iterator[tuple[Any, ...]]:
-        """Yield the leaves in order, with their events (Any: a row)."""
+    def _pages(self) -> Iterator[list[_Row]]:
+        """Yield the leaves in order, with their events."""
         start = self.expected
-        while True:
-            with connections[self.using].cursor() as cursor:
-                cursor.execute(_SEALED, (start, PAGE))
-                page = cursor.fetchall()
-            yield from page
-            self.progress(self.expected)
-            if len(page) < PAGE:
-                return
+        while page := fetch_rows(_SEALED, (start, PAGE), using=self.using):
+            yield page
             start = page[-1][0] + 1
 
     def _stored_heads(self) -> Iterator[_Head]:
@@ -322,34 +358,12 @@ class _Pass:
                     self.found.add(code, f"event {event_id} {_STRAY_WORDS[code]}")
 
 
-def _projection(envelope: JsonValue) -> list[str]:
-    """Return what _COLUMNS must say; raise ValueError when uid or time are none."""
-    uid, time = _at(envelope, "uid"), _at(envelope, "time")
-    if len(time) != _TIME_LENGTH or not time.endswith("Z"):  # milliseconds, as every event has them
-        time = datetime.fromisoformat(time).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    else:
-        time = f"{time[:-1]}000Z"
-    actor, target, request = _object(envelope, "actor"), _object(envelope, "target"), _object(envelope, "request")
-    return [
-        str(UUID(uid)),
-        time,
-        _at(actor, "type"),
-        _at(actor, "id"),
-        _at(envelope, "action"),
-        _at(target, "type"),
-        _at(target, "id"),
-        _at(envelope, "environment"),
-        _at(envelope, "outcome"),
-        _at(request, "id"),
-    ]
-
-
-def _object(value: JsonValue, name: str) -> JsonValue:
-    """Return what is called `name`, or None."""
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _at(value: JsonValue, name: str) -> str:
-    """Return the text that is called `name`, or an empty one."""
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, str) else ""
+def _runs(page: list[_Row]) -> Iterator[list[_Row]]:
+    """Part a page where leaves are missing; nearly always it is whole."""
+    indexes = [row[0] for row in page]
+    if indexes == list(range(indexes[0], indexes[0] + len(page))):
+        yield page
+        return
+    cuts = [place for place in range(1, len(page)) if indexes[place] != indexes[place - 1] + 1]
+    for start, end in zip([0, *cuts], [*cuts, len(page)], strict=True):
+        yield page[start:end]

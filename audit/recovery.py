@@ -17,7 +17,7 @@ from audit import clock, log
 from audit.actor import Actor
 from audit.events import LogRestored
 from audit.interruptions import NEW_ORIGIN, ROLLBACK, begin_interruption, mark_recovered
-from audit.merkle import Tree, leaf_hash
+from audit.merkle import Tree, leaf_hashes
 from audit.notes import Checkpoint, NoteError, Signer, open_checkpoint
 from audit.restored import Frozen, read_restored
 from audit.sealer import LOCK, Refused, Sealer, payloads, root_of_nodes, write_leaves
@@ -189,11 +189,8 @@ def _taken_up(cursor: Any, tree: Tree, sealer: Sealer, upto: int) -> int:
     for page in _pages(sealer.folder.tiles.entries(upto, tree.size)):
         ids, new = _event_ids(cursor, page)
         lost += new
-        leaves, nodes = [], []
-        for event_id, entry in zip(ids, page, strict=True):
-            leaves.append((tree.size, event_id, leaf_hash(entry)))
-            nodes += [(level, place, node) for (level, place), node in tree.append(leaves[-1][2])]
-        write_leaves(cursor, leaves, nodes, using=sealer.using)
+        leaves = leaf_hashes(page)
+        write_leaves(ids, [(0, tree.size, leaves), *tree.grow(leaves)], using=sealer.using)
         cursor.execute("DELETE FROM audit_pending WHERE event_id = ANY (%s)", (ids,))
     return lost
 

@@ -7,14 +7,16 @@ either nothing done, or a committed checkpoint under our own signature that the 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections, transaction
 
+from audit.binary import array_of, copy_in, fetch_rows
 from audit.keeping_rules import PRUNE_STEP
-from audit.merkle import NodeId, Tree, fold, full_subtrees, leaf_hash
+from audit.merkle import HASH_SIZE, NodeId, Row, Tree, fold, full_subtrees, leaf_hash
 from audit.notes import Checkpoint, NoteError, Signer, open_checkpoint
 from audit.sealer_folder import SealerFolder, SealerState
 from audit.statements import sign_with
@@ -23,15 +25,15 @@ from audit.tiles import TileConflict, TileMissing, TileWriter
 BATCH = 16_384
 LOCK = 0x6B6579_7365616C  # "keyseal": an advisory lock of the database
 _PAGE = 4_096
+# Each value after its size, after their number: COPY's binary format.
+_LEAF_ROW = struct.Struct("!hiqiqi32s").pack
+_NODE_ROW = struct.Struct("!hihiqi32s").pack
 
-# The queue leads, row by row from its front: what the planner may turn around it turns, and reads the whole log for a page.
-_QUEUE = """
-SELECT pending.event_id, event.payload
-FROM audit_pending pending
-CROSS JOIN LATERAL (SELECT payload FROM audit_event WHERE id = pending.event_id LIMIT 1) AS event
-WHERE (SELECT true FROM audit_leaf WHERE event_id = pending.event_id) IS NULL
-ORDER BY pending.event_id LIMIT %s
-"""
+# A statement for each table, in the order of the queue: whatever joins them the planner may turn around, and then it reads
+# the whole log for a page.
+_FRONT = "SELECT event_id FROM audit_pending WHERE event_id > %s ORDER BY event_id LIMIT %s"
+_SEALED = "SELECT event_id FROM audit_leaf WHERE event_id = ANY (%s::bigint[])"
+_EVENTS = "SELECT id, payload FROM audit_event WHERE id = ANY (%s::bigint[]) ORDER BY id"
 _ODD = """
 SELECT pending.event_id, event.id IS NULL
 FROM audit_pending pending
@@ -113,13 +115,27 @@ class Sealer:
                 return Round(busy=True)
             state, writer = self._taken_up()
             state = self._compared(cursor, state, writer, adopt=adopt)
-            cursor.execute(_QUEUE, (BATCH,))
-            rows = cursor.fetchall()
+            rows = self._waiting()
             if not rows:
                 return Round(size=state.size)
             state = self._write(cursor, state, writer, rows)
         self._publish(state, writer)
         return Round(sealed=len(rows), size=state.size)
+
+    def _waiting(self) -> list[tuple[int, bytes]]:
+        """Return the front of the queue with its events; what is odd is passed over, and the rest does not wait for it."""
+        found: list[tuple[int, bytes]] = []
+        last, is_more = -(1 << 63), True
+        while is_more and len(found) < BATCH:
+            wanted = BATCH - len(found)
+            front = [event_id for (event_id,) in fetch_rows(_FRONT, (last, wanted), using=self.using)]
+            if front:
+                sealed = {event_id for (event_id,) in fetch_rows(_SEALED, (array_of(front),), using=self.using)}
+                unsealed = [event_id for event_id in front if event_id not in sealed] if sealed else front
+                found += fetch_rows(_EVENTS, (array_of(unsealed),), using=self.using)
+                last = front[-1]
+            is_more = len(front) == wanted
+        return found
 
     def _taken_up(self) -> tuple[SealerState, TileWriter]:
         """Return our memory and the right edge of the tiles, which must agree with each other."""
@@ -179,15 +195,12 @@ class Sealer:
         self._publish(state, writer)
         return state
 
-    def _write(self, cursor: Any, state: SealerState, writer: TileWriter, rows: list[tuple[int, bytes]]) -> SealerState:
+    def _write(
+        self, cursor: Any, state: SealerState, writer: TileWriter, waiting: Sequence[tuple[int, bytes]]
+    ) -> SealerState:
         """Write leaves, nodes and the checkpoint, and empty the queue of them."""
-        leaves: list[tuple[int, int, bytes]] = []
-        nodes: list[tuple[int, int, bytes]] = []
-        for event_id, payload in rows:
-            (((_, index), leaf), *above) = writer.append(bytes(payload))
-            leaves.append((index, event_id, leaf))
-            nodes += [(level, place, node) for (level, place), node in above]
-        write_leaves(cursor, leaves, nodes, using=self.using)
+        event_ids = [event_id for event_id, _ in waiting]
+        write_leaves(event_ids, writer.extend([payload for _, payload in waiting]), using=self.using)
         root = writer.tree.root()
         body = Checkpoint(origin=self.signer.name, size=writer.tree.size, root=root).body()
         note = sign_with(self.signers, body)
@@ -195,8 +208,8 @@ class Sealer:
             "INSERT INTO audit_checkpoint (size, root, note, signed_at) VALUES (%s, %s, %s, clock_timestamp())",
             (writer.tree.size, root, note),
         )
-        cursor.execute("DELETE FROM audit_pending WHERE event_id = ANY (%s)", ([event_id for event_id, _ in rows],))
-        if cursor.rowcount != len(rows):
+        cursor.execute("DELETE FROM audit_pending WHERE event_id = ANY (%s::bigint[])", (array_of(event_ids),))
+        if cursor.rowcount != len(waiting):
             raise Refused("rewrite", "the queue changed while it was being sealed")
         return SealerState(origin=state.origin, size=writer.tree.size, root=root.hex(), note=note)
 
@@ -209,18 +222,18 @@ class Sealer:
         self._state = self._writer = None
 
 
-def write_leaves(
-    cursor: Any, leaves: Sequence[tuple[int, int, bytes]], nodes: Sequence[tuple[int, int, bytes]], *, using: str
-) -> None:
-    """Store leaves (index, event, hash) and nodes (level, index, hash) (Any: Django's cursor is untyped)."""
-    # COPY goes past Django's cursor, so its errors must be made Django's here.
-    wrapped = connections[using].wrap_database_errors
-    with wrapped, cursor.copy("COPY audit_leaf (index, event_id, leaf_hash) FROM STDIN") as copy:
-        for row in leaves:
-            copy.write_row(row)
-    with wrapped, cursor.copy("COPY audit_node (level, index, hash) FROM STDIN") as copy:
-        for row in nodes:
-            copy.write_row(row)
+def write_leaves(event_ids: Sequence[int], rows: Sequence[Row], *, using: str) -> None:
+    """Store the leaves of these events, which are the first row, and the nodes above them."""
+    (_, first, leaves), *above = rows
+    numbered = enumerate(zip(event_ids, leaves, strict=True), first)
+    packed = [_LEAF_ROW(3, 8, index, 8, event_id, HASH_SIZE, leaf) for index, (event_id, leaf) in numbered]
+    copy_in("audit_leaf (index, event_id, leaf_hash)", b"".join(packed), using=using)
+    packed = [
+        _NODE_ROW(3, 2, level, 8, index, HASH_SIZE, node)
+        for level, start, hashes in above
+        for index, node in enumerate(hashes, start)
+    ]
+    copy_in("audit_node (level, index, hash)", b"".join(packed), using=using)
 
 
 def payloads(cursor: Any, start: int, end: int) -> Iterator[bytes]:

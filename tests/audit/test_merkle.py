@@ -133,6 +133,20 @@ def test_a_tree_that_is_stopped_and_resumed_has_the_same_root(first: int, then: 
     assert tree.size == first
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 600), st.integers(0, 600))
+def test_leaves_added_at_once_are_those_added_one_by_one(first: int, then: int) -> None:
+    leaves = numbered(first + then)
+    slow, quick = Tree(), Tree()
+    quick.extend(leaves[:first])
+    for each in leaves[:first]:
+        list(slow.append(each))
+    nodes = {node: value for each in leaves[first:] for node, value in slow.append(each)}
+    rows = quick.grow(leaves[first:])
+    assert {(level, at): node for level, start, row in rows for at, node in enumerate(row, start)} == nodes
+    assert quick == slow
+
+
 def test_the_ends_of_the_range_are_refused_or_trivial() -> None:
     for index, size in ((0, 0), (5, 5), (-1, 3)):
         with pytest.raises(ProofError):

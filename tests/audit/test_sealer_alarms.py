@@ -41,6 +41,19 @@ def test_events_that_vanish_from_under_the_queue_or_are_queued_again_alarm_and_s
     assert AuditPending.objects.count() == 2
 
 
+def test_more_odd_entries_than_a_round_takes_hold_nothing_up(
+    tmp_path: Path, superuser: "psycopg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealer = make_sealer(tmp_path)
+    write_events(30)
+    sealer.seal()
+    monkeypatch.setattr("audit.sealer.BATCH", 10)
+    superuser.execute("INSERT INTO audit_pending SELECT event_id FROM audit_leaf ORDER BY index DESC LIMIT 25")
+    write_events(15)
+    assert [sealer.seal().sealed for _ in range(3)] == [10, 5, 0]
+    assert len(list(sealer.odd_entries())) == 25
+
+
 def test_a_refusal_is_told_once_and_the_sealer_goes_on_looking(
     tmp_path: Path, superuser: "psycopg.Connection[Any]", settings: Any
 ) -> None:
