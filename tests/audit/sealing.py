@@ -1,9 +1,11 @@
 """A sealer in a folder of its own, and what a sealed log must look like."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from django.db import transaction
 
 from audit import clock, log
@@ -66,3 +68,32 @@ def as_superuser(superuser: "psycopg.Connection[Any]", *statements: str) -> None
         superuser.execute(statement)
     for table in tables:
         superuser.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER audit_append_only")
+
+
+def cut_off(superuser: "psycopg.Connection[Any]", size: int) -> None:
+    """Make the database as it was when it held so many leaves, like an older backup."""
+    tables = ("audit_event", "audit_private", "audit_leaf", "audit_node", "audit_checkpoint", "audit_cosignature")
+    for table in tables:
+        superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_append_only")
+    later = f"(SELECT event_id FROM audit_leaf WHERE index >= {size})"
+    superuser.execute(f"DELETE FROM audit_private WHERE event_id IN {later}")
+    superuser.execute(f"DELETE FROM audit_event WHERE id IN {later}")
+    superuser.execute(f"DELETE FROM audit_leaf WHERE index >= {size}")
+    superuser.execute(f"DELETE FROM audit_node WHERE (index + 1) << level > {size}")
+    superuser.execute(f"DELETE FROM audit_cosignature WHERE checkpoint_id > {size}")
+    superuser.execute(f"DELETE FROM audit_checkpoint WHERE size > {size}")
+    for table in tables:
+        superuser.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER audit_append_only")
+
+
+def fail_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the disk fail once, the `step`-th time that something is to last."""
+    left, real = [step], os.fsync
+
+    def failing(handle: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError("no space")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", failing)

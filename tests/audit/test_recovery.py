@@ -1,6 +1,5 @@
 """Taking a lost end up again, or beginning a new log, is run once more when it was killed, whenever that was."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,10 @@ from audit.recovery import begin_origin, recover_tail
 from audit.sealer import Refused, Sealer
 from audit.sealer_folder import SealerFolder, create_key, read_signer
 from audit.signing_keys import SigningKeys
-from tests.audit.sealing import assert_whole, make_sealer, write_events
+from tests.audit.sealing import assert_whole, cut_off, fail_at, make_sealer, write_events
 
 NAME = "keystead/audit-log/second"
-TABLES = ("audit_event", "audit_private", "audit_leaf", "audit_node", "audit_checkpoint")
 pytestmark = pytest.mark.usefixtures("committed_db")
-
-
-def cut_off(superuser: "psycopg.Connection[Any]", size: int) -> None:
-    """Make the database as it was when it held so many leaves, like an older backup."""
-    for table in TABLES:
-        superuser.execute(f"ALTER TABLE {table} DISABLE TRIGGER audit_append_only")
-    later = f"(SELECT event_id FROM audit_leaf WHERE index >= {size})"
-    superuser.execute(f"DELETE FROM audit_private WHERE event_id IN {later}")
-    superuser.execute(f"DELETE FROM audit_event WHERE id IN {later}")
-    superuser.execute(f"DELETE FROM audit_leaf WHERE index >= {size}")
-    superuser.execute(f"DELETE FROM audit_node WHERE (index + 1) << level > {size}")
-    superuser.execute(f"DELETE FROM audit_checkpoint WHERE size > {size}")
-    for table in TABLES:
-        superuser.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER audit_append_only")
 
 
 @pytest.fixture
@@ -128,15 +112,7 @@ def test_a_new_origin_that_is_killed_is_begun_again(behind: Sealer, monkeypatch:
             create_key(folder, name=NAME)
         return read_signer(folder.key_file)
 
-    left, real = [step], os.fsync
-
-    def failing(handle: int) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            raise OSError("no space")
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", failing)
+    fail_at(step, monkeypatch)
     try:
         frozen = begin_origin(folder, signer)
     except OSError:

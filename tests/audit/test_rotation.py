@@ -25,7 +25,7 @@ from audit.sealer_folder import SealerFolder, create_key
 from audit.signing_keys import FolderError, SigningKeys
 from audit.statements import KEY_ANNOUNCED, Statement, open_statement
 from audit.tiles import TileFolder
-from tests.audit.sealing import write_events
+from tests.audit.sealing import fail_at, write_events
 from tests.audit.things import CLOCK
 
 NAME = "keystead/audit-log/test"
@@ -161,15 +161,7 @@ def test_a_disk_that_fails_at_any_step_leaves_nothing_half_done(
     old = sealed.sealer.signer.verifier
     sealed.keys.make_successor()
     sealed.keys.mark(sealed.keys.held()[0], "retiring")
-    left, real = [step], os.fsync
-
-    def failing(handle: int) -> None:
-        left[0] -= 1
-        if left[0] == 0:
-            raise OSError("no space")
-        real(handle)
-
-    monkeypatch.setattr(os, "fsync", failing)
+    fail_at(step, monkeypatch)
     for _ in range(12):
         try:
             sealed.round()
