@@ -29,7 +29,8 @@ class KeyAuth(AuthBase):
         secret = self._credential.current()
         request.headers["Authorization"] = f"Bearer {secret.reveal()}"
         if isinstance(self._credential, RotatingCredential):
-            request.register_hook("response", _once(lambda answer: self._again(answer, secret)))  # type: ignore[no-untyped-call]  # requests' stubs
+            again = _once(str(request.url), lambda answer: self._again(answer, secret))
+            request.register_hook("response", again)  # type: ignore[no-untyped-call]  # requests' stubs
         return request
 
     def _again(self, answer: requests.Response, secret: Secret) -> Mapping[str, str] | None:
@@ -46,7 +47,7 @@ class SignatureAuth(AuthBase):
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers.update(self._headers(request))
-        request.register_hook("response", _once(self._again))  # type: ignore[no-untyped-call]  # requests' stubs
+        request.register_hook("response", _once(str(request.url), self._again))  # type: ignore[no-untyped-call]  # requests' stubs
         return request
 
     def _headers(self, request: requests.PreparedRequest) -> dict[str, str]:
@@ -71,13 +72,18 @@ class SignatureAuth(AuthBase):
         return self._headers(answer.request)
 
 
-def _once(headers_for: Callable[[requests.Response], Mapping[str, str] | None]) -> Callable[..., requests.Response]:
-    """Make a hook that sends a request once more when it was answered with 401 and other headers may help."""
-    used = False
+def _once(
+    url: str, headers_for: Callable[[requests.Response], Mapping[str, str] | None]
+) -> Callable[..., requests.Response]:
+    """Make a hook that sends a request once more when it was answered with 401 and other headers may help.
+
+    Hooks go along with a redirect, where `requests` takes a key away that was meant for another host: nobody gets one there.
+    """
+    used, origin = False, _origin(url)
 
     def hook(answer: requests.Response, **named: Any) -> requests.Response:  # Any: requests' own words for sending
         nonlocal used
-        if used or answer.status_code != 401:
+        if used or answer.status_code != 401 or _origin(str(answer.request.url)) != origin:
             return answer
         used = True
         headers = headers_for(answer)
@@ -94,6 +100,11 @@ def _once(headers_for: Callable[[requests.Response], Mapping[str, str] | None]) 
         return again
 
     return hook
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def _refuse_plain(url: str, allowed: bool) -> None:  # noqa: FBT001 - the caller's own switch
