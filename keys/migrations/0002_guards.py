@@ -94,6 +94,17 @@ BEGIN
 END $$;
 CREATE TRIGGER keys_policy_changed AFTER UPDATE ON keys_policy REFERENCING OLD TABLE AS before_it NEW TABLE AS after_it
     FOR EACH STATEMENT EXECUTE FUNCTION keys_policies_changed();
+CREATE FUNCTION keys_policies_added() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- How old a signature may be is kept with each version that signs; what a secret alone opens is asked of the catalogue.
+    INSERT INTO keys_verificationchange (managed_key_id)
+    SELECT k.id FROM keys_managedkey k JOIN added n ON n.service_id = k.service_id AND n.environment_id = k.environment_id
+    WHERE k.kind <> 'bearer' AND k.revoked_at IS NULL
+    UNION ALL SELECT NULL;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER keys_policy_added AFTER INSERT ON keys_policy REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION keys_policies_added();
 CREATE FUNCTION keys_names_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO keys_verificationchange (managed_key_id) VALUES (NULL);
@@ -102,8 +113,6 @@ END $$;
 CREATE TRIGGER keys_service_changed AFTER INSERT OR UPDATE OR DELETE ON keys_service
     FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
 CREATE TRIGGER keys_environment_changed AFTER INSERT OR UPDATE OR DELETE ON keys_environment
-    FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
-CREATE TRIGGER keys_policy_added AFTER INSERT ON keys_policy
     FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
 CREATE TRIGGER keys_team_changed AFTER INSERT OR UPDATE OR DELETE ON keys_team
     FOR EACH STATEMENT EXECUTE FUNCTION keys_names_changed();
@@ -119,7 +128,8 @@ ALTER TABLE keys_team ENABLE ALWAYS TRIGGER keys_team_changed;
 """
 DROP_CHANGES = (
     "DROP FUNCTION keys_versions_changed() CASCADE; DROP FUNCTION keys_keys_changed() CASCADE;"
-    " DROP FUNCTION keys_policies_changed() CASCADE; DROP FUNCTION keys_names_changed() CASCADE"
+    " DROP FUNCTION keys_policies_changed() CASCADE; DROP FUNCTION keys_policies_added() CASCADE;"
+    " DROP FUNCTION keys_names_changed() CASCADE"
 )
 
 

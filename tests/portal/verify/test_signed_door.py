@@ -256,9 +256,12 @@ def test_time_is_told_so_that_a_client_can_set_its_clock(door, signer):
 def test_the_policy_says_how_old_a_signature_may_be(world, tmp_path, signer):
     allow_signing(world, signature_window_seconds=120)
     credential = verifying_credential(world).reveal()
-    assert told(Door(tmp_path / "one", credential), received(signer, created=now() - 100)) == "valid"
+    door = Door(tmp_path / "one", credential)
+    assert told(door, received(signer, created=now() - 100)) == "valid"
     allow_signing(world, signature_window_seconds=30)
     assert told(Door(tmp_path / "two", credential), received(signer, created=now() - 40)) == "signature_expired"
+    door.feed.tick()  # and a process that was there before hears of it
+    assert told(door, received(signer, created=now() - 40)) == "signature_expired"
 
 
 def test_replay_meets_it_on_another_process_and_after_a_restart(door, signer, world, tmp_path):
