@@ -196,6 +196,17 @@ class ExportFailed(Event):
     attempts: int
 
 
+class ExportCancelled(Event):
+    """Somebody took back what a worker was to make or was making; no file is left of it."""
+
+    action = "audit.export-cancelled"
+    target_type = "export"
+    severity = Severity.LOW
+    ocsf_class = "Datastore Activity"
+
+    was: str
+
+
 class ExportDownloaded(Event):
     """Somebody took a finished file from the log away."""
 

@@ -68,7 +68,9 @@ REQUESTS: Final[Mapping[str, Promise]] = {
     "recipient_not_in_owner_team": _("Whoever receives the secret has to be a member of the team that owns the key."),
     "renewal_waiting": _("A renewal of this key is already waiting for approval."),
     "renewals_are_not_edited": _("A renewal is not edited. Withdraw it and ask for another."),
-    "renewals_keep_scopes": _("A renewal keeps its scopes and networks; only its time can be shortened."),
+    "renewals_keep_scopes": _(
+        "A renewal keeps its scopes, networks and who takes its next secrets; only its time can be shortened."
+    ),
     "request_lapsed": _("The time to decide about this request is over."),
     "request_not_lapsed": _("This request has not lapsed."),
     "request_not_open": _("This request is no longer open."),
@@ -88,7 +90,14 @@ REQUESTS: Final[Mapping[str, Promise]] = {
     "self_fetch_needs_networks": _(
         "Name the networks of the client first: only from there may it fetch its own next version."
     ),
-    "overlap_too_long": _("The policy allows at most %(most)s hours."),
+    "overlap_too_long": _("By policy an old secret works on for at most %(most)s hours."),
+    "unknown_overlap": _("An old secret works on for one of: %(overlaps)s."),
+    "interval_never_reached": _(
+        "Each secret is replaced before it ends anyway: choose at most %(most)s days, or none."
+    ),
+    "interval_within_overlap": _(
+        "The old secret would still work when the next one is due. Replace it less often, or let it end sooner."
+    ),
     "ticket_required": _("The policy asks for a ticket that looks like %(pattern)s."),
     "unknown_environment": _("There is no such environment."),
     "unknown_limit": _("There is no such limit."),
@@ -311,6 +320,8 @@ SEARCHES: Final[Mapping[str, Promise]] = {
 }
 
 EXPORTS: Final[Mapping[str, Promise]] = {
+    "export_ended": _("This export has ended already; there is nothing to cancel."),
+    "export_of_others": _("Only whoever asked for it, or an administrator, cancels an export."),
     "export_gave_up": _("It was tried several times and never finished. Ask again; if that fails too, tell an administrator."),
     "export_gone": _("The file is not there any more. Ask for it again."),
     "export_no_space": _("There is no room for the file. Tell an administrator, then ask again."),

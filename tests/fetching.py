@@ -21,10 +21,10 @@ TOKEN, OTHER_TOKEN = "token-of-the-client-1", "token-of-somebody-else"
 
 
 @operation
-def let_clients_fetch(world: World, *, allowed: bool = True, actor: Actor = SYSTEM) -> None:
+def let_clients_fetch(world: World, *, allowed: bool = True, actor: Actor = SYSTEM, **others: Any) -> None:
     """Change the policy of orders in production."""
     current = Policy.objects.current().select_related("environment").get(service=world.orders, environment__tag="prod")
-    rules = replace(rules_of(current), self_fetch_allowed=allowed)
+    rules = replace(rules_of(current), self_fetch_allowed=allowed, **others)
     add_version(world.orders, current.environment, rules, actor=actor, at=clock.now())
 
 

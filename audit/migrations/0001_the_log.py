@@ -91,7 +91,9 @@ class Migration(migrations.Migration):
                 ],
                 "constraints": [
                     models.CheckConstraint(
-                        condition=models.Q(("state__in", ["waiting", "running", "done", "failed", "expired"])),
+                        condition=models.Q(
+                            ("state__in", ["waiting", "running", "done", "failed", "expired", "cancelled"])
+                        ),
                         name="audit_export_state",
                     )
                 ],

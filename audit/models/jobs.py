@@ -17,6 +17,7 @@ class ExportState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
 
 OPEN_EXPORTS = (str(ExportState.WAITING), str(ExportState.RUNNING))

@@ -8,6 +8,7 @@ from typing import Any
 
 from audit.canonical import canonical_json
 from keys.policy.bounds import Wish
+from keys.policy.rotation_plan import plan_in
 
 CONTENT_VERSION = 1
 
@@ -16,7 +17,7 @@ CONTENT_VERSION = 1
 class Content:
     """The canonical request, version 1. The purpose is a commitment: the text itself stays erasable.
 
-    Fields that later rooms fill (delivery, limits, rotation, public key) have their place from the first day, so that
+    Fields that later rooms fill (delivery, limits, public key) have their place from the first day, so that
     the digest of a request made today never changes its meaning.
     """
 
@@ -62,6 +63,7 @@ class Content:
             authorised_days=self.authorised_days,
             ticket=self.ticket,
             self_fetch=self.self_fetch,
+            rotation=plan_in(self.rotation) if self.rotation is not None else None,
         )
 
 

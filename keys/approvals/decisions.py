@@ -23,6 +23,7 @@ from keys.people.standing import standing_of
 from keys.policy.bounds import problems
 from keys.policy.enforcement import enforce
 from keys.policy.facts import ActorFacts, RequestFacts
+from keys.policy.rotation_plan import plan_in
 from keys.policy.rules import is_service_side, may_approve, seats_for
 from keys.states import RequestState
 from keys.text import paragraph
@@ -36,6 +37,7 @@ class Narrowing:
     networks: tuple[str, ...] | None = None
     cryptoperiod_days: int | None = None
     authorised_days: int | None = None
+    self_fetch: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def narrowed(content: Content, narrowing: Narrowing) -> Content:
     networks = content.networks if narrowing.networks is None else read_networks(narrowing.networks)
     cryptoperiod = narrowing.cryptoperiod_days or content.cryptoperiod_days
     authorised = narrowing.authorised_days or content.authorised_days
+    self_fetch = content.self_fetch if narrowing.self_fetch is None else narrowing.self_fetch
     if not scopes:
         raise Invalid.field("scopes", "required")
     if not set(scopes) <= set(content.scopes):
@@ -115,14 +118,19 @@ def narrowed(content: Content, narrowing: Narrowing) -> Content:
         raise Invalid.field("cryptoperiod_days", "not_narrower")
     if not 1 <= authorised <= content.authorised_days:
         raise Invalid.field("authorised_days", "not_narrower")
-    if content.renews and (scopes, networks) != (content.scopes, content.networks):
+    if self_fetch and not content.self_fetch:
+        raise Invalid.field("self_fetch", "not_narrower")
+    if content.renews and (scopes, networks, self_fetch) != (content.scopes, content.networks, content.self_fetch):
         raise Invalid.field("scopes", "renewals_keep_scopes")
+    cryptoperiod = min(cryptoperiod, authorised)
     after = replace(
         content,
         scopes=scopes,
         networks=networks,
-        cryptoperiod_days=min(cryptoperiod, authorised),
+        cryptoperiod_days=cryptoperiod,
         authorised_days=authorised,
+        self_fetch=self_fetch,
+        rotation=content.rotation and plan_in(content.rotation).within(cryptoperiod).as_json(),
     )
     if after == content:
         raise Invalid.field("scopes", "nothing_narrowed")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from audit.actor import Actor
@@ -15,7 +16,8 @@ from keys.crypto.public_keys import read_public_key
 from keys.errors import Invalid
 from keys.models import Environment, Membership, Person, Policy, Scope, Service, Team
 from keys.policy.bounds import problems
-from keys.states import KeyKind
+from keys.policy.rotation_plan import USUAL_OVERLAP, RotationPlan
+from keys.states import KeyKind, Overlap
 from keys.text import line, paragraph
 
 OWN_SERVICE = "keystead"
@@ -25,7 +27,10 @@ MOST_SCOPES = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """A wish as a door passes it on; nothing in it is trusted. Periods are in days; `recipient` None means the asker."""
+    """A wish as a door passes it on; nothing in it is trusted. Periods are in days; `recipient` None means the asker.
+
+    `overlap` and `every_days` say how secrets are replaced; neither is the usual plan.
+    """
 
     service: str
     environment: str
@@ -42,6 +47,8 @@ class Draft:
     kind: str = KeyKind.BEARER
     recipient: UUID | None = None
     self_fetch: bool = False
+    overlap: str = ""
+    every_days: int | None = None
     verifies_service: str = ""
     verifies_environment: str = ""
     limits: dict[str, int] = field(default_factory=dict)
@@ -99,6 +106,7 @@ def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepare
         public_key=_public_key(draft),
         template=line(draft.template, "template", most=120, least=0),
         limits=_limits(draft.limits),
+        rotation=_rotation(draft),
         self_fetch=draft.self_fetch,
         verifies=_verifies(draft, service=service, environment=environment, owner_team=owner_team, actor=actor),
         renews=renews,
@@ -161,6 +169,16 @@ def _limits(limits: dict[str, int]) -> dict[str, int]:
         if isinstance(value, bool) or not 1 <= value <= LIMITS[name]:
             raise Invalid.field("limits", "out_of_range", least=1, most=LIMITS[name])
     return dict(limits)
+
+
+def _rotation(draft: Draft) -> dict[str, Any] | None:
+    """The plan of its rotations in its one spelling; whether the policy lets it be is asked with everything else."""
+    if not draft.overlap and draft.every_days is None:
+        return None
+    if draft.overlap and draft.overlap not in list(Overlap):
+        raise Invalid.field("rotation.overlap", "unknown_overlap", overlaps=", ".join(Overlap))
+    every_days = None if draft.every_days is None else _days(draft.every_days, "rotation.every_days")
+    return RotationPlan(overlap=Overlap(draft.overlap or USUAL_OVERLAP), every_days=every_days).as_json()
 
 
 def _public_key(draft: Draft) -> str | None:

@@ -24,6 +24,7 @@ from keys.operations import insert, locked, operation, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.facts import ActorFacts
+from keys.policy.rotation_plan import plan_in
 from keys.policy.rules import NUDGE_PERIOD, is_open, may_change_request, may_request
 from keys.states import OPEN_REQUEST_STATES, RequestState
 from keys.text import paragraph
@@ -51,6 +52,8 @@ def request_renewal(
         raise Invalid.field("authorised_days", "renewal_shortens")
     policy = current_policy(key.service, key.environment)
     longest = policy.max_cryptoperiod_days if policy else key.cryptoperiod_days
+    cryptoperiod_days = min(key.cryptoperiod_days, authorised_days, longest)
+    plan = plan_in(key.rotation).within(cryptoperiod_days)
     draft = Draft(
         service=key.service.slug,
         environment=key.environment.tag,
@@ -58,7 +61,7 @@ def request_renewal(
         name=key.name,
         consumer=key.consumer,
         purpose=purpose,
-        cryptoperiod_days=min(key.cryptoperiod_days, authorised_days, longest),
+        cryptoperiod_days=cryptoperiod_days,
         authorised_days=authorised_days,
         scopes=tuple(key.scopes),
         networks=tuple(key.networks),
@@ -66,6 +69,8 @@ def request_renewal(
         kind=key.kind,
         recipient=key.recipient_id,
         self_fetch=key.self_fetch,
+        overlap=str(plan.overlap) if key.rotation is not None else "",
+        every_days=plan.every_days,
         verifies_service=key.verifies_service.slug if key.verifies_service else "",
         verifies_environment=key.verifies_environment.tag if key.verifies_environment else "",
         limits=key.limits,

@@ -77,7 +77,7 @@ class JobState:
 def read_jobs(*, actor: Actor) -> list[JobState]:
     """Return every kind of job as it is."""
     at = clock.now()
-    enforce(may_read_jobs(standing_of(actor, at=at)))
+    enforce(may_read_jobs(standing_of(actor, at=at)), hidden=True)
     return job_states(at)
 
 
@@ -85,7 +85,7 @@ def read_jobs(*, actor: Actor) -> list[JobState]:
 def read_troubled_rows(*, actor: Actor) -> list[JobLease]:
     """Return the rows that could not be done, and those that a worker left in the middle, the oldest first."""
     at = clock.now()
-    enforce(may_read_jobs(standing_of(actor, at=at)))
+    enforce(may_read_jobs(standing_of(actor, at=at)), hidden=True)
     return list(JobLease.objects.troubled(at)[:MOST_SHOWN])
 
 

@@ -55,10 +55,10 @@ def start_rotation(
     at = clock.now()
     enforce(may_rotate(actor, standing_of(actor, at=at), key_facts(key), at=at))
     refuse_if_it_cannot_rotate(key, versions, at=at)
-    overlap = overlap or plan_of(key)[0]
-    if OVERLAP_PERIODS.get(overlap, timedelta()) > longest_overlap(key):
+    if overlap is not None and OVERLAP_PERIODS.get(overlap, timedelta()) > longest_overlap(key):
         most = longest_overlap(key) // timedelta(hours=1)
         raise Invalid.field("overlap", "overlap_too_long", most=most)
+    overlap = overlap or plan_of(key)[0]  # as far as the policy lets it: see go_on_after_hand_over
     if rotation is None:
         return begin(key, versions, cause=cause, overlap=overlap, actor=actor, at=at)
     if rotation.state != RotationState.SCHEDULED:

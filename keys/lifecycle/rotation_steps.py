@@ -20,6 +20,7 @@ from keys.events import (
 )
 from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.operations import insert, update
+from keys.policy.rotation_plan import plan_in
 from keys.states import OVERLAP_PERIODS, ROTATION_MOVES, Overlap, RotationCause, RotationState
 
 EVENTS: dict[RotationState, type[Event]] = {
@@ -33,7 +34,6 @@ EVENTS: dict[RotationState, type[Event]] = {
     RotationState.ROLLED_BACK: RotationRolledBack,
 }
 LEAD = timedelta(days=14)
-USUAL_OVERLAP = Overlap.DAY
 
 
 def open_rotation(key: ManagedKey) -> Rotation | None:
@@ -117,8 +117,8 @@ def hasten(rotation: Rotation, *, due_at: datetime, cause: RotationCause, actor:
 
 def plan_of(key: ManagedKey) -> tuple[Overlap, int | None]:
     """The overlap that was approved with the key, and after how many days it rotates, where that is fixed."""
-    plan = key.rotation or {}
-    return Overlap(plan.get("overlap", USUAL_OVERLAP)), plan.get("every_days")
+    plan = plan_in(key.rotation)
+    return plan.overlap, plan.every_days
 
 
 def schedule_next(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
+from keys.policy.rotation_plan import RotationPlan
 from keys.states import KeyKind
 
 KINDS = tuple(str(kind) for kind in KeyKind)
@@ -59,6 +61,7 @@ class Wish:
     authorised_days: int
     ticket: str
     self_fetch: bool
+    rotation: RotationPlan | None = None  # nothing said is the usual plan, as far as the policy lets it
 
 
 def problems(wish: Wish, rules: Rules) -> dict[str, Problem]:
@@ -91,6 +94,19 @@ def problems(wish: Wish, rules: Rules) -> dict[str, Problem]:
     elif wish.self_fetch and not wish.networks:
         # Otherwise whoever finds an old secret anywhere could keep the key for ever.
         found["self_fetch"] = ("self_fetch_needs_networks", {})
+    return found | _problems_of_plan(wish, rules)
+
+
+def _problems_of_plan(wish: Wish, rules: Rules) -> dict[str, Problem]:
+    plan, found = wish.rotation, dict[str, Problem]()
+    if plan is None:
+        return found
+    if plan.period > timedelta(hours=rules.longest_overlap_hours):
+        found["rotation.overlap"] = ("overlap_too_long", {"most": rules.longest_overlap_hours})
+    if plan.every_days is not None and plan.every_days >= wish.cryptoperiod_days:
+        found["rotation.every_days"] = ("interval_never_reached", {"most": wish.cryptoperiod_days - 1})
+    elif plan.every_days is not None and plan.period > timedelta(days=plan.every_days):
+        found["rotation.every_days"] = ("interval_within_overlap", {})  # the next would wait for the one before
     return found
 
 

@@ -289,6 +289,15 @@ def may_export_so(actor: Actor, *, whole_range: bool, with_private: bool) -> Dec
     return ALLOW
 
 
+def may_cancel_export(who: ActorFacts, *, is_own: bool) -> Decision:
+    """Whoever asked for it, and administrators, where it holds up others; it only takes away, so it needs no presence."""
+    if not who.active:
+        return Deny("not_active", "export.active")
+    if not is_own and not who.has(Role.ADMINISTRATOR):
+        return Deny("export_of_others", "export.cancel")
+    return ALLOW
+
+
 def may_destroy(actor: Actor, who: ActorFacts, *, at: datetime) -> Decision:
     """Administrators destroy what is left of ended versions, with presence."""
     return may_administer(actor, who, purpose="revoke", at=at)

@@ -24,11 +24,12 @@ MOST_ATTEMPTS: Final = 5
 _ONE_AT_A_TIME: Final = 0x6B657965787031
 
 TRANSITIONS: Final[Mapping[ExportState, frozenset[ExportState]]] = {
-    ExportState.WAITING: frozenset({ExportState.RUNNING}),
-    ExportState.RUNNING: frozenset({ExportState.RUNNING, ExportState.DONE, ExportState.FAILED}),
+    ExportState.WAITING: frozenset({ExportState.RUNNING, ExportState.CANCELLED}),
+    ExportState.RUNNING: frozenset({ExportState.RUNNING, ExportState.DONE, ExportState.FAILED, ExportState.CANCELLED}),
     ExportState.DONE: frozenset({ExportState.EXPIRED}),
     ExportState.FAILED: frozenset(),
     ExportState.EXPIRED: frozenset(),
+    ExportState.CANCELLED: frozenset(),
 }
 
 
@@ -106,6 +107,15 @@ def give_up(taken: Taken, *, at: datetime, code: str) -> None:
 def expire(export: AuditExport) -> None:
     """Say that the file is gone; part of the operation that puts it on record."""
     _move(export.uid, export.attempts, ExportState.DONE, ExportState.EXPIRED, {})
+
+
+def cancel(export: AuditExport, *, at: datetime) -> None:
+    """Say that nobody wants it any more; part of the operation that puts it on record. `export` is locked.
+
+    A worker that is at it learns it at its next write, as if it had lost its lease, and throws away what it made.
+    """
+    columns = {"finished_at": at, "lease_until": None}
+    _move(export.uid, export.attempts, ExportState(export.state), ExportState.CANCELLED, columns)
 
 
 def _move(uid: UUID, attempt: int, before: ExportState, after: ExportState, columns: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Ask for a file from the log that a worker makes, follow it, take it away: each decided by the policy and on record."""
+"""Ask for a file from the log that a worker makes, follow it, take it away or back: each decided by the policy and on record."""
 
 from __future__ import annotations
 
@@ -7,21 +7,25 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 
+from audit import clock
 from audit.actor import Actor, ActorKind
 from audit.checkpoints import latest_checkpoint
-from audit.events import ExportDownloaded, ExportRequested
+from audit.events import ExportCancelled, ExportDownloaded, ExportRequested
 from audit.exporters import bundle, manifest
 from audit.log import record
 from audit.models import OPEN_EXPORTS, AuditExport, ExportState
 from audit.uuid7 import uuid7
 from keys.errors import Conflict, Gone, Invalid, NotFound
-from keys.operations import operation
+from keys.operations import locked, operation
+from keys.people.standing import standing_of
+from keys.policy.decisions import Decision
 from keys.policy.enforcement import enforce
-from keys.policy.rules import may_export_so
+from keys.policy.rules import may_cancel_export, may_export_so
 from keys.policy.step_up import needs_step_up
-from keys.reports import export_files
+from keys.reports import export_files, export_queue
 from keys.reports.export_scopes import Leaves, Wanted, stored
 from keys.reports.log import decide_reading, within_reach
 
@@ -115,6 +119,31 @@ def take_export(uid: UUID, *, actor: Actor) -> Download:
     record(event, actor=actor, at=at)
     name = f"keystead-{export.form}-{export.requested_at:%Y%m%dT%H%M%SZ}{export_files.SUFFIX}"
     return Download(path=path, size=export.size, name=name)
+
+
+@operation
+def cancel_export(uid: UUID, *, actor: Actor) -> AuditExport:
+    """Take back what waits for a worker or is being made. What was asked for stays on record, and so does this."""
+    at = decide_reading(actor)
+    export = locked(_found(uid, actor))
+    enforce(_cancelling(export, actor, at))
+    if export.state not in OPEN_EXPORTS:
+        raise Conflict("export_ended", state=export.state)
+    record(ExportCancelled(target_id=str(export.uid), was=export.state), actor=actor, at=at)
+    export_queue.cancel(export, at=at)
+    # A bundle that waits to be sealed lies there already; what a worker is writing it deletes itself.
+    transaction.on_commit(lambda: export_files.delete(export.file))
+    export.refresh_from_db()
+    return export
+
+
+def may_cancel(export: AuditExport, *, actor: Actor) -> bool:
+    """Whether a button is worth showing."""
+    return bool(_cancelling(export, actor, clock.now()))
+
+
+def _cancelling(export: AuditExport, actor: Actor, at: datetime) -> Decision:
+    return may_cancel_export(standing_of(actor, at=at), is_own=export.requested_by == _identity(actor))
 
 
 def _check_range(wanted: Leaves) -> None:

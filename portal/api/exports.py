@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from keys.errors import NotFound
 from keys.reports.export_scopes import Leaves, Wanted
-from keys.reports.exports import read_export, read_exports, request_export, take_export
+from keys.reports.exports import cancel_export, read_export, read_exports, request_export, take_export
 from keys.reports.searches import LogSearch, Subject
 from portal.api.doors import Door, offered
 from portal.api.events import READ
@@ -88,6 +88,20 @@ class OneExport(Door):
     def get(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Tell how far it is."""
         return self.show(ExportOut, read_export(_uid(id), actor=self.actor))
+
+
+class Cancellation(Door):
+    """Take back."""
+
+    @offered(
+        "exports_cancel", takes=Nothing, gives=ExportOut, scopes=READ, yes="administrator auditor program",
+        hidden="developer approver responder stranger", tag="log",
+    )  # fmt: skip
+    def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
+        """Cancel what waits for a worker or is being made: your own, or as an administrator anybody's. No file is left of it."""
+        uid = _uid(id)
+        self.read(Nothing)
+        return self.show(ExportOut, cancel_export(uid, actor=self.actor))
 
 
 class Download(Door):

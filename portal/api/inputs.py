@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from audit.events import Outcome
 from keys.reports.exports import FORMS
-from keys.states import CHOSEN_SUSPENSIONS, RevocationReason
+from keys.states import CHOSEN_SUSPENSIONS, Overlap, RevocationReason
 from portal.api.fields import Body, Identifier, Moment, Text, Texts, WholeNumber, YesNo
 
 SUBJECT = r"[a-z][a-z-]{0,39}:[A-Za-z0-9._@-]{1,80}"
@@ -19,6 +19,13 @@ class LimitsBody(Body):
     requests_per_minute = WholeNumber(required=False, min_value=1, max_value=1_000_000)
     requests_per_day = WholeNumber(required=False, min_value=1, max_value=1_000_000_000)
     concurrent = WholeNumber(required=False, min_value=1, max_value=10_000)
+
+
+class RotationBody(Body):
+    """How the secrets of the key are replaced: how long the old one works on, and after how many days, if not only at its end."""
+
+    overlap = serializers.ChoiceField(choices=[str(each) for each in Overlap], required=False)
+    every_days = WholeNumber(min_value=1, max_value=3650, required=False, allow_null=True)
 
 
 class DraftBody(Body):
@@ -40,6 +47,7 @@ class DraftBody(Body):
     public_key = Text(max_length=2000, required=False, default="", allow_blank=True)
     recipient = Identifier(required=False, allow_null=True, default=None)
     self_fetch = YesNo(required=False, default=False)
+    rotation = RotationBody(required=False, default=dict)
     verifies_service = Text(max_length=40, required=False, default="", allow_blank=True)
     verifies_environment = Text(max_length=4, required=False, default="", allow_blank=True)
     limits = LimitsBody(required=False, default=dict)
@@ -70,6 +78,7 @@ class NarrowingBody(ApprovalBody):
     networks = Texts(most=32, longest=50, required=False)
     cryptoperiod_days = WholeNumber(min_value=1, max_value=3650, required=False)
     authorised_days = WholeNumber(min_value=1, max_value=3650, required=False)
+    self_fetch = YesNo(required=False)
 
 
 class QuestionBody(Body):

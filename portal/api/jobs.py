@@ -77,7 +77,7 @@ class ScheduleOut(S.Serializer):  # type: ignore[type-arg]
 class Jobs(Door):
     """How every job is."""
 
-    @offered("jobs_list", gives=JobsOut, yes=SEES, tag="jobs")
+    @offered("jobs_list", gives=JobsOut, yes=SEES, hidden="developer approver stranger", tag="jobs")
     def get(self, request: Request) -> Response:
         """Read the jobs: when each ran and will, what is due and how late, what failed and why."""
         states: list[JobState] = read_jobs(actor=self.actor)

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from audit.actor import ActorKind
 from audit.models import AuditEvent, AuditExport, ExportState
 from keys.models import KeyRequest, KeyVersion, ManagedKey, Person
+from keys.policy.rotation_plan import plan_in
 from keys.reports.labels import private_facts
 
 S = serializers
@@ -22,6 +23,11 @@ _PLACE = {
     "type": ["object", "null"],
     "properties": {"service": {"type": "string"}, "environment": {"type": "string"}},
     "required": ["service", "environment"],
+}
+_PLAN = {
+    "type": "object",
+    "properties": {"overlap": {"type": "string"}, "every_days": {"type": ["integer", "null"]}},
+    "required": ["overlap", "every_days"],
 }
 
 
@@ -186,6 +192,8 @@ class KeyOut(S.Serializer):  # type: ignore[type-arg]
     scopes = S.ListField(child=S.CharField())
     networks = S.ListField(child=S.CharField())
     limits = S.DictField(child=S.IntegerField())
+    rotation = S.SerializerMethodField()
+    self_fetch = S.BooleanField()
     cryptoperiod_days = S.IntegerField()
     authorised_until = S.DateTimeField()
     verifies = S.SerializerMethodField()
@@ -193,6 +201,11 @@ class KeyOut(S.Serializer):  # type: ignore[type-arg]
     created_at = S.DateTimeField()
     revoked_at = S.DateTimeField(allow_null=True)
     revoked_reason = S.CharField()
+
+    @extend_schema_field(_PLAN)
+    def get_rotation(self, row: ManagedKey) -> dict[str, Any]:
+        """Say how its secrets are replaced."""
+        return plan_in(row.rotation).as_json()
 
     @extend_schema_field(_PLACE)
     def get_verifies(self, row: ManagedKey) -> dict[str, str] | None:

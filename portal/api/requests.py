@@ -49,7 +49,8 @@ class RequestDoor(Door):
         """Read the body as a wish."""
         body = self.read(DraftBody)
         texts = {name: tuple(body[name]) for name in ("scopes", "networks")}
-        return Draft(**{**body, **texts, "limits": dict(body["limits"])})
+        plan = body.pop("rotation")
+        return Draft(**{**body, **texts, **plan, "limits": dict(body["limits"])})
 
 
 def shown(door: Door, row: KeyRequest, *, status: int = 200) -> Response:
@@ -154,6 +155,7 @@ class Narrowed(RequestDoor):
             networks=tuple(body["networks"]) if "networks" in body else None,
             cryptoperiod_days=body.get("cryptoperiod_days"),
             authorised_days=body.get("authorised_days"),
+            self_fetch=body.get("self_fetch"),
         )
         decided = narrow_request(row, narrowing, digest=body["digest"], actor=self.actor, comment=body["comment"])
         return shown(self, decided)

@@ -1,13 +1,16 @@
-"""Say how a key stands, why something ended, and how a decision was confirmed."""
+"""Say how a key and its rotation stand, and how its program proves itself."""
 
 from django import template
 from django.utils.safestring import SafeString
 
 from keys.lifecycle.minting import shown_key
+from keys.lifecycle.rotation_course import longest_overlap
+from keys.models import ManagedKey
+from keys.policy.rotation_plan import plan_in
 from portal.templatetags.badges import badge
 from portal.web.components import Words
-from portal.web.rotation_words import STATES, cause_words, overlap_words
-from portal.web.wording import KINDS, METHODS, ROLES, STANDINGS, days_in_words
+from portal.web.rotation_words import STATES, PlanWords, cause_words, overlap_words, plan_words
+from portal.web.wording import KINDS, STANDINGS, days_in_words
 
 register = template.Library()
 
@@ -31,9 +34,9 @@ register.filter("cause_words", cause_words)
 
 
 @register.filter
-def method_words(method: str) -> Words:
-    """Say how a decision was confirmed."""
-    return METHODS.get(method, method)
+def plan(key: ManagedKey) -> PlanWords:
+    """Say how the secrets of a key are replaced."""
+    return plan_words(plan_in(key.rotation), longest=longest_overlap(key))
 
 
 @register.filter
@@ -47,12 +50,6 @@ def key_fingerprint(public_key: str) -> str:
     """Write a public key as people compare it."""
     shown = shown_key(public_key)
     return shown.fingerprint if shown else ""
-
-
-@register.filter
-def role_words(role: str) -> Words:
-    """Say what a person does for the whole organisation."""
-    return ROLES.get(role, role)
 
 
 @register.filter

@@ -208,7 +208,7 @@ def edit(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
                 messages.success(http, _("Saved and sent again. Approvals that were given before no longer count."))
                 return HttpResponseRedirect(reverse("request", args=[request.number]))
         return _wish_page(http, form, offer, actor=actor, status=422, editing=request)
-    values = values_of(content_of(request.content), purpose=request.purpose)
+    values = values_of(content_of(request.content), rules=offer.rules, purpose=request.purpose)
     form = WishForm(initial=values, offer=offer, asker=actor.id)
     return _wish_page(http, form, offer, actor=actor, editing=request)
 

@@ -10,6 +10,7 @@ urlpatterns = [
     path("audit/exports/", exports.exports, name="audit_exports"),
     path("audit/exports/progress/", exports.exports_progress, name="audit_exports_progress"),
     path("audit/exports/<uuid:uid>/", exports.export_file, name="audit_export_file"),
+    path("audit/exports/<uuid:uid>/cancel/", exports.cancel, name="audit_export_cancel"),
     path("audit/exports/<uuid:uid>/progress/", exports.export_progress, name="audit_export_progress"),
     path("audit/events/<uuid:uid>/", audit.event, name="audit_event"),
     path("audit/health/", log_health.log_health, name="log_health"),

@@ -18,8 +18,9 @@ from keys.lifecycle.inventory import is_fetched, line_of
 from keys.lifecycle.issuance import end_of
 from keys.lifecycle.minting import approved_key, shown_key
 from keys.lifecycle.rotation import issue_new_version
-from keys.lifecycle.rotation_steps import plan_of
+from keys.lifecycle.rotation_course import longest_overlap
 from keys.models import KeyVersion, ManagedKey, Rotation
+from keys.policy.rotation_plan import plan_in
 from keys.policy.rules import may_claim
 from keys.states import KeyKind, VersionState
 from portal.accounts.step_up import StepUpProblem, confirm, fields
@@ -28,7 +29,7 @@ from portal.web.doors import form_page
 from portal.web.finding import key_by_number, open_rotation_of
 from portal.web.key_acts import enforce_but_for_step_up
 from portal.web.reasons import words_for
-from portal.web.rotation_words import overlap_words
+from portal.web.rotation_words import plan_words
 from portal.web.snippets import snippets_for
 
 _NOT_A_VARIABLE = re.compile(r"[^A-Z0-9]+")
@@ -161,7 +162,7 @@ def replace(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     context = {
         "key": key,
         "environment": key.environment,
-        "overlap": overlap_words(plan_of(key)[0]),
+        "overlap": plan_words(plan_in(key.rotation), longest=longest_overlap(key)).overlap,
         "step_up": fields(http, "claim", problem=problem),
     }
     return render(http, "web/replace.html", context, status=problem.status if problem else 200)

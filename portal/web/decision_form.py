@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy
 from keys.approvals.content import Content, content_of
 from keys.approvals.decisions import Narrowing
 from keys.models import KeyRequest
-from portal.web.wish_form import DaysField, networks_in
+from portal.web.periods import DaysField
+from portal.web.wish_form import networks_in
 
 DECISIONS = {
     "approve": gettext_lazy("Approve exactly this"),
@@ -40,6 +41,9 @@ class DecisionForm(forms.Form):
     )
     cryptoperiod_days = DaysField(label=gettext_lazy("Days each secret lives"), required=False)
     authorised_days = DaysField(label=gettext_lazy("Days authorised"), required=False)
+    without_self_fetch = forms.BooleanField(
+        label=gettext_lazy("The client does not fetch its next secrets: a person claims each one"), required=False
+    )
     digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
 
     def __init__(self, *arguments: Any, content: Content, **named: Any) -> None:  # Any: passed on to Django
@@ -70,6 +74,7 @@ class DecisionForm(forms.Form):
             networks=networks_in(typed["networks"]) if not self.content.renews else None,
             cryptoperiod_days=typed["cryptoperiod_days"],
             authorised_days=typed["authorised_days"],
+            self_fetch=False if typed["without_self_fetch"] else None,
         )
 
     def kept_scopes(self) -> list[tuple[str, bool]]:

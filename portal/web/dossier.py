@@ -22,12 +22,14 @@ from keys.models import Approval, KeyRequest, ManagedKey, Person, Scope
 from keys.people.standing import standing_of
 from keys.policy.bounds import Rules
 from keys.policy.decisions import Decision
+from keys.policy.rotation_plan import plan_in
 from keys.policy.rules import is_open, may_change_request, may_decide, seats_for
 from keys.reports.receipts import decisive_events, may_have_receipts
 from keys.states import EnvironmentClass, RequestState
 from portal.web.components import Change, Quorum, Seat, TimelineItem, difference
 from portal.web.life import TOLD, told
 from portal.web.reasons import why_not
+from portal.web.rotation_words import PlanWords, plan_words
 from portal.web.wording import METHODS, days_in_words, risk_words
 
 DECIDED = (RequestState.APPROVED, RequestState.DENIED)
@@ -58,6 +60,7 @@ class Dossier:
     state: RequestState
     is_open: bool
     scopes: Sequence[Scope]
+    plan: PlanWords
     rules: Rules
     progress: Progress
     quorum: Quorum
@@ -114,6 +117,7 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
         state=RequestState(request.state) if open_now or request.decided_at is not None else RequestState.LAPSED,
         is_open=open_now,
         scopes=sorted(scopes, key=lambda scope: scope.name),
+        plan=plan_words(plan_in(content.rotation), longest=timedelta(hours=rules.longest_overlap_hours)),
         rules=rules,
         progress=progress,
         quorum=_quorum(approvals, progress, digest=request.digest),

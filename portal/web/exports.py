@@ -26,14 +26,23 @@ from audit.exporters.manifest import file_name
 from audit.models import OPEN_EXPORTS, AuditExport, ExportState
 from keys.errors import Conflict, Invalid
 from keys.reports.export_scopes import Leaves, Wanted
-from keys.reports.exports import PAGE_SIZE, Download, read_export, read_exports, request_export, take_export
+from keys.reports.exports import (
+    PAGE_SIZE,
+    Download,
+    cancel_export,
+    may_cancel,
+    read_export,
+    read_exports,
+    request_export,
+    take_export,
+)
 from keys.reports.labels import names_for
 from keys.reports.log import enter_log, export_log
 from keys.reports.searches import Subject
 from keys.words import sentence_for
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
-from portal.web.doors import form_page, page
+from portal.web.doors import act, form_page, page
 from portal.web.log_form import LogForm
 from portal.web.reasons import mark
 
@@ -44,6 +53,7 @@ WORDS: Mapping[str, tuple[str, Promise]] = {
     ExportState.DONE: ("success", gettext_lazy("ready")),
     ExportState.FAILED: ("danger", gettext_lazy("failed")),
     ExportState.EXPIRED: ("neutral", gettext_lazy("deleted")),
+    ExportState.CANCELLED: ("neutral", gettext_lazy("cancelled")),
 }
 FORMS: Mapping[str, Promise] = {
     csv_table.FORM: gettext_lazy("CSV"),
@@ -258,8 +268,20 @@ def export_file(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
             download: Download = take_export(uid, actor=actor_of(http))
             return _answer(download.path.open("rb"), download.name)
     (line,) = _lines([found])
-    context = {"line": line, "step_up": fields(http, "export", problem=problem)}
+    context = {
+        "line": line,
+        "may_cancel": line.is_open and may_cancel(found, actor=actor),
+        "step_up": fields(http, "export", problem=problem),
+    }
     return render(http, "web/audit/export_file.html", context, status=problem.status if problem else 200)
+
+
+@act
+def cancel(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
+    """Take back what waits for a worker or is being made."""
+    cancel_export(uid, actor=actor)
+    messages.success(http, _("Cancelled. No file is left of it."))
+    return HttpResponseRedirect(reverse("audit_export_file", args=[uid]))
 
 
 @page

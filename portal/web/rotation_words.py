@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys.models import Rotation
+from keys.policy.rotation_plan import RotationPlan
 from keys.states import Overlap, RotationCause, RotationState
+from portal.templatetags.times import duration
 from portal.web.components import Step, Words, steps
-from portal.web.wording import reason_words
+from portal.web.wording import days_in_words, reason_words
 
 OVERLAPS: Mapping[str, tuple[Promise, Promise]] = {
     Overlap.NOW: (gettext_lazy("Not at all"), gettext_lazy("It ends the moment the new secret is claimed.")),
@@ -82,9 +85,27 @@ _PLACE: Mapping[str, int] = {
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class PlanWords:
+    """When each secret is replaced, and how long the old one then works on."""
+
+    interval: str
+    overlap: Words
+
+
 def overlap_words(overlap: str) -> Words:
     """Say how long the old version works beside the new one."""
     return OVERLAPS[overlap][0] if overlap in OVERLAPS else overlap
+
+
+def plan_words(plan: RotationPlan, *, longest: timedelta) -> PlanWords:
+    """Say how the secrets of a key are replaced; an overlap as far as its policy lets it be."""
+    if plan.every_days is None:
+        interval = _("before it ends")
+    else:
+        interval = _("every %(days)s, and before it ends") % {"days": days_in_words(plan.every_days)}
+    overlap = overlap_words(plan.overlap) if plan.period <= longest else duration(longest)
+    return PlanWords(interval=interval, overlap=overlap)
 
 
 def cause_words(cause: str) -> Words:

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.core.exceptions import ValidationError
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -19,23 +18,14 @@ from keys.approvals.drafting import OWN_SERVICE, VERIFY_SCOPE, Draft
 from keys.lifecycle.minting import shown_key
 from keys.models import Environment, KeyTemplate, Person, Scope, Service, Team
 from keys.policy.bounds import Rules
+from keys.policy.rotation_plan import USUAL_OVERLAP, plan_in
 from keys.states import KeyKind
-from portal.web.wording import KINDS, days_in_words
+from portal.web.periods import Days, DaysField, day_choices
+from portal.web.plan_form import PlanForm, overlap_within
+from portal.web.wording import KINDS
 
-PERIODS = (1, 7, 14, 30, 60, 90, 180, 365)
 USUAL_CRYPTOPERIOD, USUAL_AUTHORISATION = 90, 180
-_DIGITS = re.compile(r"[0-9]{1,5}", re.ASCII)
 _BETWEEN_NETWORKS = re.compile(r"[\s,;]+")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Days:
-    """One choice of a period; `why_not` says why the policy forbids it."""
-
-    value: int
-    label: str
-    why_not: str = ""
-    is_chosen: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +43,6 @@ class Offer:
     @property
     def asks_for_verifying(self) -> bool:
         return self.service.slug == OWN_SERVICE and any(scope.name == VERIFY_SCOPE for scope in self.scopes)
-
-
-class DaysField(forms.IntegerField):
-    """A number of days in plain digits: IntegerField alone would take other scripts' digits, signs and blanks."""
-
-    def to_python(self, value: Any) -> int | None:
-        """Refuse whatever is not a few ASCII digits."""
-        if value in self.empty_values:
-            return None
-        if not _DIGITS.fullmatch(str(value)):
-            raise ValidationError(_("Give a number of days."), code="not_a_number")
-        return int(str(value))
 
 
 class PeriodForm(forms.Form):
@@ -96,10 +74,10 @@ class PeriodForm(forms.Form):
 
     def authorised_choices(self) -> list[Days]:
         """The periods one can choose; forbidden ones stay visible with the reason."""
-        return _choices(self.rules.max_authorised_days, chosen=self._chosen("authorised_days"))
+        return day_choices(self.rules.max_authorised_days, chosen=self._chosen("authorised_days"))
 
 
-class WishForm(PeriodForm):
+class WishForm(PlanForm, PeriodForm):
     """Everything a request for a new key says."""
 
     name = forms.CharField(
@@ -161,6 +139,7 @@ class WishForm(PeriodForm):
         if offer.rules.networks_required:
             self.fields["networks"].required = True
             self.fields["networks"].help_text = _("One a line, such as 10.20.0.0/16. The policy asks for at least one.")
+        self.offer_plans(offer.rules)
         if not offer.rules.self_fetch_allowed:
             del self.fields["self_fetch"]
         if offer.rules.kinds == (KeyKind.BEARER,):
@@ -182,7 +161,7 @@ class WishForm(PeriodForm):
 
     def cryptoperiod_choices(self) -> list[Days]:
         """The periods one can choose; forbidden ones stay visible with the reason."""
-        return _choices(self.rules.max_cryptoperiod_days, chosen=self._chosen("cryptoperiod_days"))
+        return day_choices(self.rules.max_cryptoperiod_days, chosen=self._chosen("cryptoperiod_days"))
 
     def clean_networks(self) -> tuple[str, ...]:
         """Split what was typed; whether each is a network is the operation's question."""
@@ -212,6 +191,8 @@ class WishForm(PeriodForm):
             networks=typed["networks"],
             ticket=typed["ticket"],
             self_fetch=typed.get("self_fetch", False),
+            overlap=typed["overlap"],
+            every_days=typed["every_days"],
             kind=typed.get("kind", KeyKind.BEARER),
             public_key=typed.get("public_key", ""),
             recipient=UUID(typed["recipient"]),
@@ -236,13 +217,15 @@ def first_values(offer: Offer, *, template: KeyTemplate | None, asker: str) -> d
         "template": template.name if template else "",
         "scopes": list(template.scopes) if template else [],
         "kind": rules.kinds[0],
+        "overlap": overlap_within(USUAL_OVERLAP, rules),
         "authorised_days": authorised,
         "cryptoperiod_days": min(USUAL_CRYPTOPERIOD, rules.max_cryptoperiod_days, authorised),
     }
 
 
-def values_of(content: Content, *, purpose: str) -> dict[str, object]:
+def values_of(content: Content, *, rules: Rules, purpose: str) -> dict[str, object]:
     """Begin with what a request says already."""
+    plan = plan_in(content.rotation)
     return {
         "name": content.name,
         "consumer": content.consumer,
@@ -252,6 +235,8 @@ def values_of(content: Content, *, purpose: str) -> dict[str, object]:
         "template": content.template,
         "networks": "\n".join(content.networks),
         "self_fetch": content.self_fetch,
+        "overlap": overlap_within(plan.overlap, rules),
+        "every_days": plan.every_days,
         "kind": content.kind,
         "public_key": shown.pem if (shown := shown_key(content.public_key or "")) else "",
         "cryptoperiod_days": content.cryptoperiod_days,
@@ -271,15 +256,4 @@ def _recipients(members: Mapping[Team, Sequence[Person]], *, asker: str) -> list
             [(str(each.pk), you % {"name": each.name} if str(each.pk) == asker else each.name) for each in people],
         )
         for team, people in members.items()
-    ]
-
-
-def _choices(most: int, *, chosen: str) -> list[Days]:
-    typed = {int(chosen)} if _DIGITS.fullmatch(chosen) else set()
-    beyond = _("The policy allows at most %(most)s.") % {"most": days_in_words(most)}
-    return [
-        Days(
-            value=days, label=days_in_words(days), why_not=beyond if days > most else "", is_chosen=str(days) == chosen
-        )
-        for days in sorted({*PERIODS, most} | {days for days in typed if days <= most})
     ]

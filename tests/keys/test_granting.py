@@ -73,7 +73,7 @@ SOMETIMES = {
 }
 NEVER = {
     # they stop, end, refuse or take back
-    "abort_rotation", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_request",
+    "abort_rotation", "cancel_export", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_request",
     "execute_emergency",  # what it prepares is handed over by a claim, and that grants
     "destroy_version", "end_delegation", "end_membership", "end_version", "end_versions", "finish_retirement", "finish_rotation",
     "lapse_request", "leave_claim", "plan_scope_retirement", "plan_service_retirement", "record_integrity_failure",

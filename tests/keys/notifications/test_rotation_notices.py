@@ -2,18 +2,24 @@
 
 from datetime import timedelta
 
+import pytest
+
 from audit import clock
 from audit.models import AuditEvent
 from keys.dispatch.cursor import Told, read_all
+from keys.errors import Conflict, Denied
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.fetching import fetch_next
 from keys.lifecycle.revocation import suspend_key
 from keys.lifecycle.rotation import start_rotation, undo_rotation
 from keys.models import KeyVersion, Notice, Rotation
+from keys.notifications.choices import choose_quiet
 from keys.notifications.reactions import READER, notice_everyone
 from keys.notifications.words import Words, spoken, words_for
 from keys.people.teams import change_member_roles
-from keys.states import Overlap, SuspensionReason
+from keys.states import MessageFamily, Overlap, SuspensionReason, Telling
 from keys.tasks import rotate
+from tests.fetching import INSIDE, OTHER_TOKEN, TOKEN, client_of, due, fetching
 from tests.people import World, acting, issued
 from tests.sealers import SealingThread
 
@@ -113,3 +119,30 @@ def test_an_undone_rotation_is_told(sealing: SealingThread, world: World) -> Non
     rotation = claimed(world, begun(world))
     undo_rotation(rotation, actor=acting(world.anna, "claim"))
     assert set(told(sealing, "rotation.rolled-back")) == {"Alice"}
+
+
+def test_two_tokens_for_one_secret_are_told_to_everybody_concerned_however_quiet_they_chose_to_be(
+    sealing: SealingThread, world: World
+) -> None:
+    quiet = {str(family): str(Telling.QUIET) for family in MessageFamily}
+    choose_quiet(world.alice, actor=acting(world.alice), choice=quiet)
+    key, old, _ = fetching(world)
+    rotation = due(world, key)
+    fetch_next(old, token=TOKEN, address=INSIDE, actor=client_of(key))
+    with pytest.raises(Conflict, match="fetched_by_another"):
+        fetch_next(old, token=OTHER_TOKEN, address=INSIDE, actor=client_of(key))
+    words = told(sealing, "rotation.contested")
+    assert set(words) == {notice.person.name for notice in Notice.objects.unsent().filter(kind="rotation.contested")}
+    assert {"Alice", "Bob"} <= set(words), "both sides hear of what may be a thief"
+    assert words["Alice"].subject == f"Somebody else may hold the secret of {key}"
+    assert "asked for twice with the old one, with different tokens" in words["Alice"].sentence
+    old.refresh_from_db()
+    assert spoken(old.expires_at) in words["Alice"].sentence
+    assert words["Alice"].path == f"/keys/{key.number}/"
+    # The thief tries again with a token of its own: that changes nothing, and nobody is told twice.
+    rotation.refresh_from_db()
+    assert (rotation.state, rotation.ended_reason) == ("aborted", "second-token")
+    with pytest.raises(Denied, match="fetch_contested"):
+        fetch_next(old, token="token-of-the-thief-3", address=INSIDE, actor=client_of(key))
+    assert told(sealing, "rotation.contested").keys() == words.keys()
+    assert Notice.objects.filter(kind="rotation.contested").count() == len(words)

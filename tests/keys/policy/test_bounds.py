@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keys.policy.bounds import Rules, Wish, faults, problems, stricter, weakened
+from keys.policy.rotation_plan import RotationPlan
+from keys.states import Overlap
 
+OVERLAP, EVERY_DAYS = "rotation.overlap", "rotation.every_days"
 TEAMS = [UUID(int=1), UUID(int=2), None]
 RULES = Rules(
     approvals_required=2,
@@ -106,6 +109,13 @@ def test_nothing_is_weaker_than_itself(rules: Rules) -> None:
             "self_fetch",
         ),
         (replace(WISH, self_fetch=True), RULES, "self_fetch"),
+        (
+            replace(WISH, rotation=RotationPlan(overlap=Overlap.WEEK)),
+            replace(RULES, longest_overlap_hours=167),
+            OVERLAP,
+        ),
+        (replace(WISH, rotation=RotationPlan(every_days=30)), RULES, EVERY_DAYS),
+        (replace(WISH, rotation=RotationPlan(every_days=6, overlap=Overlap.WEEK)), RULES, EVERY_DAYS),
     ],
 )
 def test_each_bound_refuses_its_own_field(wish: Wish, rules: Rules, field: str) -> None:
@@ -114,6 +124,19 @@ def test_each_bound_refuses_its_own_field(wish: Wish, rules: Rules, field: str) 
 
 def test_a_wish_at_the_limit_is_allowed() -> None:
     assert problems(replace(WISH, cryptoperiod_days=90, authorised_days=365), RULES) == {}
+    weekly = RotationPlan(every_days=7, overlap=Overlap.WEEK)
+    assert problems(replace(WISH, cryptoperiod_days=8, rotation=weekly), RULES) == {}
+
+
+@pytest.mark.parametrize("overlap", [Overlap.NOW, Overlap.FIRST_USE, Overlap.WHEN_IDLE])
+def test_an_overlap_that_traffic_ends_fits_every_policy(overlap: Overlap) -> None:
+    assert (
+        problems(replace(WISH, rotation=RotationPlan(overlap=overlap)), replace(RULES, longest_overlap_hours=0)) == {}
+    )
+
+
+def test_a_wish_that_says_nothing_of_rotations_fits_every_policy() -> None:
+    assert problems(WISH, replace(RULES, longest_overlap_hours=0)) == {}
 
 
 @pytest.mark.parametrize(

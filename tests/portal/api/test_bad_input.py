@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from audit.models import AuditEvent
+from keys.crypto.key_text import mint
 from portal.api.problems import STATUSES
 
 DRAFT = {
@@ -170,6 +172,11 @@ def test_nul_in_an_address_is_refused(alice):
         ({"cryptoperiod_days": 91}, "cryptoperiod_days", "over_policy_limit"),
         ({"self_fetch": "true"}, "self_fetch", "not_true_or_false"),
         ({"self_fetch": 1}, "self_fetch", "not_true_or_false"),
+        ({"rotation": {"overlap": "2h"}}, "rotation.overlap", "invalid_choice"),
+        ({"rotation": {"every_days": "7"}}, "rotation.every_days", "not_a_whole_number"),
+        ({"rotation": {"every_days": 30}}, "rotation.every_days", "interval_never_reached"),
+        ({"rotation": {"every_days": 1, "overlap": "7d"}}, "rotation.every_days", "interval_within_overlap"),
+        ({"rotation": {"hourly": True}}, "rotation.hourly", "unknown_field"),
         ({"scopes": "orders:read"}, "scopes", "not_a_list"),
         ({"scopes": {}}, "scopes", "not_a_list"),
         ({"scopes": [7]}, "scopes.0", "not_text"),
@@ -205,9 +212,6 @@ def test_a_body_that_is_no_object_is_422(alice):
 
 
 def test_a_secret_in_a_text_is_refused_and_on_record(alice):
-    from audit.models import AuditEvent
-    from keys.crypto.key_text import mint
-
     secret = mint("prod").secret.reveal()
     answer = post(alice, json.dumps(DRAFT | {"purpose": f"It is like this one: {secret}"}).encode())
     problem(answer, 422, "invalid_input")

@@ -113,3 +113,15 @@ def test_the_list_has_pages_and_refuses_odd_cursors(stage):
     assert second["next"] is None
     assert client.get(f"{ADDRESS}?cursor=x").status_code == 400
     assert client.get(f"{ADDRESS}/not-an-id").status_code == 404
+
+
+def test_a_program_cancels_its_own(stage):
+    client = stage.as_program(stage.program)
+    uid = ask(client).json()["id"]
+    answer = client.post(f"{ADDRESS}/{uid}/cancel", {}, format="json")
+    assert (answer.status_code, answer.json()["state"]) == (200, "cancelled")
+    again = client.post(f"{ADDRESS}/{uid}/cancel", {}, format="json")
+    assert (again.status_code, again.json()["code"]) == (409, "export_ended")
+    others = ask(stage.client("auditor")).json()["id"]
+    assert client.post(f"{ADDRESS}/{others}/cancel", {}, format="json").status_code == 404
+    assert stage.client("auditor").post(f"{ADDRESS}/{others}/cancel", {}, format="json").json()["state"] == "cancelled"

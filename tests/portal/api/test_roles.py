@@ -7,12 +7,14 @@ import pytest
 from django.core.management import call_command
 
 from audit import clock
-from audit.models import AuditEvent
+from audit.models import AuditEvent, AuditExport
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.emergency import Measure, execute_emergency
 from keys.lifecycle.emergency_lists import EmergencyFilter, list_keys
 from keys.lifecycle.rotation import start_rotation
 from keys.models import KeyVersion, Rotation
+from keys.people.calendar_feeds import make_feed
+from keys.retention.holds import HeldSpan, place_hold
 from keys.webhooks.again import send_test_event
 from keys.webhooks.endpoints import add_endpoint
 from portal.api.openapi import document
@@ -82,7 +84,18 @@ def act(stage, operation, role):
     if family == "exports":
         # A program takes its own; people who read the log take anybody's.
         export = finished_export(f"program:{stage.program.pk}" if role == "program" else f"person:{world.auditor.pk}")
+        if operation == "exports_cancel":
+            AuditExport.objects.filter(pk=export.pk).update(state="waiting")
         return str(export.pk), {"form": "jsonl"} if operation == "exports_create" else {}
+    if family == "holds":
+        hold = place_hold(HeldSpan(from_leaf=0, upto_leaf=9), actor=acting(world.auditor, "*"), reason="Case 4711/26.")
+        return str(hold.pk), {"from_leaf": 2, "reason": "Case 4712/26."} if operation == "holds_place" else {}
+    if operation == "me_make_calendar":
+        return "-", {"team": None}
+    if operation == "me_remove_calendar":
+        return str(make_feed(world.alice, actor=acting(world.alice, "export")).feed.pk), {}
+    if family == "teams":
+        return "-", {"mail_to": "members"}
     if family == "jobs":
         return "keys.rotate", {"period_seconds": 10} if operation == "jobs_reschedule" else {}
     if family == "emergencies":
@@ -132,7 +145,8 @@ def act(stage, operation, role):
 def send(stage, client, operation, method, path, role):
     pk, body = act(stage, operation, role)
     uid = str(AuditEvent.objects.filter(environment="prod").values_list("uid", flat=True).first())
-    address = path.format(id=pk, slug="orders", uid=uid)
+    slug = "reporting" if operation.startswith("teams_") else "orders"
+    address = path.format(id=pk, slug=slug, uid=uid)
     if method == "GET":
         return client.get(address)
     answer = getattr(client, method.lower())(address, body, format="json")

@@ -12,6 +12,7 @@ from audit import clock
 from keys.catalogue.policies import add_version, rules_of
 from keys.catalogue.services import save_template
 from keys.models import Approval, Environment, KeyRequest, ManagedKey, Policy
+from tests.fetching import let_clients_fetch
 from tests.people import SYSTEM, World, acting, issued, submitted
 
 pytestmark = pytest.mark.django_db
@@ -68,6 +69,10 @@ def test_where_nobody_has_to_approve_the_next_page_is_the_key(world: World, as_:
         ({"purpose": "My key is ks_prod_0000000000000000_" + "A" * 49}, "looks like a secret"),
         ({"owner_team": "wallets"}, "Select a valid choice."),
         ({"recipient": "nobody"}, "Select a valid choice."),
+        ({"every_days": "30"}, "Each secret is replaced before it ends anyway: choose at most 29 days"),
+        ({"every_days": "1", "overlap": "7d"}, "The old secret would still work when the next one is due."),
+        ({"every_days": "soon"}, "Give a number of days."),
+        ({"overlap": "30d"}, "Select a valid choice."),
     ],
 )  # fmt: skip
 def test_a_refusal_keeps_what_was_typed_and_says_why(
@@ -88,6 +93,42 @@ def test_what_the_policy_forbids_is_shown_and_cannot_be_chosen(world: World, as_
     assert choices[90] == ""
     assert choices[180] == "The policy allows at most 90 days."
     assert 'value="180" disabled' in page.content.decode()
+
+
+def test_how_secrets_are_replaced_is_asked_within_the_policy_and_shown_to_approvers(world: World, as_: Browser) -> None:
+    let_clients_fetch(world, allowed=False, longest_overlap_hours=6)
+    alice = as_("alice")
+    form = alice.get(PRODUCTION).context["form"]
+    assert form["overlap"].value() == "6h", "the usual day is more than the policy lets be"
+    assert [value for value, _ in form.fields["overlap"].choices] == [
+        "now",
+        "15m",
+        "1h",
+        "6h",
+        "first-use",
+        "when-idle",
+    ]
+    assert alice.post(PRODUCTION, wish(world, overlap="24h")).status_code == 422
+    alice.post(PRODUCTION, wish(world, overlap="1h", every_days="7"))
+    request = KeyRequest.objects.get()
+    assert request.content["rotation"] == {"overlap": "1h", "every_days": 7}
+    page = as_("bob").get(f"/requests/{request.number}/").content.decode()
+    assert "<dd>every 7 days, and before it ends</dd>" in page
+    assert "<dd>1 hour</dd>" in page
+    edited = alice.get(f"/requests/{request.number}/edit/").context["form"]
+    assert (edited["overlap"].value(), edited["every_days"].value()) == ("1h", 7)
+
+
+def test_where_nothing_was_said_the_pages_tell_the_usual_plan_as_far_as_the_policy_lets_it_be(
+    world: World, as_: Browser
+) -> None:
+    request = submitted(world)
+    assert "<dd>24 hours</dd>" in as_("bob").get(f"/requests/{request.number}/").content.decode()
+    let_clients_fetch(world, allowed=False, longest_overlap_hours=6)
+    key = issued(world)[0]
+    page = as_("alice").get(f"/keys/{key.number}/").content.decode()
+    assert "<dd>before it ends</dd>" in page
+    assert "<dd>6 hours</dd>" in page
 
 
 def test_the_side_panel_names_who_decides_and_never_the_asker(world: World, as_: Browser) -> None:

@@ -17,6 +17,7 @@ from keys.models import Approval, KeyRequest, ManagedKey, Passkey, Person
 from keys.operations import insert
 from keys.people.webauthn import read_registration
 from tests.authenticator import SoftAuthenticator, text
+from tests.fetching import let_clients_fetch
 from tests.people import SYSTEM, World, submitted
 
 pytestmark = pytest.mark.django_db
@@ -138,6 +139,22 @@ def test_narrowing_only_takes_away(world: World, as_: Browser, changes: dict[str
     assert (told.status_code, bool(told.json()["words"])) == (422, True)
     request.refresh_from_db()
     assert (request.revision, Approval.objects.count()) == (1, 0)
+
+
+def test_an_approver_lets_a_person_claim_instead_of_the_client(world: World, as_: Browser) -> None:
+    let_clients_fetch(world)
+    request, plain = submitted(world, self_fetch=True, networks=("10.0.0.0/8",)), submitted(world)
+    bob = as_("bob", "approve")
+    assert 'name="without_self_fetch"' in bob.get(f"/requests/{request.number}/").content.decode()
+    assert 'name="without_self_fetch"' not in bob.get(f"/requests/{plain.number}/").content.decode()
+    form = decision(request, "narrow", without_self_fetch="on")
+    assert bob.post(f"/requests/{request.number}/decide/", form).status_code == 302
+    request.refresh_from_db()
+    assert (request.content["self_fetch"], request.revision) == (False, 2)
+    assert (
+        bob.post(f"/requests/{plain.number}/decide/", decision(plain, "narrow", without_self_fetch="on")).status_code
+        == 422
+    )
 
 
 def test_a_decision_about_content_that_changed_meanwhile_changes_nothing(world: World, as_: Browser) -> None:

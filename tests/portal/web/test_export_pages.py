@@ -172,3 +172,24 @@ def test_failures_are_told_in_words(world):
     page = client.get(reverse("audit_export_file", args=[AuditExport.objects.get().uid])).content.decode()
     assert "There is no room for the file" in page
     assert "Download" not in page
+
+
+def test_whoever_asked_cancels_with_a_button_and_others_see_none(committed_db, world):
+    ask(signed_in(world.auditor, "export"), with_private="on")
+    export = AuditExport.objects.get()
+    page, cancel = reverse("audit_export_file", args=[export.uid]), reverse("audit_export_cancel", args=[export.uid])
+    auditor, admin, alice = signed_in(world.auditor), signed_in(world.admin), signed_in(world.alice)
+    assert cancel in auditor.get(page).content.decode()
+    assert cancel in admin.get(page).content.decode()
+    assert alice.post(cancel).status_code == 404
+    assert auditor.get(cancel).status_code == 405
+    answer = auditor.post(cancel, follow=True).content.decode()
+    assert "Cancelled. No file is left of it." in answer
+    assert cancel not in answer
+    assert "cancelled" in answer
+    assert auditor.post(cancel).status_code == 409
+    assert make_exports() == 0
+    ask(signed_in(world.admin, "export"), with_private="on")
+    other = AuditExport.objects.get(state="waiting")
+    assert "Cancel it" not in auditor.get(reverse("audit_export_file", args=[other.uid])).content.decode()
+    assert auditor.post(reverse("audit_export_cancel", args=[other.uid])).status_code == 403
