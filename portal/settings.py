@@ -190,6 +190,8 @@ KEYSTEAD_EXPORT_DAYS = env.int("KEYSTEAD_EXPORT_DAYS", default=7)
 KEYSTEAD_EXPORT_AT_ONCE = env.int("KEYSTEAD_EXPORT_AT_ONCE", default=50_000)
 # Where verifiers count what is presented to them: files that workers add to the database, so both need the folder.
 KEYSTEAD_USAGE_FOLDER = Path(env.str("KEYSTEAD_USAGE_FOLDER", default=str(LAYOUT.data / "usage")))
+# Where programs that verify in their own process hear that something changed: behind the same proxy unless it is said.
+KEYSTEAD_FEED_URL = env.str("KEYSTEAD_FEED_URL", default=f"{KEYSTEAD_PUBLIC_URL}/v1/feed")
 # Where the sealed log is sent on to: a dotted path and an address that it understands (docs/operations.md).
 KEYSTEAD_LOG_FORWARD = env.str("KEYSTEAD_LOG_FORWARD", default="")
 KEYSTEAD_LOG_FORWARD_URL = env.str("KEYSTEAD_LOG_FORWARD_URL", default="")

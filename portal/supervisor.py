@@ -27,6 +27,7 @@ READY_SECONDS = 90
 LONGEST_LOG = 5_000_000
 ONCE_ROLE = "DATABASE_OWNER_URL"
 VERIFY_PORT_APART = 100  # not the next one: a second Keystead on this machine likes to have that
+FEED_PORT_APART = 200
 
 
 class CannotStart(RuntimeError):
@@ -98,7 +99,7 @@ class Supervisor:
             create_key(folder)
 
     def _require_ports(self) -> None:
-        for port in (self.port, self.verify_port):
+        for port in (self.port, self.verify_port, self.feed_port):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
@@ -111,6 +112,11 @@ class Supervisor:
     def verify_port(self) -> int:
         """Where verification is answered."""
         return int(self.environment["KEYSTEAD_VERIFY_BIND"].rpartition(":")[2])
+
+    @property
+    def feed_port(self) -> int:
+        """Where programs that verify themselves listen for changes."""
+        return int(self.environment["KEYSTEAD_FEED_BIND"].rpartition(":")[2])
 
     def _prepare_schema(self) -> None:
         """Migrate as the owner; with a database of the operator's and no owner named, that is their step."""
@@ -144,6 +150,7 @@ class Supervisor:
         celery = [*python, "celery", "--app=portal.celery"]
         self._launch("web", [*python, "gunicorn", "--config=python:portal.serving"])
         self._launch("verify", [*python, "portal.verify"])
+        self._launch("feed", [*python, "portal.verify.feed"])
         self._launch(
             "worker", [*celery, "worker", "--concurrency=2", "--without-gossip", "--without-mingle", "--loglevel=info"]
         )
@@ -173,7 +180,9 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not self.stop_wanted and not self._dead(self.children):
-            if all(_answers(f"http://127.0.0.1:{port}/readyz") for port in (self.port, self.verify_port)):
+            if all(
+                _answers(f"http://127.0.0.1:{port}/readyz") for port in (self.port, self.verify_port, self.feed_port)
+            ):
                 return
             if time.monotonic() > deadline:
                 message = f"The site did not become ready in {READY_SECONDS} s; see {self._log_file('web')}"
@@ -211,7 +220,7 @@ class Supervisor:
         """Stop whole process groups: first those that make work, all at once; then kill what does not go."""
         deadline = time.monotonic() + GRACE_SECONDS
         # The sealer after them: it seals what they wrote to the last.
-        for names in (("beat", "web", "verify", "worker"), ("sealer",)):
+        for names in (("beat", "web", "verify", "feed", "worker"), ("sealer",)):
             stopping = [self.children[name] for name in names if name in self.children]
             for child in stopping:
                 _signal_group(child, signal.SIGTERM)
@@ -251,8 +260,14 @@ def main() -> int:
     environment.setdefault("KEYSTEAD_ENV", "development")
     environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     port = int(environment.setdefault("PORT", "8000"))
-    environment.setdefault("KEYSTEAD_PUBLIC_URL", f"http://localhost:{port}")
+    feed_port = port + FEED_PORT_APART
+    if (
+        "KEYSTEAD_PUBLIC_URL" not in environment
+    ):  # with an address of the operator's there is a proxy, which routes by path
+        environment["KEYSTEAD_PUBLIC_URL"] = f"http://localhost:{port}"
+        environment.setdefault("KEYSTEAD_FEED_URL", f"http://localhost:{feed_port}/v1/feed")
     environment.setdefault("KEYSTEAD_VERIFY_BIND", f"127.0.0.1:{port + VERIFY_PORT_APART}")
+    environment.setdefault("KEYSTEAD_FEED_BIND", f"127.0.0.1:{feed_port}")
     layout = layout_at(environment.get("KEYSTEAD_DATA") or ROOT / ".data")
     environment["KEYSTEAD_DATA"] = str(layout.data)
     environment["PROMETHEUS_MULTIPROC_DIR"] = str(layout.data / "metrics")

@@ -37,7 +37,7 @@ class PortalServer:
     """A gunicorn with the settings of the test's environment."""
 
     def __init__(self, layout: Layout, **environment: str) -> None:
-        self.port = free_port()
+        self.port, self.feed_port = free_port(), free_port()  # nobody listens at the second until a test starts a feed
         self.url = f"http://localhost:{self.port}"
         self.log_file = layout.data / f"portal-{self.port}.log"
         self.environment = environment
@@ -50,6 +50,7 @@ class PortalServer:
             | {
                 "PORT": str(self.port),
                 "KEYSTEAD_PUBLIC_URL": self.url,
+                "KEYSTEAD_FEED_URL": f"http://localhost:{self.feed_port}/v1/feed",
                 "DJANGO_SETTINGS_MODULE": "portal.settings",
             }
             | self.environment

@@ -23,7 +23,7 @@ from benchmarks.verify.sizes import Sizes
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sdk" / "python" / "src"))
 
 from keystead_client import LocalVerifier, digest
-from keystead_client.feed import CLOCK, State, clock_ns
+from keystead_client.feed import CLOCK, State, clock
 from keystead_client.snapshots import RECORD, read_snapshot
 
 SHARE, BYTES, SECONDS = 0.5, 110.0, 2.0
@@ -46,7 +46,8 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     held = (_resident() - before) / count + RECORD
     verifier = LocalVerifier("http://localhost:1", credential=_text(0))
     feed = verifier._feed  # noqa: SLF001 - what is measured is the answer, not the network
-    feed.state, feed.valid_until_ns = State(snapshot), clock_ns(CLOCK) + 3_600_000_000_000
+    feed.state, now = State(snapshot), clock(CLOCK)
+    feed.believe(now + 3_600, offset=time.time() - now)
     verifier._started = True  # noqa: SLF001 - as above: nobody to follow
     return [
         *_beside_a_dictionary(verifier, count, sizes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -42,8 +43,10 @@ class Credential:
     asks_about: Binding | None
 
 
-def authenticate_credential(text: str, *, address: str | None, user_agent: str = "") -> Credential | None:
-    """The program that presents `text` from `address`, or None: an answer that tells a stranger nothing."""
+def authenticate_credential(
+    text: str, *, address: str | None, user_agent: str = "", note: Callable[..., None] = note_use
+) -> Credential | None:
+    """The program that presents `text` from `address`, or None: an answer that tells a stranger nothing. `note` counts it."""
     secret = Secret(text or "-")
     del text
     kid = kid_of(secret)
@@ -54,7 +57,7 @@ def authenticate_credential(text: str, *, address: str | None, user_agent: str =
         return None
     refused = _refusal(found, address)
     client = Client(address=address, user_agent=user_agent[:200])
-    note_use(found.version_id, outcome=str(refused or "valid"), client=client)
+    note(found.version_id, outcome=str(refused or "valid"), client=client)
     return None if refused else _credential(found, scopes=scopes_unsigned(found))
 
 

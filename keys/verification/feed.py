@@ -11,19 +11,16 @@ import gc
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 from uuid import uuid4
 
-import redis
 import structlog
-from django.conf import settings
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
-from keys.doorbell import CHANNEL
 from keys.verification import lease
+from keys.verification.hearing import Hearing
 from keys.verification.lease import MARGIN, Holder
 from keys.verification.loading import Catalogue, load, load_keys
 from keys.verification.lookup import VERIFIER
@@ -32,8 +29,6 @@ from keys.verification.snapshot import NEVER, Snapshot
 SLOWEST: Final = 0.5  # seconds between two looks when nobody rings
 FASTEST: Final = 0.05
 RETRY: Final = 0.25  # seconds until the database is asked again after it failed
-LISTENING: Final = 1.0  # seconds between two pings of the bell
-DEAF: Final = 3.0  # seconds without any answer from it
 FORGOTTEN: Final = 3600.0  # seconds; changes are kept for a day, but nobody has to rely on that to the last minute
 _log = structlog.get_logger("keystead.verification")
 
@@ -49,18 +44,18 @@ class Feed:
         self.history = ""
         self.offset = 0.0  # added to this machine's clock it gives the database's time
         self.is_behind_log = False
-        self.hears = False
         self.resyncs = 0
         self.looked_at = NEVER
         self._due_at = NEVER
         self._on_tick = on_tick
         self._rung = threading.Event()
         self._over = threading.Event()
+        self._hearing = Hearing(self._rung.set, over=self._over)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> Feed:
         """Begin to follow the database; answers are possible when `is_fresh` says so."""
-        for work in (self._follow, self._listen):
+        for work in (self._follow, self._hearing.listen):
             thread = threading.Thread(target=work, daemon=True, name=f"feed-{work.__name__}")
             thread.start()
             self._threads.append(thread)
@@ -77,6 +72,11 @@ class Feed:
     def ring(self) -> None:
         """Look at the database now."""
         self._rung.set()
+
+    @property
+    def hears(self) -> bool:
+        """Whether the bell of Valkey is heard."""
+        return self._hearing.is_heard
 
     @property
     def is_fresh(self) -> bool:
@@ -188,31 +188,3 @@ class Feed:
     def _period(self) -> float:
         shortest = min(self.catalogue.terms().values(), default=0) / 1000
         return max(FASTEST, min(SLOWEST, shortest / 5)) if shortest else SLOWEST
-
-    def _listen(self) -> None:
-        """Look whenever the bell rings; a bell that is out of order is tried again and missed by nobody."""
-        while not self._over.is_set():
-            valkey = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=LISTENING + 1, retry=None)
-            try:
-                with valkey, valkey.pubsub() as bell:  # type: ignore[no-untyped-call]  # redis annotates half of itself
-                    bell.subscribe(CHANNEL)
-                    self._hear(bell)
-            except (redis.RedisError, OSError):
-                self.hears = False
-                self._over.wait(LISTENING)
-        self.hears = False
-
-    def _hear(self, bell: redis.client.PubSub) -> None:
-        """A connection that died silently would be quiet for ever: it has to answer a ping now and then."""
-        heard = time.monotonic()
-        while not self._over.is_set():
-            message = bell.get_message(timeout=LISTENING)
-            if message is not None:
-                heard = time.monotonic()
-                self.hears = True
-                if message["type"] == "message":
-                    self._rung.set()
-            elif time.monotonic() - heard > DEAF:
-                raise redis.ConnectionError("the bell does not answer")
-            else:
-                bell.ping()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -21,17 +21,33 @@ from keys.verification.lookup import IS_BEHIND, VERIFIER
 # A clock that also runs while the machine sleeps: one that stood still would let a lease outlive its end.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 MARGIN: Final = 0.05  # seconds between our end of a lease and the database's: clocks do not run alike to the last tick
+LONGEST: Final = (
+    60.0  # seconds; no lease is longer, whatever an environment says: so long waits who cannot ask for the leases
+)
 
+# A lease that was longer is still answered under until the look under this one is done, and that may fail: the row keeps
+# for each environment whichever ends later.
 _RENEW: Final = """
-INSERT INTO keys_verifier (id, name, credential_id, service_id, environment_id, started_at, renewed_at, valid_until, terms,
+INSERT INTO keys_verifier AS held (id, name, credential_id, service_id, environment_id, started_at, renewed_at, valid_until, terms,
                            applied, entries, hears)
-SELECT %(id)s, %(name)s, %(credential)s, %(service)s, %(environment)s, at, at, at + %(longest)s * interval '1 millisecond',
-       %(terms)s::jsonb, %(applied)s, %(entries)s, %(hears)s
-FROM (SELECT clock_timestamp() AS at) AS clock
-ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, valid_until = excluded.valid_until, terms = excluded.terms,
-    applied = excluded.applied, entries = excluded.entries, hears = excluded.hears
-WHERE keys_verifier.stopped_at IS NULL
-RETURNING extract(epoch FROM renewed_at)::double precision
+SELECT id, name, credential, service, environment, at, at, at + longest * interval '1 millisecond', terms, applied, entries, hears
+FROM (SELECT clock_timestamp() AS at) AS clock, unnest(
+    %(ids)s::uuid[], %(names)s::text[], %(credentials)s::uuid[], %(services)s::uuid[], %(environments)s::uuid[], %(longest)s::bigint[],
+    %(terms)s::jsonb[], %(applied)s::text[], %(entries)s::bigint[], %(hears)s::boolean[]
+) AS renewal (id, name, credential, service, environment, longest, terms, applied, entries, hears)
+ORDER BY id
+ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, applied = excluded.applied, entries = excluded.entries,
+    hears = excluded.hears, valid_until = greatest(held.valid_until, excluded.valid_until),
+    terms = (SELECT coalesce(jsonb_object_agg(place, term), '{}') FROM (
+        SELECT place, max(term) AS term FROM (
+            SELECT key, value::bigint FROM jsonb_each_text(excluded.terms)
+            UNION ALL
+            SELECT key, ceil(value::bigint - extract(epoch FROM excluded.renewed_at - held.renewed_at) * 1000)::bigint
+            FROM jsonb_each_text(held.terms)
+        ) AS promised (place, term) GROUP BY place HAVING max(term) > 0
+    ) AS longest)
+WHERE held.stopped_at IS NULL
+RETURNING id, extract(epoch FROM renewed_at)::double precision
 """
 # An acknowledgement that a crash of the database loses only makes somebody wait for the end of the lease.
 _ACKNOWLEDGE: Final = """
@@ -40,18 +56,19 @@ UPDATE keys_verifier SET applied = %(applied)s WHERE id = %(id)s AND set_config(
 _END: Final = "UPDATE keys_verifier SET stopped_at = clock_timestamp(), valid_until = least(valid_until, clock_timestamp()) WHERE id = %s"
 # One statement, so one snapshot: what it shows is exactly what the snapshot that it names sees.
 _LOOK: Final = f"""
-SELECT pg_current_snapshot()::text, {IS_BEHIND},
-       pg_snapshot_xmax(%(applied)s::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()),
+SELECT applied, pg_current_snapshot()::text, {IS_BEHIND},
+       pg_snapshot_xmax(applied::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()),
        ARRAY(SELECT DISTINCT managed_key_id FROM keys_verificationchange
-             WHERE txid >= pg_snapshot_xmin(%(applied)s::pg_snapshot)
-             AND NOT pg_visible_in_snapshot(txid, %(applied)s::pg_snapshot))
+             WHERE txid >= pg_snapshot_xmin(applied::pg_snapshot) AND NOT pg_visible_in_snapshot(txid, applied::pg_snapshot))
+FROM unnest(%s::text[]) AS asked (applied)
 """  # noqa: S608 - a constant of ours
 # A database that was restored from a backup, or took over from another, may have forgotten what we have seen.
 _PAST: Final = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || (SELECT timeline_id FROM pg_control_checkpoint())
        || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()), """
 _HISTORY: Final = f"{_PAST} pg_current_snapshot()::text"
-_IS_AHEAD: Final = f"{_PAST} pg_snapshot_xmax(%s::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())"
+_POSITIONS: Final = f"""{_PAST} asked.place, pg_snapshot_xmax(asked.place::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
+FROM unnest(%s::text[]) AS asked (place)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +80,17 @@ class Holder:
     credential: UUID | None = None
     service: UUID | None = None
     environment: UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renewal:
+    """One lease to renew: `terms` says for each environment for how many milliseconds, `applied` is what the holder has."""
+
+    holder: Holder
+    terms: Mapping[UUID, int]
+    applied: str
+    entries: int = 0
+    hears: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,42 +116,62 @@ def history() -> tuple[str, str]:
     return name, position
 
 
-def is_ahead(applied: str) -> tuple[str, bool]:
-    """Which database this is, and whether a position lies in its future; raises DataError for what is no position."""
+def read_positions(places: Collection[str]) -> tuple[str, dict[str, bool]]:
+    """Which database this is, and of each position whether it lies in its future."""
+    if not places:
+        return "", {}
     with connections[VERIFIER].cursor() as cursor:
-        cursor.execute(_IS_AHEAD, [applied])
-        name, ahead = cursor.fetchone()
-    return name, ahead
+        cursor.execute(_POSITIONS, [list(places)])
+        rows = cursor.fetchall()
+    return rows[0][0], {place: ahead for _, place, ahead in rows}
 
 
 def renew(holder: Holder, *, terms: Mapping[UUID, int], applied: str, entries: int, hears: bool) -> float | None:
     """Commit the lease; returns the database's time, in seconds since the epoch, or None when it was ended by somebody."""
+    renewal = Renewal(holder=holder, terms=terms, applied=applied, entries=entries, hears=hears)
+    return renew_many([renewal]).get(holder.id)
+
+
+def renew_many(renewals: Sequence[Renewal]) -> dict[UUID, float]:
+    """The same for different holders at once; who is missing in what it returns was ended."""
+    if not renewals:
+        return {}
+    holders = [each.holder for each in renewals]
     with connections[VERIFIER].cursor() as cursor:
         cursor.execute(
             _RENEW,
             {
-                "id": holder.id,
-                "name": holder.name,
-                "credential": holder.credential,
-                "service": holder.service,
-                "environment": holder.environment,
-                "longest": max(terms.values(), default=0),
-                "terms": json.dumps({str(environment): term for environment, term in terms.items()}),
-                "applied": applied,
-                "entries": entries,
-                "hears": hears,
+                "ids": [holder.id for holder in holders],
+                "names": [holder.name for holder in holders],
+                "credentials": [holder.credential for holder in holders],
+                "services": [holder.service for holder in holders],
+                "environments": [holder.environment for holder in holders],
+                "longest": [max(each.terms.values(), default=0) for each in renewals],
+                "terms": [json.dumps({str(place): term for place, term in each.terms.items()}) for each in renewals],
+                "applied": [each.applied for each in renewals],
+                "entries": [each.entries for each in renewals],
+                "hears": [each.hears for each in renewals],
             },
         )
-        row = cursor.fetchone()
-    return float(row[0]) if row else None
+        return dict(cursor.fetchall())
 
 
 def look(applied: str) -> Seen:
     """Read which keys have changed since `applied`: every change that has been committed, in whatever order."""
+    return look_many([applied])[applied]
+
+
+def look_many(positions: Collection[str]) -> dict[str, Seen]:
+    """The same for many positions at once."""
+    if not positions:
+        return {}
     with connections[VERIFIER].cursor() as cursor:
-        cursor.execute(_LOOK, {"applied": applied})
-        position, is_behind, is_gap, keys = cursor.fetchone()
-    return Seen(position=position, is_behind_log=is_behind, is_gap=is_gap, keys=tuple(keys))
+        cursor.execute(_LOOK, [list(positions)])
+        rows = cursor.fetchall()
+    return {
+        applied: Seen(position=position, is_behind_log=is_behind, is_gap=is_gap, keys=tuple(keys))
+        for applied, position, is_behind, is_gap, keys in rows
+    }
 
 
 def acknowledge(holder: UUID, *, applied: str) -> None:

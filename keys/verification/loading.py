@@ -13,6 +13,7 @@ from django.db import connections, transaction
 from keys.crypto.digests import CURRENT_ALGORITHM
 from keys.sealing import keyring
 from keys.states import KeyKind
+from keys.verification import lease
 from keys.verification.credentials import OWN_SERVICE, VERIFY_SCOPE
 from keys.verification.lookup import EVERYTHING, VERIFIER, Found, found_in
 from keys.verification.snapshot import NEVER, Entry, Grant, Held, Place, Snapshot
@@ -52,7 +53,7 @@ class Catalogue:
             for service_id, environment_id, service, environment, staleness, signed, scopes in cursor.fetchall():
                 place = self.place(service_id, environment_id)
                 place.service, place.environment = service, environment
-                place.staleness = staleness / 1000
+                place.staleness = min(staleness / 1000, lease.LONGEST)
                 place.signature_required, place.signed_scopes = bool(signed), frozenset(scopes or ())
         for grant in self._grants.values():
             self._tell(grant)

@@ -6,12 +6,11 @@ Not by the process that answers from memory: here the database is asked for ever
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable
 from typing import Concatenate, Final, ParamSpec
 from uuid import UUID
 
-from django.db.utils import DataError
+from django.conf import settings
 from django.db.utils import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -19,18 +18,20 @@ from django.views.decorators.csrf import csrf_exempt
 from keys.errors import Invalid, Unavailable
 from keys.text import line
 from keys.verification import lease
-from keys.verification.credentials import VERIFY_SCOPE, Credential, authenticate_credential
-from keys.verification.sharing import holder_of, register, renew_client, signed, signing_keys, snapshot_of, term_of
+from keys.verification.credentials import Credential
+from keys.verification.renewing import holder_of, register, renew_clients
+from keys.verification.sharing import signing_keys, snapshot_of, term_of
+from keys.verification.sightings import note_now_and_then
 from keys.verification.verifier import Binding
 from portal import client_address
 from portal.middleware import request_id_of
-from portal.verify.door import bearer_of
+from portal.verify.door import program_of
 from portal.verify.problems import NEVER_STORED, Reply, problem, reply
-from portal.verify.reading import Refused, read_strictly, readable
+from portal.verify.reading import Refused, members_of, readable
+from portal.verify.renewals import read_renewal, renewed
 
 RENEW_PART: Final = 3  # a lease is renewed three times in its life, so that one lost answer costs nothing
 LONGEST_NAME: Final = 80
-_POSITION: Final = re.compile(r"\d{1,20}:\d{1,20}:(?:\d{1,20}(?:,\d{1,20})*)?(?:@[0-9a-f]{16})?", re.ASCII)
 P = ParamSpec("P")
 
 
@@ -49,7 +50,8 @@ def for_programs(
                     raise Refused(405, "method_not_allowed")
                 if http.META.get("QUERY_STRING"):
                     raise Refused(400, "address_not_allowed_here")
-                caller = _caller(http, authorization)
+                address, user_agent = client_address.of_request(http), http.headers.get("User-Agent", "")
+                caller = program_of(authorization, address=address, user_agent=user_agent, note=note_now_and_then)
                 assert caller.asks_about is not None
                 said = view(http, caller, caller.asks_about, *args, **kwargs)
             except Unavailable as refused:
@@ -76,8 +78,11 @@ def verifiers(http: HttpRequest, caller: Credential, binding: Binding) -> Reply:
         raise Refused(422, "invalid_input", {field: code for field, (code, *_) in invalid.fields.items()}) from None
     term = _term(binding)
     holder = register(name, credential=caller.key_id, binding=binding)
-    lease.renew(holder, terms={}, applied=lease.history()[1], entries=0, hears=False)
-    return reply(201, {"verifier": str(holder.id), "lease_ms": term, "renew_ms": term // RENEW_PART})
+    if holder is None:
+        raise Refused(429, "too_many_verifiers", retry_after=30)
+    feed = settings.KEYSTEAD_FEED_URL
+    told = {"verifier": str(holder.id), "lease_ms": term, "renew_ms": term // RENEW_PART, "feed": feed}
+    return reply(201, {**told, "lease": f"{feed.removesuffix('/feed')}/verifiers/{holder.id}/lease"})
 
 
 @for_programs("GET")
@@ -90,22 +95,10 @@ def snapshot(_http: HttpRequest, _caller: Credential, binding: Binding) -> Reply
 
 
 @for_programs("POST")
-def renewal(http: HttpRequest, caller: Credential, binding: Binding, verifier: UUID) -> Reply:
-    """Renew a lease, take the acknowledgement, and tell what changed."""
-    applied = body_of(http, {"applied"}).get("applied")
-    if not isinstance(applied, str) or not _POSITION.fullmatch(applied):
-        raise Refused(422, "invalid_input", {"applied": "not_a_position"})
-    term = _term(binding)
-    holder = holder_of(verifier, credential=caller.key_id)
-    try:
-        changes = None if holder is None else renew_client(holder, term=term, applied=applied)
-    except DataError:
-        raise Refused(422, "invalid_input", {"applied": "not_a_position"}) from None
-    if changes is None:
-        raise Refused(404, "not_found")
-    if changes.resync:
-        raise Refused(409, "resync")
-    return reply(200, signed(changes, verifier=verifier, applied=applied, lease_ms=term))
+def renewal(http: HttpRequest, caller: Credential, _binding: Binding, verifier: UUID) -> Reply:
+    """Renew a lease, take the acknowledgement, and tell what changed. The process of the doorbell answers the same, for many."""
+    asked = read_renewal(body_of(http, {"applied"}), verifier=verifier, credential=caller.key_id)
+    return renewed(asked, renew_clients([asked])[0])
 
 
 @for_programs("DELETE")
@@ -124,16 +117,6 @@ def jwks(_http: HttpRequest) -> HttpResponse:
     return HttpResponse(said.body, headers={**said.headers, "Cache-Control": "public, max-age=300"})
 
 
-def _caller(http: HttpRequest, authorization: str) -> Credential:
-    address, user_agent = client_address.of_request(http), http.headers.get("User-Agent", "")
-    caller = authenticate_credential(bearer_of(authorization), address=address, user_agent=user_agent)
-    if caller is None:
-        raise Refused(401, "invalid_token")
-    if VERIFY_SCOPE not in caller.scopes or caller.asks_about is None:
-        raise Refused(403, "insufficient_scope")
-    return caller
-
-
 def _term(binding: Binding) -> int:
     term = term_of(binding.environment_id)
     if not term:
@@ -143,12 +126,5 @@ def _term(binding: Binding) -> int:
 
 def body_of(http: HttpRequest, members: set[str]) -> dict[str, object]:
     """Read a body that may have these members and no others."""
-    value = read_strictly(
-        http.read(readable(http.headers.get("Content-Length", "0"))), http.headers.get("Content-Type", "")
-    )
-    if not isinstance(value, dict):
-        raise Refused(422, "invalid_input", {"": "not_an_object"})
-    odd = dict.fromkeys(value.keys() - members, "unknown_field")
-    if odd:
-        raise Refused(422, "invalid_input", odd)
-    return value
+    raw = http.read(readable(http.headers.get("Content-Length", "0")))
+    return members_of(raw, http.headers.get("Content-Type", ""), members)

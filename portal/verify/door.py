@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from keys.errors import Unavailable
 from keys.verification.credentials import VERIFY_SCOPE, Credential, authenticate_credential
 from keys.verification.loading import told_time
 from keys.verification.lookup import Found
+from keys.verification.sightings import note_use
 from keys.verification.verification import verify_key
 from keys.verification.verifier import scopes_unsigned
 from portal.verify.problems import Reply, problem, reply
@@ -53,12 +55,7 @@ def _caller(knock: Knock) -> Credential:
         raise Refused(405, "method_not_allowed")
     if knock.query:
         raise Refused(400, "address_not_allowed_here")
-    caller = authenticate_credential(bearer_of(knock.authorization), address=knock.address, user_agent=knock.user_agent)
-    if caller is None:
-        raise Refused(401, "invalid_token")
-    if VERIFY_SCOPE not in caller.scopes or caller.asks_about is None:
-        raise Refused(403, "insufficient_scope")
-    return caller
+    return program_of(knock.authorization, address=knock.address, user_agent=knock.user_agent)
 
 
 def _verdict(knock: Knock, caller: Credential) -> Reply:
@@ -90,6 +87,18 @@ def facts_of(found: Found) -> dict[str, Any]:
         "owner_team": found.owner_team,
         "verified_at": told_time(found.at),
     }
+
+
+def program_of(
+    authorization: str, *, address: str | None, user_agent: str, note: Callable[..., None] = note_use
+) -> Credential:
+    """The program that may verify keys and says so in an Authorization header; raises Refused for anybody else."""
+    caller = authenticate_credential(bearer_of(authorization), address=address, user_agent=user_agent, note=note)
+    if caller is None:
+        raise Refused(401, "invalid_token")
+    if VERIFY_SCOPE not in caller.scopes or caller.asks_about is None:
+        raise Refused(403, "insufficient_scope")
+    return caller
 
 
 def bearer_of(authorization: str) -> str:

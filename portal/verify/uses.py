@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from keys.monitoring.tally_files import add_batch, versions_by_kid
 from keys.verification.credentials import Credential
 from keys.verification.reasons import Reason
-from keys.verification.sharing import holder_of, time_of_database
+from keys.verification.renewing import holder_of
+from keys.verification.sharing import time_of_database
 from keys.verification.tallies import Tally
 from keys.verification.verifier import Binding
 from portal.verify.clients import body_of, for_programs

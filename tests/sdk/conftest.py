@@ -9,6 +9,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -20,11 +22,25 @@ from tests.servers import ROOT, free_port
 def verify_door(portal_server, tmp_path) -> Iterator[str]:
     """Start the process that services ask, over the committed database; its address."""
     port = free_port()
-    log = (tmp_path / "door.log").open("wb")
+    with _serving("portal.verify", "KEYSTEAD_VERIFY_BIND", port, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def feed(portal_server, tmp_path) -> Iterator[str]:
+    """Start the process of the doorbell, where the site says that it is; its address."""
+    with _serving("portal.verify.feed", "KEYSTEAD_FEED_BIND", portal_server.feed_port, tmp_path) as url:
+        yield url
+
+
+@contextmanager
+def _serving(module: str, binding: str, port: int, folder: Path) -> Iterator[str]:
+    log_file = folder / f"{module}.log"
+    log = log_file.open("wb")
     process = subprocess.Popen(
-        [sys.executable, "-m", "portal.verify"],
+        [sys.executable, "-m", module],
         cwd=ROOT,
-        env=os.environ | {"KEYSTEAD_VERIFY_BIND": f"127.0.0.1:{port}", "DJANGO_SETTINGS_MODULE": "portal.settings"},
+        env=os.environ | {binding: f"127.0.0.1:{port}", "DJANGO_SETTINGS_MODULE": "portal.settings"},
         stdout=log,
         stderr=subprocess.STDOUT,
         start_new_session=True,
@@ -35,7 +51,7 @@ def verify_door(portal_server, tmp_path) -> Iterator[str]:
         deadline = time.monotonic() + 60
         while not _answers(url):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError((tmp_path / "door.log").read_text(errors="replace")[-4000:])
+                raise RuntimeError(log_file.read_text(errors="replace")[-4000:])
             time.sleep(0.05)
         yield url
     finally:

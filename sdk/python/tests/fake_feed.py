@@ -41,13 +41,18 @@ class FakeFeed:
         self.policies = [POLICY]
         self.warned: dict[str, int] = {}
         self.changes: list[tuple[int, dict[str, Any]]] = []
-        self.away = self.resync = False
+        self.away = self.resync = self.broken = False
+        self.bell_url: str | None = None
         self.applied: list[str] = []
         self.uses: list[dict[str, Any]] = []
         keystead.on("GET /v1/jwks", lambda _: (200, {"keys": [{"kid": self.kid, "crv": "Ed25519", "x": self.x}]}))
         keystead.on(
             "POST /v1/verifiers",
-            lambda _: (201, {"verifier": "v-1", "lease_ms": self.lease_ms, "renew_ms": self.renew_ms}),
+            lambda _: (
+                201,
+                {"verifier": "v-1", "lease_ms": self.lease_ms, "renew_ms": self.renew_ms}
+                | ({"feed": self.bell_url} if self.bell_url else {}),
+            ),
         )
         keystead.on("GET /v1/snapshot", lambda _: (200, self.snapshot()))
         keystead.on("POST /v1/verifiers/v-1/lease", self._lease)
@@ -82,7 +87,8 @@ class FakeFeed:
         applied = asked.json["applied"]
         self.applied.append(applied)
         said = {
-            "lease_ms": self.lease_ms, "position": str(self.position), "server_time": now_ms(), "resync": self.resync,
+            "lease_ms": self.lease_ms, "position": str(self.position), "resync": self.resync,
+            "server_time": "a time that is none" if self.broken else now_ms(),
             "changes": [change for position, change in self.changes if position > int(applied)],
         }  # fmt: skip
         self.resync = False

@@ -64,6 +64,12 @@ class FakeKeystead:
                 fake.asked.append(asked)
                 door = fake.doors.get(f"{self.command} {self.path}")
                 status, said, *more = door(asked) if door else (404, problem("not_found", 404)[1])
+                if callable(said):  # an answer that goes on, until the connection ends
+                    self.send_response(status)
+                    self.end_headers()
+                    said(self.wfile)
+                    self.close_connection = True
+                    return
                 content = said if isinstance(said, bytes) else json.dumps(said).encode()
                 self.send_response(status)
                 for name, value in (more[0] if more else {}).items():

@@ -2,13 +2,16 @@
 
 import hashlib
 import os
+import queue
+import threading
 import time
 import tracemalloc
+from contextlib import suppress
 
 import pytest
 from fake_feed import POLICY, FakeFeed, now_ms, record, version
 from fake_keystead import problem, vectors
-from keystead_client import Client, IntegrityError, LocalVerifier, Reason, Refused, digest
+from keystead_client import Client, IntegrityError, KeysteadError, LocalVerifier, Reason, Refused, digest
 from keystead_client.snapshots import read_snapshot
 
 KEYS = [each["text"] for each in vectors("key_text")["valid"]]
@@ -57,6 +60,71 @@ def test_a_revoked_key_is_refused_and_that_is_confirmed_at_once(keystead, feed):
         assert time.monotonic() - learnt < 0.4  # not only when the lease is due again
         assert verifier.verify(KEYS[0]).reason == Reason.UNKNOWN
         assert verifier.verify(KEYS[1])
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["at the same address", "where Keystead says"])
+def test_a_ring_of_the_doorbell_brings_a_revocation_at_once(keystead, feed, beside):
+    feed.renew_ms = 2000
+    rings, over = queue.Queue(), threading.Event()
+
+    def ring(wire):
+        wire.write(b"event: change\ndata: {}\n\n")
+        wire.flush()
+        while not over.is_set():
+            with suppress(queue.Empty):
+                wire.write(rings.get(timeout=0.05))
+                wire.flush()
+
+    path = "/elsewhere/feed" if beside else "/v1/feed"
+    feed.bell_url = keystead.url + path if beside else None
+    keystead.on(f"GET {path}", lambda _: (200, ring))
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        until(lambda: len(feed.applied) > 1)  # the first ring was heard
+        asked = next(each for each in keystead.asked if each.path == path)
+        assert (asked.bearer, asked.headers["accept"]) == (KEYS[6], "text/event-stream")
+        began = time.monotonic()
+        position = feed.change(gone=(KIDS[0],))
+        rings.put(b"event: change\ndata: {}\n\n")
+        until(lambda: not verifier.verify(KEYS[0]))
+        until(lambda: str(position) in feed.applied)
+        assert time.monotonic() - began < 1, "not only when the lease is due again"
+        assert verifier.verify(KEYS[1])
+        over.set()
+
+
+def test_a_bell_that_is_no_address_or_would_show_the_credential_is_not_called(keystead, feed):
+    for odd in ("nonsense", "http://keys.example.com/v1/feed", "https://keys.example.com/v1/feed?key=1"):
+        feed.bell_url = odd
+        with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+            assert verifier.verify(KEYS[0])
+            with pytest.raises(KeysteadError):
+                verifier._feed.bell()
+
+
+def test_a_change_that_was_applied_counts_though_its_lease_could_not_be_read(verifier, feed):
+    """The next renewal confirms it: from then on somebody has been told that the key is dead here."""
+    assert verifier.verify(KEYS[0])
+    feed.broken = True
+    position = feed.change(gone=(KIDS[0],))
+    until(lambda: str(position) in feed.applied)
+    assert not verifier.verify(KEYS[0])
+    assert verifier.verify(KEYS[1]).reason in (None, Reason.STALE)
+
+
+def test_a_key_that_ends_ends_for_everybody_who_found_it_before(keystead, feed):
+    """Found while it lived, by one lease and the next; the others go on to be found the short way."""
+    soon = now_ms() + 600
+    feed.lease_ms = 300
+    feed.records[0] = record(digest(KEYS[0]), KIDS[0], ends_at=soon)
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        while now_ms() < soon - 50:
+            assert verifier.verify(KEYS[0])
+            assert verifier.verify(KEYS[1], scopes=["orders:read"])
+        until(lambda: now_ms() > soon + 5)
+        assert verifier.verify(KEYS[0]).reason == Reason.EXPIRED
+        assert verifier.verify(KEYS[1])
+        assert digest(KEYS[1]) in verifier._feed.state.plain
+        assert digest(KEYS[0]) not in verifier._feed.state.plain
 
 
 def test_a_change_says_all_that_verifies_of_a_key(verifier, feed):

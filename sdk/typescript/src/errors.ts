@@ -48,3 +48,8 @@ export class Busy extends Refused {
 export class Unsafe extends KeysteadError {
   override readonly name = "Unsafe";
 }
+
+/** Something signed was changed on its way, or signed by somebody else. Nothing of it is believed. */
+export class IntegrityError extends KeysteadError {
+  override readonly name = "IntegrityError";
+}

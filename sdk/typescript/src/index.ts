@@ -1,9 +1,10 @@
 /** Verify API keys of Keystead, sign requests, and survive rotations without code of your own. */
 
 export type { AnyCredential, Credential } from "./credentials.js";
-export { Busy, KeysteadError, MalformedKey, Refused, Unreachable, Unsafe } from "./errors.js";
+export { Busy, IntegrityError, KeysteadError, MalformedKey, Refused, Unreachable, Unsafe } from "./errors.js";
 export { digest, findKeys, type FoundKey, kidOf, parse, type ParsedKey } from "./keyText.js";
-export { protect, type Protection, verdictOf } from "./middleware.js";
+export { LocalVerifier, type LocalOptions } from "./localVerifier.js";
+export { type Deciding, protect, type Protection, verdictOf } from "./middleware.js";
 export { RotatingCredential, type RotatingOptions } from "./rotation.js";
 export { Secret } from "./secret.js";
 export { signedFetch, type SignedInit } from "./signedFetch.js";

@@ -5,7 +5,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { Refused } from "./errors.js";
 import { findKeys } from "./keyText.js";
 import { type Accepted, type Rejected, refusal, type Verdict } from "./verdicts.js";
-import type { Verifier, Wanted } from "./verifier.js";
+import type { Wanted } from "./verifier.js";
 
 const TITLES = {
   400: "This request cannot be read in one way only",
@@ -20,6 +20,11 @@ export interface Protection {
   readonly clientAddress?: (request: IncomingMessage) => string | undefined;
 }
 
+/** A Verifier, or a LocalVerifier, which answers at once. */
+export interface Deciding {
+  verify(text: string | undefined, wanted?: Wanted): Promise<Verdict> | Verdict;
+}
+
 type Next = (error?: unknown) => void;
 const verdicts = new WeakMap<IncomingMessage, Accepted>();
 
@@ -31,7 +36,7 @@ export function verdictOf(request: IncomingMessage): Accepted {
 }
 
 /** `const { require } = protect(verifier)`, then `app.get("/orders", require("orders:read"), handler)`. */
-export function protect(verifier: Pick<Verifier, "verify">, { clientAddress = socketAddress }: Protection = {}) {
+export function protect(verifier: Deciding, { clientAddress = socketAddress }: Protection = {}) {
   return {
     /** Lets a request in with a valid key that has all these scopes. */
     require:
@@ -48,7 +53,7 @@ export function protect(verifier: Pick<Verifier, "verify">, { clientAddress = so
 }
 
 async function decide(
-  verifier: Pick<Verifier, "verify">,
+  verifier: Deciding,
   request: IncomingMessage,
   scopes: string[],
   address: string | undefined,

@@ -1,6 +1,6 @@
 /** Carries requests to Keystead by fetch: bounded in time, no redirects, no secrets in the clear. */
 
-import { Busy, Refused, Unreachable, Unsafe } from "./errors.js";
+import { Busy, KeysteadError, Refused, Unreachable, Unsafe } from "./errors.js";
 
 export interface Connection {
   /** The address of Keystead, such as https://keys.example.com */
@@ -20,9 +20,17 @@ export function refusePlain(url: URL, allowed: boolean): void {
   }
 }
 
+interface Asking {
+  readonly bearer: string;
+  readonly body?: unknown;
+  readonly headers?: Record<string, string>;
+  readonly timeout?: number;
+}
+
 export class Transport {
   readonly #base: string;
   readonly #timeout: number;
+  readonly #allowPlainHttp: boolean;
 
   constructor({ url, timeout = 2000, allowPlainHttp = false }: Connection) {
     const address = new URL(url);
@@ -30,17 +38,63 @@ export class Transport {
     refusePlain(address, allowPlainHttp);
     this.#base = url.replace(/\/+$/, "");
     this.#timeout = timeout;
+    this.#allowPlainHttp = allowPlainHttp;
   }
 
   /** Sends one request; returns the JSON of a 2xx, throws Refused, Busy or Unreachable otherwise. */
-  async ask(
-    method: string,
-    path: string,
-    { bearer, body, headers = {} }: { bearer: string; body?: unknown; headers?: Record<string, string> },
-  ): Promise<unknown> {
-    let status: number, text: string, retryAfter: string | null;
+  async ask(method: string, path: string, asking: Asking): Promise<unknown> {
+    const said = await this.#said(method, path, asking, (answer) => answer.text());
+    const value = readJson(said);
+    if (value === undefined && said !== "") throw new Unreachable("The answer is not JSON.", "not_json");
+    return value;
+  }
+
+  /** Fetches the bytes of a 2xx; throws as `ask` does. */
+  async bytes(path: string, asking: Asking): Promise<Buffer> {
+    return Buffer.from(await this.#said("GET", path, asking, (answer) => answer.arrayBuffer()));
+  }
+
+  /** The lines of an answer that does not end, until `signal`; throws as `ask` does. */
+  async *lines(address: string, { bearer, signal }: { bearer: string; signal: AbortSignal }): AsyncGenerator<string> {
+    const url = this.#url(address);
+    const headers = { Authorization: `Bearer ${bearer}`, Accept: "text/event-stream" };
     try {
-      const answer = await fetch(this.#base + path, {
+      const answer = await fetch(url, { headers, redirect: "manual", signal });
+      if (answer.status !== 200 || answer.body === null) {
+        throw refusalOf(answer.status, readJson(await answer.text()), answer.headers.get("retry-after"));
+      }
+      let rest = "";
+      for await (const part of answer.body.pipeThrough(new TextDecoderStream())) {
+        const found = (rest + part).split(/\r?\n/);
+        rest = found.pop() ?? "";
+        yield* found;
+      }
+    } catch (error) {
+      throw error instanceof KeysteadError ? error : unreachable(error);
+    }
+  }
+
+  /** An address that Keystead named, if it may be asked; nothing for one that is none, or would show the credential. */
+  elsewhere(address: unknown): string {
+    if (typeof address !== "string" || !URL.canParse(address)) return "";
+    try {
+      refusePlain(new URL(address), this.#allowPlainHttp);
+      return address;
+    } catch {
+      return "";
+    }
+  }
+
+  #url(address: string): string {
+    return address.startsWith("/") ? this.#base + address : address;
+  }
+
+  async #said<T>(method: string, path: string, asking: Asking, read: (answer: Response) => Promise<T>): Promise<T> {
+    const { bearer, body, headers = {}, timeout = this.#timeout } = asking;
+    const url = this.#url(path);
+    let answer: Response, text: string;
+    try {
+      answer = await fetch(url, {
         method,
         headers: {
           ...headers,
@@ -49,24 +103,24 @@ export class Transport {
         },
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         redirect: "manual",
-        signal: AbortSignal.timeout(this.#timeout),
+        signal: AbortSignal.timeout(timeout),
       });
-      [status, text, retryAfter] = [answer.status, await answer.text(), answer.headers.get("retry-after")];
+      if (answer.ok) return await read(answer);
+      text = await answer.text();
     } catch (error) {
-      // The class and its words, never the request: it held a secret.
-      throw new Unreachable(`Keystead did not answer: ${error instanceof Error ? error.message : "?"}`, "unreachable");
+      throw unreachable(error);
     }
-    const said = readJson(text);
-    if (status >= 200 && status < 300) {
-      if (said === undefined && text !== "") throw new Unreachable("The answer is not JSON.", "not_json");
-      return said;
-    }
-    throw refusalOf(status, said, retryAfter);
+    throw refusalOf(answer.status, readJson(text), answer.headers.get("retry-after"));
   }
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function unreachable(error: unknown): Unreachable {
+  // The class and its words, never the request: it held a secret.
+  return new Unreachable(`Keystead did not answer: ${error instanceof Error ? error.message : "?"}`, "unreachable");
 }
 
 function readJson(text: string): unknown {

@@ -5,6 +5,7 @@ import { Busy, Unreachable } from "./errors.js";
 import { kidOf } from "./keyText.js";
 import { type SignedRequest, signedRequestJson } from "./signer.js";
 import { type Connection, isObject, Transport } from "./transport.js";
+import { clientJson } from "./uses.js";
 import { type Client, readVerdict, refusal, type Verdict } from "./verdicts.js";
 
 const MOST_AT_ONCE = 100;
@@ -93,15 +94,8 @@ function questionJson(question: Question): Record<string, unknown> {
 }
 
 function wantedJson({ scopes = [], client = {} }: Wanted): Record<string, unknown> {
-  const known = {
-    ...(client.address === undefined ? {} : { address: client.address }),
-    ...(client.userAgent ? { user_agent: client.userAgent.slice(0, 2000) } : {}),
-    ...(client.instance ? { instance: client.instance.slice(0, 100) } : {}),
-  };
-  return {
-    ...(scopes.length ? { scopes: [...scopes] } : {}),
-    ...(Object.keys(known).length ? { client: known } : {}),
-  };
+  const known = clientJson(client);
+  return { ...(scopes.length ? { scopes: [...scopes] } : {}), ...(known === undefined ? {} : { client: known }) };
 }
 
 function resultsOf(answer: unknown, count: number): unknown[] {

@@ -21,6 +21,7 @@ export interface Asked {
   readonly bearer: string;
 }
 
+/** A body may be a function that writes: an answer that goes on. */
 export type Answer = readonly [status: number, body: unknown, headers?: Record<string, string>];
 type Door = (asked: Asked) => Answer;
 
@@ -40,7 +41,8 @@ export class FakeKeystead {
         this.asked.push(asked);
         const [status, body, headers] = (this.#doors.get(`${method} ${path}`) ?? (() => problem("not_found", 404)))(asked);
         response.writeHead(status, headers);
-        response.end(typeof body === "string" ? body : JSON.stringify(body));
+        if (typeof body === "function") body(response);
+        else response.end(typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body));
       });
     });
   }

@@ -8,43 +8,60 @@ leases of those that did not have run out.
 from __future__ import annotations
 
 import json
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, NamedTuple
 
 from keystead_client.credentials import Credential
 from keystead_client.ed25519 import check, from_base64url, public_key
-from keystead_client.errors import IntegrityError, Refused
+from keystead_client.errors import IntegrityError, KeysteadError, Refused, Unreachable
 from keystead_client.snapshots import Entry, Snapshot, pinned, read_policy, read_snapshot
 from keystead_client.transport import Reply, Stream, Transport, raise_for
 from keystead_client.verdicts import Verdict
 
 _SIGNED: Final = b"keystead changes v1\n"
-_SAFETY_NS: Final = 50_000_000  # between our clock and the one that counts the lease on the other side
+_SAFETY: Final = 0.05  # seconds between our clock and the one that counts the lease on the other side
 _MOST_SNAPSHOT: Final = 1 << 31
+_AWAY: Final = 30.0  # seconds for which a place that did not answer is not asked again
+_SILENCE: Final = 5.0  # seconds; the bell beats each second, so one that is quiet for longer is dead
 _MOST_CHANGED: Final = 50_000  # entries beside the snapshot; more, and a fresh snapshot is smaller
 
 
-# A clock that goes on while the machine sleeps: a lease must not outlive a closed lid. Called as clock_ns(CLOCK).
-clock_ns: Final = time.clock_gettime_ns
+# A clock that goes on while the machine sleeps: a lease must not outlive a closed lid. Called as clock(CLOCK), in seconds.
+clock: Final = time.clock_gettime
 CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-@dataclass(slots=True)
-class Found:
-    """An entry with what can be said of it beforehand. Until `simple_until_ns` only a revocation could refuse it."""
+class Found(NamedTuple):
+    """A version with what can be said of it beforehand. Until `plain_until` only a revocation or a scope could refuse it."""
 
     entry: Entry
     verdict: Verdict
-    kid: str
-    simple_until_ns: int
+    plain_until: float  # seconds of Keystead's clock; the last millisecond is decided with whole numbers
+
+
+class Belief(NamedTuple):
+    """What a reader needs, in one piece, so that it never mixes what was true with what is."""
+
+    until: float  # seconds of our clock; until then it may be answered at all
+    offset: float  # added to our clock it gives Keystead's
+    state: State | None
+
+
+# Until when, by our clock, a key that is found here is valid for any client, and for the scopes of its verdict.
+Plain = tuple[float, Callable[[bytes], Verdict | None]]
+_NOTHING: Final = Belief(0.0, 0.0, None)
+_NOT_PLAIN: Final[Plain] = 0.0, dict[bytes, Verdict]().get
+_NEVER: Final = float("inf")
+MOST_HOT: Final = 16_384
 
 
 class State:
     """What was true at `position`. Readers need no lock: each step is one act on one dictionary, and errs by refusing."""
 
-    __slots__ = ("by_key", "changed", "gone", "hot", "position", "snapshot")
+    __slots__ = ("by_key", "changed", "gone", "hot", "plain", "plain_ends", "position", "snapshot")
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
@@ -52,7 +69,10 @@ class State:
         self.changed: dict[bytes, Entry] = {}
         self.by_key: dict[str, list[bytes]] = {}
         self.gone: set[str] = set()
-        self.hot: dict[bytes, Found] = {}  # what was found lately; a reader writes into the one it began with
+        # What was found lately, and what of it is valid for any question until the clock ends it, at `plain_ends` the first.
+        self.hot: dict[bytes, Found] = {}
+        self.plain: dict[bytes, Verdict] = {}
+        self.plain_ends = _NEVER
 
     def find(self, digest: bytes) -> Entry | None:
         """Find a version that verifies, as far as is known."""
@@ -69,6 +89,7 @@ class State:
         if changes:
             # Replaced, not emptied: a reader that looked before the change writes its find into the old one.
             self.hot = {}
+            self.plain, self.plain_ends = {}, _NEVER
         self.position = position
 
     def _apply(self, change: Mapping[str, Any]) -> None:
@@ -106,11 +127,13 @@ class Feed:
         self._transport, self._credential, self._name = transport, credential, name
         self._are_pinned = signing_keys is not None
         self._keys = dict(signing_keys or {})
-        self._verifier = ""
+        self._verifier = self._bell_url = ""
+        self._renewals: Transport | None = None
+        self._renewals_away_until = 0.0
         self.renew_ms = 1000
         self.state: State | None = None
-        self.valid_until_ns = 0
-        self.offset_ns = 0  # server's clock = ours + offset
+        self.belief, self.plain = _NOTHING, _NOT_PLAIN
+        self._remembering = threading.Lock()
 
     def renew(self) -> bool:
         """Renew the lease and apply what changed; whether anything did. Any error leaves the old lease to run out."""
@@ -118,9 +141,9 @@ class Feed:
             self._start()
         state = self.state
         assert state is not None
-        applied, asked_at = state.position, clock_ns(CLOCK)
+        applied, asked_at = state.position, clock(CLOCK)
         try:
-            answer = self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied}).json()
+            answer = self._ask(applied).json()
         except Refused as refused:
             if refused.status not in (404, 409):
                 raise
@@ -135,16 +158,55 @@ class Feed:
         if answer["resync"]:
             self._forget()
             return True
+        if answer["changes"]:
+            self.plain = _NOT_PLAIN  # from here on every question is asked, whatever becomes of the rest
         state.follow(answer["changes"], answer["position"])
-        self.offset_ns = answer["server_time"] * 1_000_000 - asked_at
         # Last, when all of it is applied: from here on the state may be believed.
-        self.valid_until_ns = asked_at + answer["lease_ms"] * 1_000_000 - _SAFETY_NS
+        until = asked_at + answer["lease_ms"] / 1000 - _SAFETY
+        self.believe(until, offset=answer["server_time"] / 1000 - asked_at)
         return bool(answer["changes"])
+
+    def believe(self, until: float, *, offset: float) -> None:
+        """Let readers use the state until then, by our clock."""
+        state = self.state
+        if state is None:
+            return
+        with self._remembering:
+            if state.plain_ends - offset <= until:  # one of them ends: they are found again, but for that one
+                state.plain, state.plain_ends = {}, _NEVER
+            self.belief = Belief(until, offset, state)
+            self.plain = until, state.plain.get
+
+    def remember(self, digest: bytes, found: Found, *, plain: dict[bytes, Verdict]) -> None:
+        """Keep what was found where the search began: nobody looks there any more if something changed meanwhile."""
+        with self._remembering:
+            until, offset, state = self.belief
+            # Whatever ends while this belief lasts is asked each time; a later belief looks at `plain_ends` itself.
+            if (
+                state is None
+                or state.plain is not plain
+                or len(plain) >= MOST_HOT
+                or found.plain_until - offset <= until
+            ):
+                return
+            plain[digest] = found.verdict
+            state.plain_ends = min(state.plain_ends, found.plain_until)
+
+    def _ask(self, applied: str) -> Reply:
+        """Ask where Keystead said that many are served at once; the site answers the same when nobody is there."""
+        if self._renewals is not None and time.monotonic() >= self._renewals_away_until:
+            try:
+                return self._post("", {"applied": applied}, to=self._renewals)
+            except Unreachable:
+                self._renewals_away_until = time.monotonic() + _AWAY
+        return self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied})
 
     def bell(self) -> Stream:
         """Listen for the doorbell; a ring means: renew now. It proves nothing, least of all freshness."""
         headers = {**self._headers(), "Accept": "text/event-stream"}
-        return self._transport.stream("/v1/feed", headers=headers, timeout=10)
+        if self._bell_url:
+            return self._transport.elsewhere(self._bell_url).stream("", headers=headers, timeout=_SILENCE)
+        return self._transport.stream("/v1/feed", headers=headers, timeout=_SILENCE)
 
     def report(self, uses: list[dict[str, Any]], *, batch: str) -> None:
         """Say what was verified. The same batch twice counts once."""
@@ -157,8 +219,13 @@ class Feed:
         if verifier:
             raise_for(self._transport.request("DELETE", f"/v1/verifiers/{verifier}", headers=self._headers()))
 
+    def disbelieve(self) -> None:
+        """Let nobody answer any more."""
+        with self._remembering:
+            self.belief, self.plain = _NOTHING, _NOT_PLAIN
+
     def _forget(self) -> None:
-        self.valid_until_ns = 0
+        self.disbelieve()
         self.state = None
 
     def _start(self) -> None:
@@ -167,6 +234,12 @@ class Feed:
         if answer["lease_ms"] <= 0:
             raise Refused("This environment allows no verification in process: use Verifier.", code="not_in_process")
         self._verifier, self.renew_ms = answer["verifier"], answer["renew_ms"]
+        named = answer.get("feed")  # a process of its own, which need not stand behind the same address
+        self._bell_url = named if isinstance(named, str) else ""
+        self._renewals = None
+        if isinstance(answer.get("lease"), str):
+            with suppress(KeysteadError):  # an address that would show the credential is not asked
+                self._renewals = self._transport.elsewhere(answer["lease"])
         reply = self._transport.request(
             "GET", "/v1/snapshot", headers=self._headers(), timeout=60, most_bytes=_MOST_SNAPSHOT
         )
@@ -197,8 +270,8 @@ class Feed:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._credential.current().reveal()}"}
 
-    def _post(self, path: str, body: object) -> Reply:
+    def _post(self, path: str, body: object, *, to: Transport | None = None) -> Reply:
         headers = {**self._headers(), "Content-Type": "application/json"}
-        reply = self._transport.request("POST", path, headers=headers, body=json.dumps(body).encode())
+        reply = (to or self._transport).request("POST", path, headers=headers, body=json.dumps(body).encode())
         raise_for(reply)
         return reply

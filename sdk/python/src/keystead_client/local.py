@@ -19,19 +19,19 @@ from keystead_client.brownouts import is_browned_out
 from keystead_client.credentials import AnyCredential, as_credential
 from keystead_client.ed25519 import need_ed25519
 from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
-from keystead_client.feed import CLOCK, Feed, Found, State, clock_ns
+from keystead_client.feed import CLOCK, MOST_HOT, Feed, Found, clock
 from keystead_client.key_text import kid_of
 from keystead_client.snapshots import Entry
-from keystead_client.transport import Transport
+from keystead_client.transport import Stream, Transport
 from keystead_client.uses import Uses
 from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, refusal
 
 _log: Final = logging.getLogger("keystead_client")
 # A copy of a hasher that has read the tag is cheaper than a new one.
 _tagged: Final = hashlib.sha256(b"keystead key digest v1\x00").copy
-_MOST_HOT: Final = 16_384
 _REPORT_SECONDS: Final = 10.0
 _NO_BELL_SECONDS: Final = 30.0
+_CALLS_APART: Final = 1.0  # seconds between two calls of a bell that hangs up
 _REFUSED: Final = {reason: refusal(reason) for reason in Reason}
 
 
@@ -72,6 +72,7 @@ class LocalVerifier:
         self._starting = threading.Lock()
         self._ring, self._ready = threading.Event(), threading.Event()
         self._mistake: Refused | None = None
+        self._bell: Stream | None = None
         self._threads: list[threading.Thread] = []
 
     def start(self, *, wait: float = 10.0) -> Self:
@@ -95,28 +96,52 @@ class LocalVerifier:
         self, text: str | None, /, *, scopes: Sequence[str] = (), method: str = "", client: Client = NOBODY_KNOWN
     ) -> Verdict:
         """Decide about one key by what holds now."""
-        feed, now = self._feed, clock_ns(CLOCK)
-        state = feed.state
-        if now >= feed.valid_until_ns or state is None:
+        plain_until, plain = self._feed.plain
+        if clock(CLOCK) < plain_until:
+            try:
+                hasher = _tagged()
+                hasher.update(text.encode())  # type: ignore[union-attr]  # None is answered below
+            except (AttributeError, UnicodeEncodeError):
+                return _REFUSED[Reason.MALFORMED]
+            verdict = plain(hasher.digest())
+            if verdict is not None and (not scopes or verdict.scopes.issuperset(scopes)):
+                if client is NOBODY_KNOWN:
+                    self._note_valid(verdict.kid)
+                else:
+                    self._note((verdict.kid, "valid", client))
+                return verdict
+        return self._decide(text, scopes, client)
+
+    def _decide(self, text: str | None, scopes: Sequence[str], client: Client) -> Verdict:
+        """Ask every question: of a key that is bound to networks, ends soon, has not enough scopes, or was not presented lately."""
+        feed, now = self._feed, clock(CLOCK)
+        until, offset, state = feed.belief
+        if now >= until or state is None:
             return self._not_now()
         try:
             hasher = _tagged()
-            hasher.update(text.encode())  # type: ignore[union-attr]  # None is answered below
-        except (AttributeError, UnicodeEncodeError):
+            hasher.update((text or "").encode())
+        except UnicodeEncodeError:
             return _REFUSED[Reason.MALFORMED]
         digest = hasher.digest()
-        known = state.hot.get(digest)
-        if known is None:
-            known = _look_up(state, digest)
-            if known is None:
-                return _REFUSED[Reason.UNKNOWN if kid_of(str(text)) else Reason.MALFORMED]
-        now += feed.offset_ns  # from here on by Keystead's clock
-        if not scopes and client is NOBODY_KNOWN and now < known.simple_until_ns:
-            self._note_valid(known.kid)
-            return known.verdict
-        reason = _why_not(known.entry, now // 1_000_000, scopes, client)
-        self._note((known.entry.kid, reason or "valid", client))
-        return known.verdict if reason is None else _REFUSED[reason]
+        hot, plain = (
+            state.hot,
+            state.plain,
+        )  # before the look-up: a find from before a change must not land among those after it
+        found = hot.get(digest)
+        if found is None:
+            entry = state.find(digest)
+            if entry is None:
+                return _REFUSED[Reason.UNKNOWN if kid_of(text or "") else Reason.MALFORMED]
+            found = _found(entry)
+            if len(hot) < MOST_HOT:
+                hot[digest] = found
+        entry, verdict, plain_until = found
+        if plain_until and digest not in plain:
+            feed.remember(digest, found, plain=plain)
+        reason = _why_not(entry, int((now + offset) * 1000), scopes, client)
+        self._note((entry.kid, reason or "valid", client))
+        return verdict if reason is None else _REFUSED[reason]
 
     def _not_now(self) -> Verdict:
         if not self._started:
@@ -126,16 +151,18 @@ class LocalVerifier:
     @property
     def lease_seconds(self) -> float:
         """For how long, from now, it may still answer; negative when it may not."""
-        return (self._feed.valid_until_ns - clock_ns(CLOCK)) / 1e9
+        return self._feed.belief.until - clock(CLOCK)
 
     def close(self) -> None:
         """Stop answering, report what was counted, and end the lease."""
         self._stopped.set()
-        self._feed.valid_until_ns = 0
+        self._feed.disbelieve()
         self._ring.set()
         self._ready.set()
-        if self._threads:
-            self._threads[0].join(timeout=5)
+        if self._bell is not None:
+            self._bell.hang_up()
+        for thread in self._threads:
+            thread.join(timeout=5)
         with suppress(KeysteadError):
             self._report()
         with suppress(KeysteadError):
@@ -158,7 +185,7 @@ class LocalVerifier:
             try:
                 changed = self._feed.renew()
                 failures, self._mistake = 0, None
-                if self._feed.valid_until_ns:
+                if self._feed.belief.until:
                     self._ready.set()
                 # What was applied is confirmed at once: somebody waits for the receipt of a revocation.
                 pause = 0.0 if changed else self._feed.renew_ms / 1000
@@ -187,20 +214,27 @@ class LocalVerifier:
     def _listen(self) -> None:
         self._ready.wait()  # whose credential may not verify has nothing to listen for
         while not self._stopped.is_set():
+            began = time.monotonic()
             try:
-                bell = self._feed.bell()
+                self._bell = self._feed.bell()
                 try:
-                    for line in bell:
-                        if self._stopped.is_set():
-                            return
-                        if line == "event: change":
-                            self._ring.set()
+                    self._hear(self._bell)
                 finally:
-                    bell.close()
+                    self._bell.close()
+                # It ends now and then, so that a credential is shown anew; one that ends at once is not called at once.
+                pause = 0.0 if time.monotonic() - began > _CALLS_APART else _CALLS_APART
             except Unreachable:
-                self._stopped.wait(1.0)
+                pause = _CALLS_APART
             except KeysteadError:
-                self._stopped.wait(_NO_BELL_SECONDS)  # no doorbell here: the lease is renewed every second anyway
+                pause = _NO_BELL_SECONDS  # no doorbell here: the lease is renewed every second anyway
+            self._stopped.wait(pause)
+
+    def _hear(self, bell: Stream) -> None:
+        for line in bell:
+            if self._stopped.is_set():
+                return
+            if line == "event: change":
+                self._ring.set()
 
     def _report(self) -> None:
         self._uses.count()
@@ -217,6 +251,8 @@ def _why_not(entry: Entry, at: int, scopes: Sequence[str], client: Client) -> Re
     if entry.warned is not None and is_browned_out(at, ends_at=entry.ends_at, both_since=entry.warned):
         return Reason.ROTATE_NOW
     policy = entry.policy
+    if scopes and not policy.signed_scopes.isdisjoint(scopes):
+        return Reason.SIGNATURE_REQUIRED
     if policy.networks is not None and not policy.networks.allow(client.address):
         return Reason.NETWORK
     if scopes and not policy.scopes.issuperset(scopes):
@@ -224,13 +260,8 @@ def _why_not(entry: Entry, at: int, scopes: Sequence[str], client: Client) -> Re
     return None
 
 
-def _look_up(state: State, digest: bytes) -> Found | None:
-    hot = state.hot  # before the look-up: a find from before a change must not land among those after it
-    entry = state.find(digest)
-    if entry is None:
-        return None
+def _found(entry: Entry) -> Found:
     policy = entry.policy
-    is_simple = policy.networks is None and entry.warned is None
     verdict = Verdict(
         valid=True,
         kid=entry.kid,
@@ -240,10 +271,8 @@ def _look_up(state: State, digest: bytes) -> Found | None:
         owner_team=policy.owner_team,
         expires_at=datetime.fromtimestamp(entry.ends_at / 1000, UTC),
     )
-    found = Found(entry, verdict, entry.kid, entry.ends_at * 1_000_000 if is_simple else 0)
-    if len(hot) < _MOST_HOT:
-        hot[digest] = found
-    return found
+    is_plain = policy.networks is None and entry.warned is None
+    return Found(entry, verdict, (entry.ends_at - 1) / 1000 if is_plain else 0.0)
 
 
 _living: Final[weakref.WeakSet[LocalVerifier]] = weakref.WeakSet()

@@ -29,6 +29,7 @@ class Policy:
     """What versions of one kind may do; shared by all of them."""
 
     scopes: frozenset[str]
+    signed_scopes: frozenset[str]  # those that only a signed request may use
     networks: Networks | None  # None: any
     owner_team: str
     service: str
@@ -86,12 +87,15 @@ def read_snapshot(content: bytes, *, keys: Mapping[str, str], service: str = "",
     view = memoryview(content)
     signed = _SIGNED + hashlib.sha256(view[:-_SIGNATURE]).digest()
     check(public_key(pinned(keys, header.get("kid"))), bytes(view[-_SIGNATURE:]), signed)
-    if len(content) - start - _SIGNATURE != header["count"] * RECORD:
+    if type(header.get("count")) is not int or len(content) - start - _SIGNATURE != header["count"] * RECORD:
         raise IntegrityError("the snapshot holds more or fewer records than it says")
     for name, wanted in (("service", service), ("environment", environment)):
         if wanted and header.get(name) != wanted:
             raise IntegrityError(f"the snapshot is of another {name}")
-    return Snapshot(header, content[start:-_SIGNATURE])
+    try:
+        return Snapshot(header, content[start:-_SIGNATURE])
+    except (AttributeError, KeyError, TypeError, ValueError):  # signed, but by a release that writes another header
+        raise IntegrityError("the header is not one that this release reads") from None
 
 
 def pinned(keys: Mapping[str, str], kid: object) -> str:
@@ -105,6 +109,7 @@ def read_policy(value: Mapping[str, Any]) -> Policy:
     """Read what a snapshot or a change says about a kind of versions."""
     return Policy(
         scopes=frozenset(value["scopes"]),
+        signed_scopes=frozenset(value.get("signed_scopes", ())),
         networks=Networks(value["networks"]) if value["networks"] else None,
         owner_team=value["owner_team"],
         service=value["service"],
@@ -115,7 +120,7 @@ def read_policy(value: Mapping[str, Any]) -> Policy:
 def _object(text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise IntegrityError("the header is not JSON") from None
     if not isinstance(value, dict):
         raise IntegrityError("the header is not an object")

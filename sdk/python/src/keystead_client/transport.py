@@ -38,7 +38,7 @@ class Reply:
         """Read the body, or say that it is not Keystead's."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise Unreachable("The answer is not JSON; is this the address of Keystead?", code="not_json") from None
 
 
@@ -52,10 +52,12 @@ class _Request(NamedTuple):
 
 
 class Stream:
-    """The lines of an answer that does not end."""
+    """The lines of an answer that does not end. One thread reads and closes; any other may hang up."""
 
-    def __init__(self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse) -> None:
-        self._connection, self._answer = connection, answer
+    def __init__(
+        self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, wire: socket.socket | None
+    ) -> None:
+        self._connection, self._answer, self._wire = connection, answer, wire
 
     def __iter__(self) -> Iterator[str]:
         try:
@@ -64,11 +66,15 @@ class Stream:
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise _unreachable(error) from None
 
-    def close(self) -> None:
-        """Hang up; a thread that waits for a line gets Unreachable or the end."""
+    def hang_up(self) -> None:
+        """Let the thread that waits for a line get Unreachable, or the end."""
         with contextlib.suppress(OSError):
-            if self._connection.sock is not None:
-                self._connection.sock.shutdown(socket.SHUT_RDWR)
+            if self._wire is not None:
+                self._wire.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Give the connection back to the system."""
+        self._answer.close()
         self._connection.close()
 
 
@@ -93,7 +99,7 @@ class Transport:
         self._path = address.path.rstrip("/")
         self._host, self._port = address.hostname, address.port
         self._tls = (tls or ssl.create_default_context()) if address.scheme == "https" else None
-        self._timeout, self._most_idle = timeout, connections
+        self._timeout, self._most_idle, self._allow_plain_http = timeout, connections, allow_plain_http
         self._idle: list[http.client.HTTPConnection] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -129,6 +135,7 @@ class Transport:
         try:
             _limit(connection, timeout)
             connection.request("GET", self._path + path, headers=dict(headers))
+            wire = connection.sock  # the answer may take it over
             answer = connection.getresponse()
             if answer.status != 200:
                 raise_for(Reply(status=answer.status, headers=_lower(answer), body=answer.read(_MOST_BYTES)))
@@ -139,7 +146,20 @@ class Transport:
         except KeysteadError:
             connection.close()
             raise
-        return Stream(connection, answer)
+        return Stream(connection, answer, wire)
+
+    def elsewhere(self, url: str) -> Transport:
+        """Speak in the same manner to another address, one that Keystead named; Unreachable where that is none."""
+        try:
+            return Transport(
+                url,
+                timeout=self._timeout,
+                connections=1,
+                tls=self._tls,
+                allow_plain_http=self._allow_plain_http,
+            )
+        except ValueError:
+            raise Unreachable("Keystead named an address that is none.", code="not_an_address") from None
 
     def close(self) -> None:
         """Close the idle connections; a later request opens new ones."""
@@ -215,12 +235,13 @@ def raise_for(reply: Reply) -> None:
         return
     try:
         problem = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         problem = None
     if not isinstance(problem, dict) or not isinstance(problem.get("code"), str):
         raise Unreachable(f"Something answered {reply.status}, and not in the words of Keystead.", code="not_a_problem")
     words = str(problem.get("detail") or problem.get("title") or problem["code"])
-    for each in problem.get("errors") or ():
+    errors = problem.get("errors")
+    for each in errors if isinstance(errors, list) and all(isinstance(each, dict) for each in errors) else ():
         words += f" {each.get('field')}: {each.get('detail') or each.get('code')}."
     after = reply.headers.get("retry-after", "")
     if after.isdigit():

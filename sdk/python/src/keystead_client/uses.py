@@ -24,18 +24,27 @@ class Uses:
         self._valid: deque[str | None] = deque()
         self._fresh: deque[Use] = deque()
         self.note_valid, self.note = self._valid.append, self._fresh.append
+        self._valid_counted: Counter[str | None] = Counter()  # of the minute that it is
+        self._minute = 0
         self._counted: Counter[tuple[str, str, int, Client]] = Counter()
         self._batch: tuple[str, list[dict[str, Any]]] | None = None
 
     def count(self) -> None:
         """Count what came since the last time, under the minute that it is."""
         minute = int(time.time() // 60) * 60_000
+        if minute != self._minute:
+            self._settle()
+            self._minute = minute
         self._valid.append(None)  # up to here, without a step of Python for each
-        for kid, count in Counter(iter(self._valid.popleft, None)).items():
-            self._add((str(kid), "valid", minute, NOBODY_KNOWN), count)
+        self._valid_counted.update(iter(self._valid.popleft, None))
         for _ in range(len(self._fresh)):
             kid, outcome, client = self._fresh.popleft()
             self._add((kid, outcome, minute, client), 1)
+
+    def _settle(self) -> None:
+        valid, self._valid_counted = self._valid_counted, Counter()
+        for kid, count in valid.items():
+            self._add((str(kid), "valid", self._minute, NOBODY_KNOWN), count)
 
     def _add(self, row: tuple[str, str, int, Client], count: int) -> None:
         known = self._counted.get(row, 0)
@@ -44,6 +53,7 @@ class Uses:
 
     def batch(self) -> tuple[str, list[dict[str, Any]]] | None:
         """Return the batch to send: the same one, under the same name, until it is `sent`."""
+        self._settle()
         if self._batch is None and self._counted:
             rows = list(self._counted)[:MOST_IN_A_BATCH]
             self._batch = uuid.uuid4().hex, [_written(row, self._counted.pop(row)) for row in rows]

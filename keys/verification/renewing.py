@@ -1,0 +1,212 @@
+"""Register the verifiers of clients, renew their leases, and tell each what changed of what it holds: as many as ask at once.
+
+Five statements serve one verifier or five hundred. The order is that of keys.verification.lease: first the leases are committed,
+then what changed is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from django.db import connection, connections, transaction
+
+from audit import clock
+from audit.canonical import canonical_json
+from keys.crypto import base64url, snapshot_keys
+from keys.models import Verifier
+from keys.sealing import keyring
+from keys.verification import lease
+from keys.verification.lease import Holder, Renewal, Seen
+from keys.verification.loading import read_found
+from keys.verification.lookup import VERIFIER, Found
+from keys.verification.sharing import PAST, digest_of, end_of, milliseconds, policy_of, position_in, verifies
+from keys.verification.verifier import Binding
+
+SIGNED_CHANGES: Final = b"keystead changes v1\n"
+MOST_LIVING: Final = 1000  # verifiers of one credential that hold a lease, or have just begun
+MOST_ENDED: Final = 100  # and those that are still shown when their lease is over
+JUST_BEGUN: Final = timedelta(minutes=1)
+# What a renewal is refused for; the codes of the door.
+UNKNOWN: Final = "not_found"
+NO_MEMORY: Final = "not_kept_in_memory"
+LOST: Final = "resync"
+Place = tuple[UUID, UUID]
+_POSITION: Final = re.compile(r"\d{1,19}:\d{1,19}:(?:\d{1,19}(?:,\d{1,19})*)?(?:@[0-9a-f]{16})?", re.ASCII)
+_FIRST, _LAST = 1, 2**63  # numbers of transactions
+_ONE_BY_ONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+_HOLDERS: Final = """
+SELECT v.id, v.name, v.credential_id, v.service_id, v.environment_id, e.max_staleness_ms
+FROM keys_verifier v JOIN keys_environment e ON e.id = v.environment_id WHERE v.id = ANY(%s) AND v.stopped_at IS NULL
+"""
+_OF_KEYS: Final = "v.managed_key_id = ANY(%s) AND k.service_id = ANY(%s) AND k.environment_id = ANY(%s)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A client's wish to renew: which verifier, by which credential, and where it stands, as it was told."""
+
+    verifier: UUID
+    credential: UUID
+    applied: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a client's verifier gets for a renewal."""
+
+    position: str
+    lease_ms: int
+    server_time: int
+    changes: list[dict[str, Any]]
+
+
+def register(name: str, *, credential: UUID, binding: Binding) -> Holder | None:
+    """Begin a verifier of a client, without a lease until it renews; None where its credential has too many already."""
+    holder = Holder(
+        id=uuid4(), name=name, credential=credential, service=binding.service_id, environment=binding.environment_id
+    )
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(_ONE_BY_ONE, [str(credential)])  # so that the count holds until the row is there
+        long_ago = clock.now() - JUST_BEGUN
+        rows = Verifier.objects.filter(credential=credential)
+        if rows.filter(stopped_at=None, valid_until__gt=long_ago).count() >= MOST_LIVING:
+            return None
+        # A program that dies and begins again, for ever, leaves no more behind than somebody would look at.
+        ended = rows.filter(valid_until__lte=long_ago).order_by("-valid_until").values_list("pk", flat=True)
+        rows.filter(pk__in=list(ended[MOST_ENDED:])).delete()
+        lease.renew(holder, terms={}, applied=lease.history()[1], entries=0, hears=False)
+    return holder
+
+
+def is_position(text: str) -> bool:
+    """Whether the database would read a text as a position: one that it would not read fails everybody's renewal."""
+    found = _POSITION.fullmatch(text)
+    if found is None:
+        return False
+    least, most, *open_ones = (int(each) for each in text.partition(PAST)[0].replace(":", ",").split(",") if each)
+    in_order = all(one <= other for one, other in pairwise([least, *open_ones]))
+    return _FIRST <= least <= most < _LAST and in_order and all(each < most for each in open_ones)
+
+
+def holder_of(verifier: UUID, *, credential: UUID) -> Holder | None:
+    """The verifier of that name, if this credential registered it and it was not stopped."""
+    found = _holders([verifier]).get(verifier)
+    return None if found is None or found[0].credential != credential else found[0]
+
+
+def renew_clients(asked: Sequence[Asked]) -> list[Changes | str]:
+    """Renew leases of different verifiers, then tell what changed since each one's position, or the code of a refusal."""
+    holders = _holders({each.verifier for each in asked})
+    past, ahead = lease.read_positions({_place(each) for each in asked})
+    refused = {each.verifier: _refusal(each, holders.get(each.verifier), past=past, ahead=ahead) for each in asked}
+    renewals = [
+        Renewal(holder=holder, terms={holder.environment: term}, applied=_place(each))
+        for each in asked
+        if refused[each.verifier] is None
+        for holder, term in [holders[each.verifier]]
+        if holder.environment is not None
+    ]
+    renewed_at = lease.renew_many(renewals)
+    seen = lease.look_many({renewal.applied for renewal in renewals})
+    changed = _changes_of(seen.values(), [renewal.holder for renewal in renewals])
+    answers: list[Changes | str] = []
+    for each in asked:
+        refusal = refused[each.verifier]
+        if refusal is None and each.verifier not in renewed_at:
+            refusal = UNKNOWN  # ended meanwhile
+        if refusal is not None:
+            answers.append(refusal)
+            continue
+        holder, term = holders[each.verifier]
+        at, now = renewed_at[each.verifier], seen[_place(each)]
+        if now.is_gap or now.is_behind_log or None in now.keys:
+            answers.append(LOST)
+            continue
+        place = _bounds(holder)
+        told = [changed[key, place] for key in now.keys if key is not None and (key, place) in changed]
+        position = position_in(now.position, past)
+        answers.append(Changes(position=position, lease_ms=term, server_time=int(at * 1000), changes=told))
+    return answers
+
+
+def signed(changes: Changes, *, asked: Asked) -> dict[str, Any]:
+    """The answer to a renewal; the signature covers what was asked, so an older answer does not fit a later question."""
+    body: dict[str, Any] = {
+        "lease_ms": changes.lease_ms,
+        "position": changes.position,
+        "changes": changes.changes,
+        "server_time": changes.server_time,
+        "resync": False,
+    }
+    told = SIGNED_CHANGES + f"{asked.verifier}\n{asked.applied}\n".encode() + canonical_json(body)
+    kid, signature = snapshot_keys.sign(told, keyring())
+    return {**body, "kid": kid, "signature": base64url.encode(signature)}
+
+
+def _holders(verifiers: Collection[UUID]) -> dict[UUID, tuple[Holder, int]]:
+    """Those that were not stopped, each with the term of its environment in milliseconds."""
+    with connections[VERIFIER].cursor() as cursor:
+        cursor.execute(_HOLDERS, [list(verifiers)])
+        rows = cursor.fetchall()
+    return {
+        verifier: (
+            Holder(id=verifier, name=name, credential=credential, service=service, environment=environment),
+            min(term, round(lease.LONGEST * 1000)),
+        )
+        for verifier, name, credential, service, environment, term in rows
+    }
+
+
+def _refusal(asked: Asked, found: tuple[Holder, int] | None, *, past: str, ahead: dict[str, bool]) -> str | None:
+    """Why this one is not renewed. A position of another past, from before a fail-over, acknowledges nothing here."""
+    if found is None or found[0].credential != asked.credential:
+        return UNKNOWN
+    if not found[1]:
+        return NO_MEMORY
+    return LOST if ahead[_place(asked)] or asked.applied != position_in(_place(asked), past) else None
+
+
+def _place(asked: Asked) -> str:
+    return asked.applied.partition(PAST)[0]
+
+
+def _bounds(holder: Holder) -> Place:
+    assert holder.service is not None
+    assert holder.environment is not None
+    return holder.service, holder.environment
+
+
+def _changes_of(seen: Iterable[Seen], holders: Iterable[Holder]) -> dict[tuple[UUID, Place], dict[str, Any]]:
+    """What may be said of the keys that changed, read once for everybody: all versions that verify, and those that do not."""
+    keys = {key for each in seen for key in each.keys if key is not None}
+    places = {_bounds(holder) for holder in holders}
+    if not keys or not places:
+        return {}
+    told: dict[tuple[UUID, Place], dict[str, Any]] = {}
+    services, environments = zip(*places, strict=True)
+    for found in read_found(_OF_KEYS, [list(keys), list(services), list(environments)]):
+        name = found.key_id, (found.service_id, found.environment_id)
+        change = told.setdefault(name, {"key_id": str(found.key_id), "versions": [], "gone": []})
+        if verifies(found):
+            change["versions"].append(_version(found))
+        else:
+            change["gone"].append(found.fields.kid)
+    return told
+
+
+def _version(found: Found) -> dict[str, Any]:
+    ends, retires = end_of(found)
+    return {
+        "digest": digest_of(found).hex(),
+        "kid": found.fields.kid,
+        "policy": policy_of(found),
+        "retires": retires,
+        "ends_at": ends,
+        "warned": None if found.warned_since is None else milliseconds(found.warned_since),
+    }

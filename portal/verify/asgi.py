@@ -1,0 +1,26 @@
+"""Be the doorbell of programs that verify in their own process, when a server loads this."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+django.setup()
+
+from portal.checks import refuse_unsafe_production  # noqa: E402 - the settings may be read only after the setup above
+from portal.engines import die_with_parent  # noqa: E402 - as above
+from portal.verify.doorbell import Doorbell  # noqa: E402 - as above
+
+refuse_unsafe_production()
+# A worker whose server was killed would go on, and share the port with the next one.
+ask_kernel = die_with_parent(signal.SIGKILL)
+if ask_kernel is not None:
+    ask_kernel()
+# The thread that hears of a change shall not wait for long behind the one that writes beats.
+sys.setswitchinterval(0.001)
+
+application = Doorbell()

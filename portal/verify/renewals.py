@@ -1,0 +1,136 @@
+"""Renew the leases of programs that verify themselves: how one is read and answered, and a queue that serves many at once.
+
+A stop makes everybody ask in the same moment. Whoever asks while others are served waits for the next round, which is one for
+all of them: the database is asked as often for five hundred as for one.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+from django.db import connections
+from django.db.utils import Error as DatabaseError
+
+from keys.errors import Unavailable
+from keys.verification.lookup import VERIFIER
+from keys.verification.renewing import LOST, NO_MEMORY, UNKNOWN, Asked, Changes, is_position, renew_clients, signed
+from keys.verification.sightings import note_now_and_then
+from portal.verify.door import program_of
+from portal.verify.problems import Reply, reply
+from portal.verify.reading import Refused
+
+MOST_AT_ONCE: Final = 500
+_STATUS: Final = {UNKNOWN: 404, LOST: 409, NO_MEMORY: 409}
+_log = structlog.get_logger("keystead.verification")
+Answer = Callable[[Reply | Refused], object]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Knock:
+    """One renewal as it came, not yet believed. No repr: it holds a secret."""
+
+    authorization: str
+    address: str | None
+    user_agent: str
+    verifier: UUID
+    body: dict[str, object]
+    answer: Answer
+
+
+def read_renewal(body: dict[str, object], *, verifier: UUID, credential: UUID) -> Asked:
+    """Read the body of a renewal; raises Refused."""
+    applied = body.get("applied")
+    if not isinstance(applied, str) or not is_position(applied):
+        raise Refused(422, "invalid_input", {"applied": "not_a_position"})
+    return Asked(verifier=verifier, credential=credential, applied=applied)
+
+
+def renewed(asked: Asked, said: Changes | str) -> Reply:
+    """Write the answer to a renewal; raises Refused."""
+    if isinstance(said, str):
+        raise Refused(_STATUS[said], said)
+    return reply(200, signed(said, asked=asked))
+
+
+class Renewals:
+    """A thread that serves whoever waits, all at once, and asks the database who they are."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[Knock | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, daemon=True, name="renewals")
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._waiting.put(None)
+        self._thread.join(5)
+
+    def ask(self, knock: Knock) -> None:
+        """Put one in; `knock.answer` is called from the thread."""
+        self._waiting.put(knock)
+
+    def _serve(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            knocks = [first]
+            while not self._waiting.empty() and len(knocks) < MOST_AT_ONCE:
+                knock = self._waiting.get()
+                if knock is None:
+                    self._waiting.put(None)
+                    break
+                knocks.append(knock)
+            self._serve_at_once(knocks)
+        connections[VERIFIER].close()
+
+    def _serve_at_once(self, knocks: list[Knock]) -> None:
+        """A verifier that asks twice at once is served in turn; whatever goes wrong is told to all who waited for it."""
+        rounds: list[dict[UUID, Knock]] = []
+        for knock in knocks:
+            free = next((each for each in rounds if knock.verifier not in each), None)
+            if free is None:
+                rounds.append(free := {})
+            free[knock.verifier] = knock
+        for each in rounds:
+            try:
+                self._serve_round(list(each.values()))
+            except Exception as error:  # noqa: BLE001 - whoever waits gets an answer that renews nothing
+                _log.warning("leases not renewed", exc_info=error)
+                if isinstance(error, DatabaseError):
+                    connections[VERIFIER].close()
+                for knock in each.values():
+                    knock.answer(Refused(503, "unavailable"))
+
+    def _serve_round(self, knocks: list[Knock]) -> None:
+        callers: dict[tuple[str, str | None], UUID | Refused] = {}
+        asked: list[tuple[Knock, Asked]] = []
+        for knock in knocks:
+            who = knock.authorization, knock.address
+            caller = callers.get(who) or callers.setdefault(who, _caller(knock))
+            try:
+                if isinstance(caller, Refused):
+                    raise caller
+                asked.append((knock, read_renewal(knock.body, verifier=knock.verifier, credential=caller)))
+            except Refused as refused:
+                knock.answer(refused)
+        for (knock, each), said in zip(asked, renew_clients([each for _, each in asked]), strict=True):
+            try:
+                knock.answer(renewed(each, said))
+            except Refused as refused:
+                knock.answer(refused)
+
+
+def _caller(knock: Knock) -> UUID | Refused:
+    try:
+        return program_of(
+            knock.authorization, address=knock.address, user_agent=knock.user_agent, note=note_now_and_then
+        ).key_id
+    except Refused as refused:
+        return refused
+    except Unavailable as refused:
+        return Refused(refused.status, refused.code)

@@ -1,0 +1,239 @@
+/**
+ * Holds a lease on the truth: takes a snapshot, follows its changes, and knows until when it may be believed.
+ *
+ * The rule that makes a revocation final: what is read here may be used only until `asked at + lease_ms`, and only after every
+ * change that came with the lease was applied. Keystead answers a revocation when every verifier has confirmed it, or when
+ * the leases of those that did not have run out.
+ */
+
+import type { Credential } from "./credentials.js";
+import { IntegrityError, Refused, Unreachable } from "./errors.js";
+import { checkSigned, type Entry, readPolicy, readSnapshot, type SigningKeys, type Snapshot } from "./snapshots.js";
+import { isObject, type Transport } from "./transport.js";
+
+const SAFETY = 50; // milliseconds between our clock and the one that counts the lease on the other side
+const MOST_CHANGED = 50_000; // entries beside the snapshot; more, and a fresh snapshot is smaller
+const AWAY = 30_000; // for so long a place that did not answer is not asked again
+const SNAPSHOT_TIMEOUT = 60_000;
+
+/** What was true at `position`. */
+export class State {
+  position: string;
+  readonly #snapshot: Snapshot;
+  readonly #changed = new Map<string, Entry>();
+  readonly #byKey = new Map<string, string[]>();
+  readonly #gone = new Set<string>();
+
+  constructor(snapshot: Snapshot) {
+    this.#snapshot = snapshot;
+    this.position = snapshot.position;
+  }
+
+  /** Finds a version that verifies, as far as is known. */
+  find(digest: Buffer): Entry | undefined {
+    const changed = this.#changed.get(digest.toString("hex"));
+    if (changed !== undefined) return changed;
+    const entry = this.#snapshot.find(digest);
+    return entry === undefined || this.#gone.has(entry.kid) ? undefined : entry;
+  }
+
+  /** Applies changes and stands at `position`: all that was known of a key is forgotten, then what verifies of it now is learnt. */
+  follow(changes: readonly Record<string, unknown>[], position: string): void {
+    for (const change of changes) {
+      for (const kid of change["gone"] as string[]) this.#gone.add(kid);
+      const key = String(change["key_id"]);
+      for (const digest of this.#byKey.get(key) ?? []) this.#changed.delete(digest);
+      const versions = (change["versions"] as Record<string, unknown>[]).map((each) => [String(each["digest"]), readVersion(each)] as const);
+      for (const [digest, entry] of versions) this.#changed.set(digest, entry);
+      this.#byKey.set(key, versions.map(([digest]) => digest));
+    }
+    this.position = position;
+  }
+
+  /** Whether so much changed that a fresh snapshot is better. */
+  get isWorn(): boolean {
+    return this.#changed.size + this.#gone.size > MOST_CHANGED;
+  }
+}
+
+/** Speaks to Keystead for one in-process verifier; one call at a time. */
+export class Feed {
+  state: State | undefined;
+  renewEvery = 1000;
+  /** Where the doorbell rings, if Keystead named a place of its own for it. */
+  bellUrl = "";
+  /** The server's clock is ours (`Date.now()` of the moment of asking) plus this. */
+  offset = 0;
+  readonly #transport: Transport;
+  readonly #credential: Credential;
+  readonly #name: string;
+  readonly #arePinned: boolean;
+  #keys: SigningKeys;
+  #verifier = "";
+  #leaseUrl = "";
+  #awayUntil = 0;
+  // By two clocks, and the earlier counts: the one that never jumps stands still while the machine sleeps, the other does not.
+  #validUntil = { steady: 0, wall: 0 };
+  #steadyOffset = 0;
+
+  constructor(transport: Transport, credential: Credential, name: string, signingKeys: SigningKeys | undefined) {
+    this.#transport = transport;
+    this.#credential = credential;
+    this.#name = name;
+    this.#arePinned = signingKeys !== undefined;
+    this.#keys = signingKeys ?? {};
+  }
+
+  /** Milliseconds for which it may still answer; negative when it may not. */
+  get lease(): number {
+    return Math.min(this.#validUntil.steady - performance.now(), this.#validUntil.wall - Date.now());
+  }
+
+  /** Milliseconds since the epoch by Keystead's clock; the later of both ways to know, since a key's end may only come early. */
+  get now(): number {
+    return Math.max(Date.now() + this.offset, performance.now() + this.#steadyOffset);
+  }
+
+  /** Renews the lease and applies what changed; whether anything did. Any error leaves the old lease to run out. */
+  async renew(): Promise<boolean> {
+    if (this.state === undefined || this.#verifier === "" || this.state.isWorn) await this.#start();
+    const state = this.state as State | undefined;
+    if (state === undefined) return true;
+    const applied = state.position;
+    const asked = { steady: performance.now(), wall: Date.now() };
+    let answer: Record<string, unknown>;
+    try {
+      answer = object(await this.#ask(applied));
+    } catch (error) {
+      if (!(error instanceof Refused) || (error.status !== 404 && error.status !== 409)) throw error;
+      this.forget();
+      return true;
+    }
+    this.#check(answer, applied);
+    if (answer["resync"] !== false) {
+      this.forget();
+      return true;
+    }
+    const changes = answer["changes"] as Record<string, unknown>[];
+    state.follow(changes, String(answer["position"]));
+    this.offset = (answer["server_time"] as number) - asked.wall;
+    this.#steadyOffset = (answer["server_time"] as number) - asked.steady;
+    const term = (answer["lease_ms"] as number) - SAFETY;
+    // Last, when all of it is applied: from here on the state may be believed.
+    this.#validUntil = { steady: asked.steady + term, wall: asked.wall + term };
+    return changes.length > 0;
+  }
+
+  /** Asks where Keystead said that many are served at once; the site answers the same when nobody is there. */
+  async #ask(applied: string): Promise<unknown> {
+    if (this.#leaseUrl && performance.now() >= this.#awayUntil) {
+      try {
+        return await this.#post(this.#leaseUrl, { applied });
+      } catch (error) {
+        if (!(error instanceof Unreachable)) throw error;
+        this.#awayUntil = performance.now() + AWAY;
+      }
+    }
+    return this.#post(`/v1/verifiers/${this.#verifier}/lease`, { applied });
+  }
+
+  /** The lines of the doorbell. A ring means: renew now. It proves nothing, least of all freshness. */
+  bell(signal: AbortSignal): AsyncGenerator<string> {
+    return this.#transport.lines(this.bellUrl || "/v1/feed", { bearer: this.#bearer(), signal });
+  }
+
+  /** Says what was verified. The same batch twice counts once. */
+  async report(uses: readonly unknown[], batch: string): Promise<void> {
+    await this.#post(`/v1/verifiers/${this.#verifier}/uses`, { batch, uses });
+  }
+
+  /** Ends the lease at once, so that nobody waits for this verifier. */
+  async leave(): Promise<void> {
+    const verifier = this.#verifier;
+    this.#verifier = "";
+    this.forget();
+    if (verifier) await this.#transport.ask("DELETE", `/v1/verifiers/${verifier}`, { bearer: this.#bearer() });
+  }
+
+  /** Believes nothing any more. */
+  forget(): void {
+    this.#validUntil = { steady: 0, wall: 0 };
+    this.state = undefined;
+  }
+
+  async #start(): Promise<void> {
+    this.forget();
+    const answer = object(await this.#post("/v1/verifiers", { name: this.#name }));
+    if (!((answer["lease_ms"] as number) > 0)) {
+      throw new Refused("This environment allows no verification in process: use Verifier.", "not_in_process", 409);
+    }
+    this.#verifier = String(answer["verifier"]);
+    this.renewEvery = answer["renew_ms"] as number;
+    this.bellUrl = this.#transport.elsewhere(answer["feed"]);
+    this.#leaseUrl = this.#transport.elsewhere(answer["lease"]);
+    const content = await this.#transport.bytes("/v1/snapshot", { bearer: this.#bearer(), timeout: SNAPSHOT_TIMEOUT });
+    try {
+      this.state = new State(readSnapshot(content, await this.#signingKeys()));
+    } catch (error) {
+      if (this.#arePinned || !isUnknownSigner(error)) throw error;
+      this.#keys = {}; // Keystead signs with a new key; without pins its own word over TLS is what there is
+      this.state = new State(readSnapshot(content, await this.#signingKeys()));
+    }
+  }
+
+  async #signingKeys(): Promise<SigningKeys> {
+    if (Object.keys(this.#keys).length === 0) {
+      const answer = object(await this.#transport.ask("GET", "/v1/jwks", { bearer: this.#bearer() }));
+      const found = (answer["keys"] as Record<string, string>[]).filter((each) => each["crv"] === "Ed25519");
+      this.#keys = Object.fromEntries(found.map((each) => [each["kid"], each["x"]]));
+    }
+    return this.#keys;
+  }
+
+  #check(answer: Record<string, unknown>, applied: string): void {
+    const { lease_ms, position, changes, server_time, resync } = answer;
+    const told = canonical({ lease_ms, position, changes, server_time, resync });
+    const message = Buffer.from(`keystead changes v1\n${this.#verifier}\n${applied}\n${told}`);
+    try {
+      checkSigned(this.#keys, answer["kid"], Buffer.from(String(answer["signature"]), "base64url"), message);
+    } catch (error) {
+      if (!this.#arePinned && isUnknownSigner(error)) this.forget(); // the next snapshot brings the new key
+      throw error;
+    }
+  }
+
+  #bearer(): string {
+    return this.#credential.current().reveal();
+  }
+
+  #post(path: string, body: unknown): Promise<unknown> {
+    return this.#transport.ask("POST", path, { bearer: this.#bearer(), body });
+  }
+}
+
+/** Writes JSON as RFC 8785 does: names in order, no spaces. There are only whole numbers. */
+export function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
+  if (!isObject(value)) return JSON.stringify(value);
+  const members = Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`);
+  return `{${members.join(",")}}`;
+}
+
+function readVersion(version: Record<string, unknown>): Entry {
+  return {
+    kid: String(version["kid"]),
+    policy: readPolicy(version["policy"]),
+    endsAt: version["ends_at"] as number,
+    retires: version["retires"] === true,
+    warned: typeof version["warned"] === "number" ? version["warned"] : undefined,
+  };
+}
+
+function object(value: unknown): Record<string, unknown> {
+  if (!isObject(value)) throw new IntegrityError("Keystead's answer is no object", "not_an_object");
+  return value;
+}
+
+function isUnknownSigner(error: unknown): boolean {
+  return error instanceof IntegrityError && error.code === "unknown_signing_key";
+}

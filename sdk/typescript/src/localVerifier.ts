@@ -1,0 +1,209 @@
+/** Decides about presented keys in this process, at once, and still refuses a key the moment it was revoked. */
+
+import { createHash } from "node:crypto";
+import { hostname } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { isBrownedOut } from "./brownouts.js";
+import { type AnyCredential, asCredential } from "./credentials.js";
+import { Busy, KeysteadError, Refused, Unreachable } from "./errors.js";
+import { Feed } from "./feed.js";
+import { kidOf } from "./keyText.js";
+import type { Entry, SigningKeys } from "./snapshots.js";
+import { type Connection, Transport } from "./transport.js";
+import { Uses } from "./uses.js";
+import { type Accepted, type Reason, refusal, type Verdict } from "./verdicts.js";
+import type { Wanted } from "./verifier.js";
+
+const REPORTS_APART = 10_000;
+const CALLS_APART = 1000; // milliseconds between two calls of a bell that hangs up
+const NO_BELL = 30_000; // until a Keystead without a doorbell is asked for it again
+const SILENCE = 5000; // the bell beats each second, so one that is quiet for longer is dead
+const LONGEST_PAUSE = 5000;
+const DIGEST_TAG = "keystead key digest v1\0";
+
+export interface LocalOptions extends Connection {
+  readonly credential: AnyCredential;
+  /** How this verifier is called on Keystead's page; the host and the process if nothing is said. */
+  readonly name?: string;
+  /** Pinned keys that may sign, kid to `x`; what `/v1/jwks` says over TLS if nothing is said. */
+  readonly signingKeys?: SigningKeys;
+  /** Is told why a lease was not renewed. */
+  readonly onTrouble?: (error: unknown) => void;
+}
+
+/**
+ * Decides in process over a signed snapshot of digests, kept fresh under a lease.
+ *
+ * It holds the bearer keys of the one service and environment that its credential names, as digests: nothing in it can be
+ * presented anywhere. Without a living lease it refuses everything with `stale`. Keys that no longer verify are not in the
+ * snapshot, so they are `unknown` here, where `Verifier` would say why.
+ */
+export class LocalVerifier {
+  readonly #feed: Feed;
+  readonly #uses = new Uses();
+  readonly #over = new AbortController();
+  readonly #onTrouble: (error: unknown) => void;
+  #rung = false;
+  #wake: (() => void) | undefined;
+  #following: Promise<void> | undefined;
+
+  constructor({ credential, name, signingKeys, onTrouble = () => undefined, ...connection }: LocalOptions) {
+    const called = name ?? `${hostname()}:${process.pid}`.slice(0, 80);
+    this.#feed = new Feed(new Transport(connection), asCredential(credential), called, signingKeys);
+    this.#onTrouble = onTrouble;
+  }
+
+  /** Takes a snapshot and a lease, and follows from then on. Rejects with Refused if this credential may not verify in process. */
+  async start(): Promise<this> {
+    if (this.#following === undefined) {
+      try {
+        for (let turn = 0; this.#feed.lease <= 0 && turn < 3; turn++) await this.#feed.renew();
+      } catch (error) {
+        if (error instanceof Refused && !(error instanceof Busy)) throw error;
+        this.#onTrouble(error); // a Keystead that is away only has keys refused
+      }
+      this.#following = this.#follow();
+      void this.#listen();
+    }
+    return this;
+  }
+
+  /** Decides about one key by what holds now. */
+  verify(text: string | undefined, wanted: Wanted = {}): Verdict {
+    const { state } = this.#feed;
+    if (state === undefined || this.#feed.lease <= 0 || this.#over.signal.aborted) return refusal("stale");
+    if (text === undefined) return refusal("malformed");
+    const entry = state.find(createHash("sha256").update(DIGEST_TAG).update(text, "utf8").digest());
+    if (entry === undefined) return refusal(kidOf(text) === undefined ? "malformed" : "unknown");
+    const reason = whyNot(entry, this.#feed.now, wanted);
+    this.#uses.note(entry.kid, reason ?? "valid", wanted.client);
+    return reason === undefined ? accepted(entry) : refusal(reason);
+  }
+
+  /** Milliseconds for which, from now, it may still answer; negative when it may not. */
+  get lease(): number {
+    return this.#feed.lease;
+  }
+
+  /** Stops answering, reports what was counted, and ends the lease. */
+  async close(): Promise<void> {
+    this.#over.abort();
+    this.#ring();
+    await this.#following;
+    this.#feed.forget();
+    for (const last of [() => this.#report(), () => this.#feed.leave()]) {
+      await last().catch((error: unknown) => this.#onTrouble(error));
+    }
+  }
+
+  async #follow(): Promise<void> {
+    let failures = 0;
+    let reportedAt = performance.now();
+    while (!this.#over.signal.aborted) {
+      let pause: number;
+      try {
+        // What was applied is confirmed at once: somebody waits for the receipt of a revocation.
+        pause = (await this.#feed.renew()) ? 0 : this.#feed.renewEvery;
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        pause = Math.min(100 * 2 ** failures, LONGEST_PAUSE);
+        this.#onTrouble(error);
+      }
+      if (performance.now() - reportedAt > REPORTS_APART) {
+        reportedAt = performance.now();
+        await this.#report().catch((error: unknown) => this.#onTrouble(error));
+      }
+      if (pause > 0) await this.#wait(pause);
+    }
+  }
+
+  /** Waits for a ring, and no longer than that. */
+  async #wait(pause: number): Promise<void> {
+    if (!this.#rung && !this.#over.signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, pause);
+        timer.unref();
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+    this.#wake = undefined;
+    this.#rung = false;
+  }
+
+  #ring(): void {
+    this.#rung = true;
+    this.#wake?.();
+  }
+
+  async #listen(): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      const began = performance.now();
+      let pause = CALLS_APART;
+      try {
+        await this.#hear();
+        // It ends now and then, so that a credential is shown anew; one that ends at once is not called at once.
+        if (performance.now() - began > CALLS_APART) pause = 0;
+      } catch (error) {
+        if (error instanceof KeysteadError && !(error instanceof Unreachable)) pause = NO_BELL;
+      }
+      await sleep(pause, undefined, { signal: this.#over.signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  async #hear(): Promise<void> {
+    const quiet = new AbortController();
+    const end = (): void => quiet.abort();
+    let timer = setTimeout(end, SILENCE);
+    this.#over.signal.addEventListener("abort", end, { once: true });
+    try {
+      for await (const line of this.#feed.bell(quiet.signal)) {
+        clearTimeout(timer);
+        timer = setTimeout(end, SILENCE);
+        timer.unref();
+        if (line === "event: change") this.#ring();
+      }
+    } finally {
+      clearTimeout(timer);
+      this.#over.signal.removeEventListener("abort", end);
+    }
+  }
+
+  async #report(): Promise<void> {
+    for (let batch = this.#uses.batch(); batch !== undefined; batch = this.#uses.batch()) {
+      await this.#feed.report(batch.uses, batch.name);
+      this.#uses.sent();
+    }
+  }
+}
+
+/** The first reason that holds at that instant, as Keystead's own verifier orders them. */
+export function whyNot(entry: Entry, at: number, { scopes = [], client = {} }: Wanted): Reason | undefined {
+  if (at >= entry.endsAt) return entry.retires ? "retired" : "expired";
+  if (isBrownedOut(at, entry.endsAt, entry.warned)) return "rotate_now";
+  const { policy } = entry;
+  if (scopes.some((scope) => policy.signedScopes.has(scope))) return "signature_required";
+  if (policy.networks !== undefined && !policy.networks.allow(client.address)) return "network";
+  return scopes.every((scope) => policy.scopes.has(scope)) ? undefined : "scope";
+}
+
+function accepted({ kid, policy, endsAt }: Entry): Accepted {
+  return {
+    valid: true,
+    status: 200,
+    kid,
+    key: "",
+    name: "",
+    service: policy.service,
+    environment: policy.environment,
+    scopes: policy.scopes,
+    ownerTeam: policy.ownerTeam,
+    consumer: "",
+    expiresAt: new Date(endsAt),
+    verifiedAt: undefined,
+  };
+}

@@ -1,0 +1,58 @@
+/** Counts what was verified in process, to tell Keystead in batches: last used, by whom, and why not. */
+
+import { randomUUID } from "node:crypto";
+
+import type { Client } from "./verdicts.js";
+
+const MOST_IN_A_BATCH = 500;
+const MOST_WAITING = 100_000; // different rows; more than that is thrown away rather than kept for ever
+const MINUTE = 60_000;
+
+interface Use {
+  readonly kid: string;
+  readonly outcome: string;
+  readonly minute: number;
+  readonly client?: Record<string, string>;
+  count: number;
+}
+
+export class Uses {
+  readonly #counted = new Map<string, Use>();
+  #batch: { readonly name: string; readonly uses: readonly Use[] } | undefined;
+
+  note(kid: string, outcome: string, client: Client | undefined): void {
+    const minute = Math.floor(Date.now() / MINUTE) * MINUTE;
+    const shown = client === undefined ? undefined : clientJson(client);
+    const row = `${kid} ${outcome} ${minute} ${shown === undefined ? "" : JSON.stringify(shown)}`;
+    const known = this.#counted.get(row);
+    if (known !== undefined) known.count += 1;
+    else if (this.#counted.size < MOST_WAITING) {
+      this.#counted.set(row, { kid, outcome, minute, count: 1, ...(shown === undefined ? {} : { client: shown }) });
+    }
+  }
+
+  /** The batch to send: the same one, under the same name, until it is `sent`. */
+  batch(): { readonly name: string; readonly uses: readonly Use[] } | undefined {
+    if (this.#batch === undefined && this.#counted.size > 0) {
+      const rows = [...this.#counted].slice(0, MOST_IN_A_BATCH);
+      for (const [row] of rows) this.#counted.delete(row);
+      this.#batch = { name: randomUUID(), uses: rows.map(([, use]) => use) };
+    }
+    return this.#batch;
+  }
+
+  /** Forgets the batch; Keystead has it. */
+  sent(): void {
+    this.#batch = undefined;
+  }
+}
+
+/** What is known of a client; longer texts than Keystead reads are cut. */
+export function clientJson(client: Client): Record<string, string> | undefined {
+  const known = {
+    ...(client.address === undefined ? {} : { address: client.address }),
+    ...(client.userAgent ? { user_agent: client.userAgent.slice(0, 2000) } : {}),
+    ...(client.instance ? { instance: client.instance.slice(0, 100) } : {}),
+  };
+  return Object.keys(known).length ? known : undefined;
+}

@@ -1,0 +1,103 @@
+/** What a Keystead would say to in-process verifiers: snapshots and changes, signed. */
+
+import { createHash, generateKeyPairSync, sign, type KeyObject } from "node:crypto";
+
+import { canonical } from "../src/feed.js";
+import { digest } from "../src/keyText.js";
+import type { SigningKeys } from "../src/snapshots.js";
+import { type Answer, type Asked, type FakeKeystead, problem } from "./fakeKeystead.js";
+
+export const POLICY = {
+  scopes: ["orders:read"], signed_scopes: [], networks: [], owner_team: "reporting", service: "orders", environment: "prod",
+};
+const HOUR = 3_600_000;
+
+export function record(text: string, kid: string, { policy = 0, retires = false, endsAt = Date.now() + HOUR } = {}): Buffer {
+  const written = Buffer.alloc(64);
+  written.write(digest(text), "hex");
+  written.write(kid, 32, "latin1");
+  written.writeUInt32LE(policy, 48);
+  written.writeUInt32LE(retires ? 1 : 0, 52);
+  written.writeBigUInt64LE(BigInt(endsAt), 56);
+  return written;
+}
+
+export function version(text: string, kid: string, changes: Record<string, unknown> = {}): Record<string, unknown> {
+  return { digest: digest(text), kid, policy: POLICY, retires: false, warned: null, ends_at: Date.now() + HOUR, ...changes };
+}
+
+export class FakeFeed {
+  kid = "snap-1";
+  position = 0;
+  leaseMs = 3000;
+  renewMs = 1000;
+  away = false;
+  resync = false;
+  records: Buffer[] = [];
+  policies: unknown[] = [POLICY];
+  warned: Record<string, number> = {};
+  readonly applied: string[] = [];
+  readonly uses: { outcome: string; count: number }[] = [];
+  #key: KeyObject;
+  #x: string;
+  readonly #changes: [number, Record<string, unknown>][] = [];
+
+  constructor() {
+    const pair = generateKeyPairSync("ed25519");
+    this.#key = pair.privateKey;
+    this.#x = String(pair.publicKey.export({ format: "jwk" }).x);
+  }
+
+  get keys(): SigningKeys {
+    return { [this.kid]: this.#x };
+  }
+
+  /** Signs with a new key from now on. */
+  signWith(kid: string): void {
+    const pair = generateKeyPairSync("ed25519");
+    [this.kid, this.#key, this.#x] = [kid, pair.privateKey, String(pair.publicKey.export({ format: "jwk" }).x)];
+  }
+
+  /** Answers where in-process verifiers ask. */
+  at(keystead: FakeKeystead): this {
+    keystead.on("GET /v1/jwks", () => [200, { keys: [{ kid: this.kid, crv: "Ed25519", x: this.#x }] }]);
+    keystead.on("POST /v1/verifiers", () => [201, { verifier: "v-1", lease_ms: this.leaseMs, renew_ms: this.renewMs, feed: `${keystead.url}/v1/feed` }]);
+    keystead.on("GET /v1/snapshot", () => [200, this.snapshot()]);
+    keystead.on("POST /v1/verifiers/v-1/lease", (asked) => this.lease(asked));
+    keystead.on("POST /v1/verifiers/v-1/uses", ({ body }) => (this.uses.push(...JSON.parse(body).uses), [204, ""]));
+    keystead.on("DELETE /v1/verifiers/v-1", [204, ""]);
+    return this;
+  }
+
+  snapshot(): Buffer {
+    const header = Buffer.from(JSON.stringify({
+      kid: this.kid, service: "orders", environment: "prod", position: String(this.position), lease_ms: this.leaseMs,
+      count: this.records.length, policies: this.policies, warned: this.warned,
+    }));
+    const length = Buffer.alloc(4);
+    length.writeUInt32LE(header.length);
+    const content = Buffer.concat([Buffer.from("KSSNAP1\n"), length, header, ...[...this.records].sort(Buffer.compare)]);
+    const told = createHash("sha256").update(content).digest();
+    return Buffer.concat([content, sign(null, Buffer.concat([Buffer.from("keystead snapshot v1\n"), told]), this.#key)]);
+  }
+
+  /** Lets a key change; returns the position to wait for. */
+  change(versions: Record<string, unknown>[], gone: string[] = [], keyId = "k-1"): string {
+    this.position += 1;
+    this.#changes.push([this.position, { key_id: keyId, versions, gone }]);
+    return String(this.position);
+  }
+
+  lease({ body }: Asked): Answer {
+    if (this.away) return problem("unavailable", 503);
+    const { applied } = JSON.parse(body) as { applied: string };
+    this.applied.push(applied);
+    const said = {
+      lease_ms: this.leaseMs, position: String(this.position), server_time: Date.now(), resync: this.resync,
+      changes: this.#changes.filter(([position]) => position > Number(applied)).map(([, change]) => change),
+    };
+    this.resync = false;
+    const signature = sign(null, Buffer.from(`keystead changes v1\nv-1\n${applied}\n${canonical(said)}`), this.#key);
+    return [200, { ...said, signature: signature.toString("base64url"), kid: this.kid }];
+  }
+}

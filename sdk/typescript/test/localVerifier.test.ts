@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
+import { test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+
+import { type LocalOptions, LocalVerifier, Refused, type Verdict } from "../src/index.js";
+import { FakeFeed, POLICY, record, version } from "./fakeFeed.js";
+import { type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
+
+const VALID: { text: string; kid: string }[] = vectors("key_text").valid;
+const [FIRST, SECOND, CREDENTIAL] = [VALID[0]!, VALID[1]!, VALID[6]!.text];
+
+type Options = Partial<LocalOptions>;
+
+/** Runs a test with a verifier that follows a Keystead, and stops both whatever happens. */
+async function following(
+  run: (verifier: LocalVerifier, feed: FakeFeed, keystead: FakeKeystead) => Promise<void>,
+  options: Options = {},
+  prepare: (feed: FakeFeed, keystead: FakeKeystead) => void = (feed) => (feed.renewMs = 20),
+): Promise<void> {
+  await withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    feed.records = VALID.map(({ text, kid }) => record(text, kid));
+    prepare(feed, keystead);
+    const verifier = new LocalVerifier({ url: keystead.url, credential: CREDENTIAL, name: "tests", ...options });
+    try {
+      await verifier.start();
+      await run(verifier, feed, keystead);
+    } finally {
+      await verifier.close();
+    }
+  });
+}
+
+async function until(condition: () => boolean, seconds = 5): Promise<void> {
+  const deadline = performance.now() + seconds * 1000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, "it did not happen in time");
+    await pause(5);
+  }
+}
+
+function reason(verdict: Verdict): string {
+  return verdict.valid ? "valid" : verdict.reason;
+}
+
+test("keys of the snapshot verify and others do not", () =>
+  following(async (verifier) => {
+    for (const { text, kid } of VALID) {
+      const verdict = verifier.verify(text, { scopes: ["orders:read"] });
+      assert.ok(verdict.valid);
+      assert.deepEqual([verdict.kid, verdict.ownerTeam, verdict.service], [kid, "reporting", "orders"]);
+    }
+    assert.equal(reason(verifier.verify(undefined)), "malformed");
+    assert.equal(reason(verifier.verify(FIRST.text.slice(0, -1))), "malformed");
+    assert.equal(reason(verifier.verify(FIRST.text, { scopes: ["orders:write"] })), "scope");
+  }));
+
+test("a ring of the doorbell brings a revocation at once, and it is confirmed at once", () => {
+  const lines: ServerResponse[] = [];
+  return following(
+    async (verifier, feed, keystead) => {
+      await until(() => lines.length > 0);
+      await until(() => feed.applied.length > 1); // the first ring was heard
+      const before = performance.now();
+      const position = feed.change([], [FIRST.kid]);
+      lines[0]?.write(`event: change\ndata: {"position":"${position}"}\n\n`);
+      await until(() => !verifier.verify(FIRST.text).valid);
+      await until(() => feed.applied.includes(position));
+      assert.ok(performance.now() - before < 1000, "not only when the lease is due again");
+      assert.ok(verifier.verify(SECOND.text).valid);
+      const asked = keystead.asked.find(({ path }) => path === "/v1/feed");
+      assert.deepEqual([asked?.bearer, asked?.headers.accept], [CREDENTIAL, "text/event-stream"]);
+    },
+    {},
+    (feed, keystead) => {
+      feed.renewMs = 2000;
+      keystead.on("GET /v1/feed", [200, (response: ServerResponse) => (lines.push(response), response.write("event: change\ndata: {}\n\n"))]);
+    },
+  );
+});
+
+test("a ring with nothing behind it changes nothing, and without a bell the lease is renewed all the same", () =>
+  following(async (verifier, feed, keystead) => {
+    assert.equal(keystead.asked.filter(({ path }) => path === "/v1/feed").length <= 1, true);
+    const position = feed.change([version(FIRST.text, FIRST.kid, { policy: { ...POLICY, scopes: ["orders:cancel"] } })]);
+    await until(() => feed.applied.includes(position));
+    assert.ok(verifier.verify(FIRST.text, { scopes: ["orders:cancel"] }).valid);
+    assert.equal(reason(verifier.verify(FIRST.text, { scopes: ["orders:read"] })), "scope");
+  }));
+
+test("without a lease everything is stale, and it heals by itself", () =>
+  following(
+    async (verifier, feed) => {
+      feed.away = true;
+      assert.ok(verifier.verify(FIRST.text).valid); // the lease still runs
+      await until(() => !verifier.verify(FIRST.text).valid);
+      const verdict = verifier.verify(FIRST.text);
+      assert.deepEqual([reason(verdict), verdict.status], ["stale", 503]);
+      feed.away = false;
+      await until(() => verifier.verify(FIRST.text).valid);
+    },
+    {},
+    (feed) => ([feed.leaseMs, feed.renewMs] = [250, 20]),
+  ));
+
+test("a forged change is not applied and renews nothing", () =>
+  following(
+    async (verifier, feed, keystead) => {
+      keystead.on("POST /v1/verifiers/v-1/lease", (asked) => {
+        const [status, said] = feed.lease(asked);
+        return [status, { ...(said as object), changes: [{ key_id: "k", versions: [version("x", "evil")], gone: [] }] }];
+      });
+      await until(() => reason(verifier.verify(FIRST.text)) === "stale");
+    },
+    {},
+    (feed) => ([feed.leaseMs, feed.renewMs] = [250, 20]),
+  ));
+
+test("a new signing key is learnt, unless the old one is pinned", async () => {
+  const [short, renew] = [300, 20];
+  const prepare = (feed: FakeFeed): void => void ([feed.leaseMs, feed.renewMs] = [short, renew]);
+  await following(async (verifier, feed) => {
+    feed.signWith("snap-2");
+    await pause(short * 2); // whatever lease there was is over
+    await until(() => verifier.verify(FIRST.text).valid);
+  }, {}, prepare);
+  const pinned: Record<string, string> = {};
+  await following(
+    async (verifier, feed) => {
+      assert.ok(verifier.verify(FIRST.text).valid);
+      feed.signWith("snap-2");
+      await until(() => reason(verifier.verify(FIRST.text)) === "stale");
+      await pause(short * 2);
+      assert.equal(reason(verifier.verify(FIRST.text)), "stale");
+    },
+    { signingKeys: pinned },
+    (feed) => (prepare(feed), Object.assign(pinned, feed.keys)),
+  );
+});
+
+test("a resync begins anew, and an unknown verifier registers again", () =>
+  following(async (verifier, feed, keystead) => {
+    feed.records = [record(SECOND.text, SECOND.kid)];
+    feed.resync = true;
+    await until(() => verifier.verify(SECOND.text).valid && !verifier.verify(FIRST.text).valid);
+    keystead.on("POST /v1/verifiers/v-1/lease", problem("not_found", 404));
+    await until(() => reason(verifier.verify(SECOND.text)) === "stale");
+    keystead.on("POST /v1/verifiers/v-1/lease", (asked) => feed.lease(asked));
+    await until(() => verifier.verify(SECOND.text).valid);
+  }));
+
+test("a credential that may not is told at the start", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verifiers", problem("insufficient_scope", 403));
+    const verifier = new LocalVerifier({ url: keystead.url, credential: CREDENTIAL });
+    await assert.rejects(verifier.start(), Refused);
+    assert.equal(reason(verifier.verify(FIRST.text)), "stale");
+    await verifier.close();
+  }));
+
+test("uses are reported at the end, and then nothing is answered", async () => {
+  let last: LocalVerifier | undefined;
+  const told: Record<string, number> = {};
+  await withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    feed.records = [record(FIRST.text, FIRST.kid)];
+    last = await new LocalVerifier({ url: keystead.url, credential: CREDENTIAL }).start();
+    for (let turn = 0; turn < 3; turn++) last.verify(FIRST.text, { client: { address: "192.0.2.1" } });
+    last.verify(FIRST.text, { scopes: ["x"] });
+    await last.close();
+    for (const { outcome, count } of feed.uses) told[outcome] = count;
+    assert.ok(keystead.asked.some(({ method }) => method === "DELETE"));
+  });
+  assert.deepEqual(told, { valid: 3, scope: 1 });
+  assert.equal(reason(last!.verify(FIRST.text)), "stale");
+});
