@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import subprocess
 import time
@@ -14,10 +13,12 @@ from benchmarks.cluster import Cluster
 from benchmarks.measuring import by_turns, ratio
 from benchmarks.results import Result, told
 from benchmarks.verify.door import CONSTANT
-from benchmarks.verify.load import _Line, drive, question
+from benchmarks.verify.load import _Line, drive, must_refuse, question
 from benchmarks.verify.population import populate
+from benchmarks.verify.programs import program_of
 from benchmarks.verify.serving import Server, free_port, serving
 from benchmarks.verify.sizes import Sizes
+from keys.crypto.key_text import mint
 
 CONFIGURATION = """
 daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/errors; events {{ worker_connections 1024; }}
@@ -27,7 +28,6 @@ http {{
   upstream door {{ server 127.0.0.1:{door}; keepalive 64; keepalive_requests 1000000000; }}
   server {{
     listen 127.0.0.1:{port};
-    location / {{ auth_request /ask; return 200 '{{"valid":true}}'; }}
     location /open {{ auth_request /ask; try_files /none @said; }}
     location @said {{ return 200 '{{"valid":true}}'; }}
     location = /ask {{
@@ -41,8 +41,8 @@ http {{
 
 
 def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
-    """Nginx is not ours to install: without it nothing is measured."""
-    program = shutil.which("nginx")
+    """Nginx of the machine or out of its wheel: without one nothing is measured."""
+    program = program_of("nginx")
     if program is None:
         return [told("nginx auth_request (nginx is not installed)", None, "req/s")]
     found = populate(cluster, "gateway", count=min(sizes.keys, 1_000))
@@ -54,6 +54,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
             _nginx(program, folder / "one", door.port, found.credential) as asking,
             _nginx(program, folder / "two", constant.port, found.credential) as ceiling,
         ):
+            must_refuse(asking, question("/open", b"", Authorization=f"Bearer {mint('prod').secret.reveal()}"))
             shape = {"connections": 64, "depth": 1}
             rates = by_turns(
                 {
@@ -70,7 +71,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
 
 
 @contextmanager
-def _nginx(program: str, folder: Path, door: int, credential: str) -> Iterator[Server]:
+def _nginx(program: Path, folder: Path, door: int, credential: str) -> Iterator[Server]:
     folder.mkdir()
     port = free_port()
     file = folder / "nginx.conf"

@@ -61,9 +61,11 @@ class _Line:
         return answered, sum(whole.count(word) for word in YES)
 
 
-def drive(server: Server, questions: Sequence[bytes], *, seconds: float, connections: int, depth: int) -> Driven:
-    """Ask for some seconds; all answers must be 200."""
-    lines = [_Line(server.port, questions, place * 7919, depth) for place in range(connections)]
+def drive(
+    server: Server, questions: Sequence[bytes], *, seconds: float, connections: int, depth: int, apart: int = 7919
+) -> Driven:
+    """Ask for some seconds; all answers must be 200. Each connection begins `apart` questions after the one before."""
+    lines = [_Line(server.port, questions, place * apart, depth) for place in range(connections)]
     of = {line.socket.fileno(): line for line in lines}
     poll = select.epoll()
     for number in of:
@@ -100,6 +102,15 @@ def drive(server: Server, questions: Sequence[bytes], *, seconds: float, connect
         cpu=cpu / answers * 1e6,
         p99=percentile(times, 0.99) * 1000,
     )
+
+
+def must_refuse(server: Server, request: bytes) -> None:
+    """Ask as nobody: a figure about a server that lets everybody in would mean nothing."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(request)
+        said = connection.recv(12)
+    if not said.startswith((b"HTTP/1.1 401", b"HTTP/1.1 403")):
+        raise RuntimeError(f"a stranger was answered {said!r}")
 
 
 def question(path: str, body: bytes, *, kind: str = "application/json", **headers: str) -> bytes:

@@ -11,11 +11,12 @@ import sys
 from benchmarks.cluster import ROOT, Cluster
 from benchmarks.measuring import by_turns, ratio
 from benchmarks.results import Result, at_least, told
-from benchmarks.verify.load import Driven, drive, question
+from benchmarks.verify.load import Driven, drive, must_refuse, question
 from benchmarks.verify.population import populate
 from benchmarks.verify.serving import Server, serving
 from benchmarks.verify.sizes import Sizes
 
+FORM = "application/x-www-form-urlencoded"
 PEER = "benchmarks.verify.peer_site:application"
 BUSY = {"connections": 16, "depth": 4}
 # Of ours over theirs: requests a second, and CPU of the worker.
@@ -42,6 +43,8 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
         ours = introspect if name == "django-oauth-toolkit" else verify
         driven: dict[str, list[Driven]] = {}
         with serving("portal.verify", cluster.environment("peers")) as door, serving(PEER, environment) as peer:
+            must_refuse(peer, question("/check", b"token=x", kind=FORM))
+            must_refuse(door, question("/v1/verify", b'{"key":"x"}'))
 
             def run(who: str, server: Server, questions: list[bytes], kept: dict[str, list[Driven]] = driven) -> float:
                 done = drive(server, questions, seconds=sizes.seconds, **BUSY)
@@ -78,9 +81,9 @@ def _prepared(environment: dict[str, str], *, count: int) -> list[bytes]:
     )
     keys = json.loads(done.stdout)
     if environment["PEER"] == "django-oauth-toolkit":
-        form, asked_by = "application/x-www-form-urlencoded", keys.pop()
+        asked_by = keys.pop()
         return [
-            question("/check", f"token={key}".encode(), kind=form, Authorization=f"Bearer {asked_by}") for key in keys
+            question("/check", f"token={key}".encode(), kind=FORM, Authorization=f"Bearer {asked_by}") for key in keys
         ]
     scheme = {"djangorestframework-api-key": "Api-Key", "django-rest-knox": "Token"}[environment["PEER"]]
     return [question("/check", b"", Authorization=f"{scheme} {key}") for key in keys]

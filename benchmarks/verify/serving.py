@@ -29,8 +29,8 @@ class Server:
     def worker(self) -> int:
         """The process that answers."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        # granian's own helper of multiprocessing is a child as well: the worker is the one that works.
-        return max(map(int, children), key=processor_seconds)
+        # granian's own helper of multiprocessing is a child as well: the worker is the one that works. OpenBao has no children.
+        return max(map(int, children), key=processor_seconds, default=self.process.pid)
 
 
 def free_port() -> int:
