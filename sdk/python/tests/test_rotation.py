@@ -121,6 +121,28 @@ def test_no_request_fails_through_rotations_and_restarts(keystead, rotation, ove
     assert set(heard) == {200}
 
 
+def test_without_an_overlap_the_old_one_is_presented_until_somebody_refuses_it(keystead, rotation):
+    """A verifier that is a moment behind knows only the old one; presented first, the new one might meet it before and after."""
+    known = {rotation.first}
+    keystead.on("GET /api", lambda asked: (200, {}) if asked.bearer in known else problem("invalid_token", 401))
+    credential = RotatingCredential(keystead.url, initial=rotation.first, settling=30)
+    rotation.prepare("now")
+    thread = threading.Thread(target=credential.refresh)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not rotation.completed:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    auth = KeyAuth(credential)
+    assert requests.get(f"{keystead.url}/api", auth=auth, timeout=5).status_code == 200
+    assert credential.current() == Secret(rotation.first)
+    known.clear()
+    known.add(rotation.newest)
+    assert requests.get(f"{keystead.url}/api", auth=auth, timeout=5).status_code == 200
+    thread.join(5)
+    assert credential.current() == Secret(rotation.newest)
+
+
 def test_after_a_revocation_requests_fail_and_a_person_is_told(keystead, rotation):
     told = []
     rotation.revoke()

@@ -49,6 +49,7 @@ export class RotatingCredential implements Credential {
   #held: Held;
   #last: Promise<unknown> = Promise.resolve();
   #wake: (() => void) | undefined;
+  #refused = new AbortController();
 
   private constructor(options: RotatingOptions, store: Store, held: Held) {
     this.#options = options;
@@ -82,6 +83,7 @@ export class RotatingCredential implements Credential {
   /** Around a swap, a verifier may not know the new version yet, or not the old one any more: the other one to try, once. */
   async rejected(secret: Secret): Promise<Secret | undefined> {
     this.#wake?.();
+    this.#refused.abort();
     const { next, current, previous } = this.#held;
     const other = [next, current, previous].find((text) => text !== "" && text !== secret.reveal());
     return other === undefined ? undefined : new Secret(other);
@@ -153,6 +155,7 @@ export class RotatingCredential implements Credential {
   /** Activates the stored next secret and swaps. Nothing that is not stored is ever activated. */
   async #activate(): Promise<void> {
     const held = this.#held;
+    this.#refused = new AbortController();
     try {
       await this.#post("activate", held.next);
     } catch (error) {
@@ -162,7 +165,10 @@ export class RotatingCredential implements Credential {
       }
       throw error;
     }
-    if (!held.at_once) await this.#wait(this.#options.settling ?? 4000);
+    // With an overlap the old one verifies too: let every verifier learn of the new one. Without, a verifier that has not
+    // heard of this takes the old one, and one that has refuses it and takes the other: so the old one is presented first.
+    const until = held.at_once ? AbortSignal.any([this.#refused.signal, this.#stopped.signal]) : this.#stopped.signal;
+    await this.#wait(this.#options.settling ?? 4000, until);
     await this.#keep({ current: held.next, previous: held.current, next: "", token: "", at_once: false });
   }
 

@@ -147,6 +147,23 @@ for (const overlap of ["24h", "now"]) {
     }));
 }
 
+test("without an overlap the old one is presented until somebody refuses it", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    let known = new Set([rotation.first]); // of a verifier that is a moment behind
+    keystead.on("GET /api", ({ bearer }) => (known.has(bearer) ? [200, {}] : problem("invalid_token", 401)));
+    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 30_000 });
+    rotation.prepare("now");
+    const step = credential.refresh();
+    while (rotation.completed === 0) await pause(5);
+    assert.equal((await credential.fetch(`${keystead.url}/api`)).status, 200);
+    assert.equal(credential.current().reveal(), rotation.first);
+    known = new Set([rotation.newest]);
+    assert.equal((await credential.fetch(`${keystead.url}/api`)).status, 200);
+    await step;
+    assert.equal(credential.current().reveal(), rotation.newest);
+  }));
+
 test("what only a person can settle is raised, told, and not tried again", () =>
   withKeystead(async (keystead) => {
     const [rotation, store] = [new FakeRotation(keystead), new MemoryStore()];

@@ -66,7 +66,7 @@ class RotatingCredential:
         self._store = store if store is not None else MemoryStore()
         self._settling, self._longest_pause = settling, longest_pause
         self._on_trouble = on_trouble or _warn
-        self._wake, self._stopped = threading.Event(), threading.Event()
+        self._wake, self._stopped, self._refused = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         with self._store.exclusive():
             self._held = self._loaded(as_secret(initial) if initial else None)
@@ -81,6 +81,7 @@ class RotatingCredential:
         Around a swap, a verifier may not know the new version yet, or not the old one any more.
         """
         self._wake.set()
+        self._refused.set()
         stored = self._store.load()
         if stored is not None:
             self._held = Held(**json.loads(stored))  # another process that shares it may have gone on
@@ -117,6 +118,7 @@ class RotatingCredential:
         """Stop following. What is stored stays."""
         self._stopped.set()
         self._wake.set()
+        self._refused.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
         self._transport.close()
@@ -146,6 +148,7 @@ class RotatingCredential:
     def _activate(self) -> None:
         """Activate the stored next secret and swap. Nothing that is not stored is ever activated."""
         held = self._held
+        self._refused.clear()
         try:
             self._post("activate", held.next)
         except Busy:
@@ -155,8 +158,9 @@ class RotatingCredential:
                 self._keep(next="", at_once=False)  # it is dead; the same token brings another
                 return
             raise
-        if not held.at_once:
-            self._stopped.wait(self._settling)  # the old one verifies too; let every verifier learn of the new one
+        # With an overlap the old one verifies too: let every verifier learn of the new one. Without, a verifier that has not
+        # heard of this takes the old one, and one that has refuses it and takes the other: so the old one is presented first.
+        (self._refused if held.at_once else self._stopped).wait(self._settling)
         self._keep(current=held.next, previous=held.current, next="", token="", at_once=False)
         _log.info("the key rotated: %s follows %s", kid_of(held.next), kid_of(held.current))
 
