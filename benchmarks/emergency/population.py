@@ -15,8 +15,8 @@ from keys.lifecycle.many_changes import ManyChanges
 from keys.models import Environment, KeyVersion, ManagedKey, Person, Policy, Rotation, Service, Team
 from keys.models.base import next_number
 from keys.operations import operation
-from keys.sealing import mac_of
-from keys.states import RotationCause, RotationState, VersionState
+from keys.sealing import mac_of, seal_secret
+from keys.states import KeyKind, RotationCause, RotationState, VersionState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,18 @@ class Owners:
 
 @operation
 def make_keys(
-    owners: Owners, *, count: int, actor: Actor, environment: str = "prod", verifies: Service | None = None
+    owners: Owners,
+    *,
+    count: int,
+    actor: Actor,
+    environment: str = "prod",
+    verifies: Service | None = None,
+    kind: str = KeyKind.BEARER,
 ) -> list[tuple[ManagedKey, str]]:
     """Write `count` keys with a working version and a scheduled rotation each; return them with their secrets.
 
-    `verifies`: the service whose keys they may ask about, for credentials of Keystead's own service.
+    `verifies`: the service whose keys they may ask about, for credentials of Keystead's own service. `kind`: bearer, or
+    HMAC, whose secret is sealed.
     """
     at = clock.now()
     changes = ManyChanges(actor=actor, at=at, correlation=str(uuid.uuid4()))
@@ -55,7 +62,7 @@ def make_keys(
             environment=place,
             policy=policy,
             origin="bootstrap",
-            kind="bearer",
+            kind=str(kind),
             scopes=list(owners.scopes),
             cryptoperiod_days=30,
             authorised_until=at + timedelta(days=180),
@@ -78,6 +85,8 @@ def make_keys(
             activated_at=at,
             expires_at=at + timedelta(days=30),
         )
+        if kind == KeyKind.HMAC_SHA256:
+            version.sealed_secret = seal_secret(version, text.secret)
         version.row_mac = mac_of(version)
         rotation = Rotation(
             managed_key=key,

@@ -8,6 +8,7 @@ from benchmarks.signatures.sizes import FULL, QUICK
 MEASURES = {
     "checking": "benchmarks.signatures.checking.measure",
     "nonces": "benchmarks.signatures.nonces.measure",
+    "door": "benchmarks.signatures.door.measure",
 }
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ KID = "8nbmcDHypESyDn"
 
 def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     """Fill a store of its own, then spend one by one."""
-    with embedded.Engines(cluster.layout, with_valkey=True):
+    with embedded.Engines(cluster.layout, with_postgres=False):
         address = cluster.layout.redis_url
         with redis.Redis.from_url(address) as client:
             return [result for count in sizes.nonces for result in _bytes(client, address, count)] + _spending(
@@ -29,14 +29,15 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
             )
 
 
-def _settle(client: redis.Redis) -> None:
+def settle(client: redis.Redis) -> None:
+    """Begin with an empty store that has been there for an hour."""
     client.flushdb()
     client.set(START, int(time.time()) - 3600)
     client.script_load(NoncesInValkey.script)
 
 
 def _bytes(client: redis.Redis, address: str, count: int) -> list[Result]:
-    _settle(client)
+    settle(client)
     store, line = NoncesInValkey(address), Line(address)
     created = int(time.time())
     for _ in range(count):
@@ -50,7 +51,7 @@ def _bytes(client: redis.Redis, address: str, count: int) -> list[Result]:
 
 
 def _spending(client: redis.Redis, address: str, sizes: Sizes) -> list[Result]:
-    _settle(client)
+    settle(client)
     store = NoncesInValkey(address)
 
     def spend() -> float:

@@ -14,7 +14,10 @@ class Sizes:
     slow_calls: int = 200
     nonces: tuple[int, ...] = (10_000, 100_000, 1_000_000)
     spent: int = 2_000
+    seconds: float = 3.0  # of one round over HTTP
+    turns: int = 5
+    fastest: int = 20_000  # requests a second that are signed in advance for such a round
 
 
 FULL = Sizes()
-QUICK = Sizes(rounds=2, calls=50, slow_calls=10, nonces=(10_000,), spent=100)
+QUICK = Sizes(rounds=2, calls=50, slow_calls=10, nonces=(10_000,), spent=100, seconds=0.3, turns=1)

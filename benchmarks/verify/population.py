@@ -29,6 +29,7 @@ class Population:
     person: Person
     keys: list[tuple[ManagedKey, str]]
     credential: str
+    owners: Owners
 
     def questions(self, path: str = "/v1/verify") -> list[bytes]:
         """Questions about every key and some strangers' texts, shuffled, always the same."""
@@ -50,7 +51,8 @@ def populate(cluster: Cluster, database: str, *, count: int) -> Population:
     keys: list[tuple[ManagedKey, str]] = []
     while len(keys) < count:
         keys += make_keys(owners, count=min(CHUNK, count - len(keys)), actor=SYSTEM)
-    return Population(database=database, person=person, keys=keys, credential=_credential(owners, actor=SYSTEM))
+    credential = _credential(owners, actor=SYSTEM)
+    return Population(database=database, person=person, keys=keys, credential=credential, owners=owners)
 
 
 @operation
