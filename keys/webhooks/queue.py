@@ -120,11 +120,11 @@ def take_due(*, busy: Collection[UUID], most: int, most_failing: int) -> list[Pa
         .exclude(endpoint_id__in=busy)
         .order_by("endpoint_id", "next_attempt_at", "id")
         .distinct("endpoint_id")
-        .values_list("pk", "attempts")
+        .values_list("next_attempt_at", "pk", "attempts")
     )
-    found = list(first)
-    well = [pk for pk, attempts in found if not attempts][:most]
-    failing = [pk for pk, attempts in found if attempts][: max(0, min(most_failing, most - len(well)))]
+    found = sorted(first)  # where not all fit, who waits longest comes first: nobody's long backlog keeps another out
+    well = [pk for _, pk, attempts in found if not attempts][:most]
+    failing = [pk for _, pk, attempts in found if attempts][: max(0, min(most_failing, most - len(well)))]
     if not well and not failing:
         return []
     with transaction.atomic():

@@ -210,6 +210,17 @@ def test_failing_receivers_never_take_every_thread(
     assert queue.take_due(busy=(), most=16, most_failing=0) == []
 
 
+def test_whoever_waits_longest_is_served_first(sealing: SealingThread, world: World, receiver: Receiver) -> None:
+    """An endpoint with a long backlog takes a thread in turn: whoever was added later is not kept waiting by it for ever."""
+    waits = sorted((told(world, receiver.url).endpoint.pk for _ in range(3)), reverse=True)
+    submitted(world)
+    hear(sealing)
+    for hours, endpoint in enumerate(waits):
+        due = clock.now() - timedelta(hours=len(waits) - hours)
+        WebhookDelivery.objects.filter(endpoint_id=endpoint).update(next_attempt_at=due)
+    assert [queue.take_due(busy=(), most=1, most_failing=1)[0].endpoint_id for _ in waits] == waits
+
+
 def test_after_the_schedule_the_endpoint_is_disabled_and_its_owners_are_told(
     sealing: SealingThread, world: World, receiver: Receiver
 ) -> None:
