@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """`keys` in the database, `seconds` a round, `rounds` by turns; versions in memory; verifiers and stops of the receipts."""
+    """`keys` in the database, `seconds` a round, `rounds` by turns; versions in memory; verifiers, programs and stops of the receipts."""
 
     keys: int = 10_000
     seconds: float = 4.0
@@ -16,10 +16,19 @@ class Sizes:
     questions: int = 200_000
     verifiers: int = 100
     stops: int = 100
+    programs: tuple[int, ...] = (100, 500)
     counts: int = 2_000_000
 
 
 FULL = Sizes()
 QUICK = Sizes(
-    keys=50, seconds=0.3, rounds=1, versions=(100, 1_000), questions=2_000, verifiers=4, stops=4, counts=20_000
+    keys=50,
+    seconds=0.3,
+    rounds=1,
+    versions=(100, 1_000),
+    questions=2_000,
+    verifiers=4,
+    stops=4,
+    programs=(4,),
+    counts=20_000,
 )
