@@ -37,7 +37,11 @@ class Line(threading.local):
             raise
 
 
-def packed(*words: str | int) -> bytes:
-    """Write a command as the protocol wants it (RESP); all words are ASCII."""
-    texts = [str(word) for word in words]
-    return (f"*{len(texts)}\r\n" + "".join(f"${len(text)}\r\n{text}\r\n" for text in texts)).encode("ascii")
+def array_of(count: int) -> bytes:
+    """Begin a command of so many words, as the protocol wants it (RESP)."""
+    return b"*%d\r\n" % count
+
+
+def packed(*words: str) -> bytes:
+    """Write words of a command; all are ASCII."""
+    return "".join([f"${len(word)}\r\n{word}\r\n" for word in words]).encode("ascii")

@@ -76,7 +76,6 @@ class VerifyApplication:
     def _answered(self, path: str, environ: WSGIEnvironment, body: Body) -> Reply:
         """Answer from memory, or from the database where memory is not wanted; a refusal is a problem and never "valid"."""
         endpoint, methods = ENDPOINTS[path]
-        request_id = uuid.uuid4().hex
         shown = "HTTP_AUTHORIZATION" in environ
         try:
             if environ["REQUEST_METHOD"] not in methods:
@@ -89,8 +88,9 @@ class VerifyApplication:
                 return endpoint(Database(self.feed.catalogue, self.feed.offset), environ, body)
         except Refused as refused:
             allow = ", ".join(sorted(methods))
-            return problem(refused, request_id=request_id, knows_how=shown, allow=allow)
+            return problem(refused, request_id=uuid.uuid4().hex, knows_how=shown, allow=allow)
         except Exception as error:  # noqa: BLE001 - whoever asks gets an answer that denies, whatever went wrong here
+            request_id = uuid.uuid4().hex
             _log.error("verification failed", request_id=request_id, exc_info=error)
             return problem(Refused(503, "unavailable"), request_id=request_id)
 
