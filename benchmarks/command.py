@@ -7,6 +7,7 @@ import importlib
 import signal
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,15 +33,14 @@ def run_benchmark(name: str, measures: Mapping[str, str], *, full: S, quick: S) 
     watch = Watch()
     watch.says("starting PostgreSQL")
     with running() as cluster:
-        report = Report.begun(name, cluster.told(), arguments.into)
+        report = Report.begun(name, cluster.told(), list(measures), arguments.into)
         for each, place in measures.items():
             if not arguments.only or each in arguments.only:
                 module, _, function = place.rpartition(".")
                 watch.says(f"measuring: {each}")
-                report.add(
-                    getattr(importlib.import_module(module), function)(cluster, quick if arguments.quick else full)
-                )
+                measure = getattr(importlib.import_module(module), function)
+                report.measure(each, partial(measure, cluster, quick if arguments.quick else full))
         watch.says("measured")
         small = arguments.quick and arguments.into == RESULTS
-        held = report.write(partial=bool(arguments.only) or small)
+        held = report.write(keep=not small)
     return 0 if held or arguments.quick else 1

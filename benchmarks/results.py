@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,15 +72,12 @@ def table(results: Sequence[Result]) -> str:
 
 
 def machine() -> dict[str, str]:
-    """Say where and when this was measured: absolute figures mean nothing without it."""
+    """Say where this was measured: absolute figures mean nothing without it."""
     cpu = next(
         (line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), "unknown"
     )
-    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
     return {
-        "measured": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{os.cpu_count()} cores, {cpu}, {platform.system()} {platform.release()}",
-        "load before (1, 5, 15 minutes)": load,
         "Python": platform.python_version(),
     }
 
@@ -89,38 +86,73 @@ def _lines(path: str) -> list[str]:
     return Path(path).read_text().splitlines() if Path(path).exists() else []
 
 
+def _now() -> str:
+    load = ", ".join(f"{each:.1f}" for each in os.getloadavg())
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, load before {load}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one measure gave, all of it in one run; `when` is its start, with the load (1, 5, 15 minutes) of the machine."""
+
+    name: str
+    when: str
+    results: Sequence[Result]
+
+
 @dataclass
 class Report:
     """The results of one benchmark, printed as they come and written at the end."""
 
     name: str
     conditions: dict[str, str]
-    results: list[Result]
+    order: Sequence[str]
+    parts: dict[str, Part]
     folder: Path = RESULTS
 
     @classmethod
-    def begun(cls, name: str, conditions: Mapping[str, str], folder: Path = RESULTS) -> Report:
-        """Start a report on this machine, now."""
-        return cls(name=name, conditions={**machine(), **conditions}, results=[], folder=folder)
+    def begun(cls, name: str, conditions: Mapping[str, str], order: Sequence[str], folder: Path = RESULTS) -> Report:
+        """Start a report on this machine, now; `order`: the names of all its parts."""
+        return cls(name=name, conditions={**machine(), **conditions}, order=order, parts={}, folder=folder)
 
-    def add(self, results: Sequence[Result]) -> None:
-        """Take the results of one measure and show them at once."""
-        self.results += results
-        print(f"\n{table(results)}\n", flush=True)
+    def measure(self, part: str, measured: Callable[[], Sequence[Result]]) -> None:
+        """Take one measure and show its results at once."""
+        when = _now()
+        self.parts[part] = Part(name=part, when=when, results=measured())
+        print(f"\n{table(self.parts[part].results)}\n", flush=True)
 
-    def write(self, *, partial: bool = False) -> bool:
-        """Print the whole table, write both files unless only a part was measured, and tell whether every promise holds."""
-        text = "\n".join(f"- {name}: {words}" for name, words in self.conditions.items())
-        print(f"\n{text}\n\n{table(self.results)}")
-        if partial:
-            print("\nOnly a part was measured: nothing was written.")
-        else:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            whole = json.dumps([asdict(each) for each in self.results], indent=1, ensure_ascii=False)
-            (self.folder / f"{self.name}.json").write_text(f"{whole}\n")
-            (self.folder / f"{self.name}.md").write_text(f"# {self.name}\n\n{text}\n\n{table(self.results)}\n")
-            print(f"\nWritten: {self.folder / self.name}.json and .md")
-        return not any(each.holds is False for each in self.results)
+    def write(self, *, keep: bool = True) -> bool:
+        """Print what was measured, write it over what those parts gave before, and tell whether every promise holds."""
+        held = not any(each.holds is False for part in self.parts.values() for each in part.results)
+        words = "\n".join(f"- {name}: {words}" for name, words in self.conditions.items())
+        print("\n".join([words, *map(_section, self.parts.values())]))
+        if not keep:
+            print("\nNothing was written.")
+            return held
+        known = self._earlier() | self.parts
+        parts = [known[name] for name in self.order if name in known]
+        rows = [asdict(each) | {"part": part.name, "when": part.when} for part in parts for each in part.results]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        whole = json.dumps(rows, indent=1, ensure_ascii=False)
+        (self.folder / f"{self.name}.json").write_text(f"{whole}\n")
+        sections = "\n".join(map(_section, parts))
+        (self.folder / f"{self.name}.md").write_text(f"# {self.name}\n\n{words}\n{sections}")
+        print(f"\nWritten: {self.folder / self.name}.json and .md")
+        return held
+
+    def _earlier(self) -> dict[str, Part]:
+        """The parts that were written before: a part that is not measured again keeps its own date."""
+        file = self.folder / f"{self.name}.json"
+        found: dict[str, Part] = {}
+        for row in json.loads(file.read_text()) if file.exists() else []:
+            name, when = row.pop("part"), row.pop("when")
+            results = found[name].results if name in found else ()
+            found[name] = Part(name=name, when=when, results=(*results, Result(**row)))
+        return found
+
+
+def _section(part: Part) -> str:
+    return f"\n## {part.name}\n\nMeasured {part.when}.\n\n{table(part.results)}\n"
 
 
 class Watch:

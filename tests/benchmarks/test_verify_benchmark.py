@@ -1,13 +1,8 @@
 """The benchmark of verification runs, small and untimed: every measure gives lines of the shape that its readers expect."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.architecture.source import ROOT
+from tests.benchmarks.running import run_quickly
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 PROMISED = (
@@ -23,22 +18,9 @@ PROMISED = (
 
 
 def test_every_line_says_what_was_measured_and_whether_it_holds(tmp_path):
-    """Run it as `make bench` does, in a process and with engines of its own."""
-    own = {
-        name: value for name, value in os.environ.items() if not name.startswith(("KEYSTEAD_", "DATABASE_", "DJANGO_"))
-    }
-    ran = subprocess.run(
-        [sys.executable, "-m", "benchmarks.verify", "--quick", "--into", str(tmp_path)],
-        cwd=ROOT,
-        env=own,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout[-2000:] + ran.stderr[-4000:]
-    lines = json.loads((tmp_path / "verify.json").read_text())
+    lines, _ = run_quickly("verify", tmp_path)
     for line in lines:
-        assert line.keys() == {"metric", "value", "unit", "goal", "holds"}
+        assert line.keys() == {"metric", "value", "unit", "goal", "holds", "part", "when"}
         assert (line["holds"] is None) == (line["goal"] == ""), line
         assert line["value"] is not None or "not installed" in line["metric"], line
     assert len({line["metric"] for line in lines}) == len(lines)
