@@ -18,6 +18,7 @@ from keys.crypto.digests import digest
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Sighting, UsageCount, Verifier
 from keys.states import RevocationReason
+from keys.verification import renewing
 from keys.verification.receipts import How, stop_with_receipt
 from keys.verification.renewing import SIGNED_CHANGES
 from keys.verification.sharing import MAGIC, SIGNED_SNAPSHOT, as_records
@@ -167,6 +168,29 @@ def test_others_find_nothing(world, program):
         assert asking.post("/v1/verifiers", {"name": "a"}).status_code == status
     assert other.post(f"/v1/verifiers/{name}/lease", {"applied": position}).status_code == 404
     assert other.delete(f"/v1/verifiers/{name}").status_code == 404
+
+
+def test_a_credential_has_so_many_verifiers_and_no_more(world, program, superuser, monkeypatch):
+    monkeypatch.setattr(renewing, "MOST_LIVING", 2)
+    monkeypatch.setattr(renewing, "MOST_ENDED", 1)
+    names = [program.post("/v1/verifiers", {"name": f"v{number}"}).json()["verifier"] for number in range(2)]
+    answer = program.post("/v1/verifiers", {"name": "one too many"})
+    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_verifiers")
+    assert int(answer.headers["Retry-After"]) > 0
+    other = Program(verifying_credential(world, environment="test").reveal())
+    assert other.post("/v1/verifiers", {"name": "of another credential"}).status_code == 201
+    assert program.delete(f"/v1/verifiers/{names[0]}").status_code == 204
+    assert program.post("/v1/verifiers", {"name": "in its place"}).status_code == 201
+    # Whoever dies and begins again for ever leaves one behind, and the oldest go.
+    superuser.execute(
+        "UPDATE keys_verifier SET valid_until = valid_until - interval '2 minutes', renewed_at = started_at"
+    )
+    superuser.execute("UPDATE keys_verifier SET valid_until = valid_until - interval '1 hour' WHERE name = 'v0'")
+    assert program.post("/v1/verifiers", {"name": "after the dead"}).status_code == 201
+    left = list(Verifier.objects.exclude(name="of another credential").values_list("name", flat=True))
+    assert len(left) == 2
+    assert "after the dead" in left
+    assert "v0" not in left
 
 
 def test_odd_questions_are_refused(program, superuser):
