@@ -10,11 +10,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import psycopg
 from django.db import DatabaseError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit.actor import Actor, ActorKind
+from audit.bound import bound_cursor
 from audit.envelope import Sealed, enclose
 from audit.events import Event, Outcome
 from audit.keeping_events import PrivatePartErased
@@ -71,19 +71,18 @@ class SecretBlocked(LogError):
 
 def record(event: Event, *, actor: Actor, at: datetime, using: str = "default") -> UUID:
     """Append one event in the current transaction and return its uid; `at` is the time the operation decided with."""
-    connection = _in_transaction(using)
+    _in_transaction(using)
     sealed = _sealed(event, actor=actor, at=at)
-    _write(connection, _ONE, (sealed.payload, sealed.salt, sealed.body))
+    _write(_ONE, (sealed.payload, sealed.salt, sealed.body), using=using)
     return sealed.uid
 
 
 def record_many(events: Sequence[Event], *, actor: Actor, at: datetime, using: str = "default") -> list[UUID]:
     """Append events in this order, in one statement, and return their uids."""
-    connection = _in_transaction(using)
+    _in_transaction(using)
     sealed = [_sealed(event, actor=actor, at=at) for event in events]
     if sealed:
         _write(
-            connection,
             _MANY,
             (
                 [each.uid for each in sealed],
@@ -91,6 +90,7 @@ def record_many(events: Sequence[Event], *, actor: Actor, at: datetime, using: s
                 [each.salt for each in sealed],
                 [each.body for each in sealed],
             ),
+            using=using,
         )
     return [each.uid for each in sealed]
 
@@ -120,12 +120,9 @@ def erase_private_told(
     return erased, receipts
 
 
-def _write(connection: BaseDatabaseWrapper, statement: str, values: Sequence[Any]) -> None:
-    # Bound by the server: bytes travel as they are, not as twice as many hexadecimal digits within a statement.
-    plain: Any = psycopg.Cursor(connection.connection)  # Any: the stubs know no cursor but Django's
-    wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
+def _write(statement: str, values: Sequence[Any], *, using: str) -> None:
     try:
-        with wrap(plain) as cursor:
+        with bound_cursor(using) as cursor:
             cursor.execute(statement, values)
     except OperationalError:
         raise  # a lock, a time-out or a lost connection: the operation answers for those

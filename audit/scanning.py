@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
 
-from django.db import connection
-
+from audit.bound import bound_cursor
 from audit.events import Outcome
 from audit.queries import Position
 
@@ -81,24 +80,44 @@ def find_page(
         _limit_time()
     lead = _narrowest(question)
     others = [each for each in question.filters if each is not lead]
-    places: list[Position] = []
-    place, until = after, time.monotonic() + patience
-    in_steps = bool(others) or question.sealed_before is not None
-    steps = _steps(size + 1) if in_steps else iter([size + 1])
-    while True:
-        step = next(steps, LARGEST_STEP)
-        found, end = _look(question, lead, others, after=place, newer=newer, step=step, most=size + 1 - len(places))
-        places += found
-        stopped = end is not None and len(places) <= size
-        if not stopped or not in_steps or time.monotonic() > until:
-            break
-        place = end
+    stopped_at = None
+    if others or question.sealed_before is not None:
+        places, stopped_at = _in_steps(
+            question, lead, others, after=after, newer=newer, most=size + 1, until=time.monotonic() + patience
+        )
+    else:
+        straight = _candidates(question, lead, [], after=after, newer=newer, limit=size + 1)
+        places = [Position(occurred_at=at, id=number) for at, number in _rows(straight)]
     shown = places[:size]
     return Found(
         places=shown[::-1] if newer else shown,
         has_more=len(places) > size,
-        stopped_at=end if stopped and in_steps else None,
+        stopped_at=stopped_at,
     )
+
+
+def _in_steps(
+    question: Question,
+    lead: Filter | None,
+    others: Sequence[Filter],
+    *,
+    after: Position | None,
+    newer: bool,
+    most: int,
+    until: float,
+) -> tuple[list[Position], Position | None]:
+    """Look on until `most` are found, nothing is left or patience ends: then also say where."""
+    places: list[Position] = []
+    place, steps = after, _steps(most)
+    while True:
+        step = next(steps, LARGEST_STEP)
+        found, end = _look(question, lead, others, after=place, newer=newer, step=step, most=most - len(places))
+        places += found
+        if end is None or len(places) == most:
+            return places, None
+        if time.monotonic() > until:
+            return places, end
+        place = end
 
 
 def _steps(size: int) -> Iterator[int]:
@@ -115,15 +134,13 @@ def _narrowest(question: Question) -> Filter | None:
         return leading[0] if leading else None
     counts = [_candidates(question, each, [], after=None, newer=False, limit=MOST_COUNTED) for each in leading]
     parts = [f"(SELECT count(*) FROM ({each.sql}) AS counted)" for each in counts]  # noqa: S608 - our names
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT {', '.join(parts)}", [value for each in counts for value in each.values])
-        row = cursor.fetchone()
+    (row,) = _rows(_Statement(f"SELECT {', '.join(parts)}", [value for each in counts for value in each.values]))
     return min(zip(row, leading, strict=True), key=lambda pair: int(pair[0]))[1]
 
 
 def _limit_time() -> None:
     """Let no statement of this transaction take long: whoever asks too much hears it soon."""
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(STATEMENT_TIMEOUT_MS)])
 
 
@@ -150,12 +167,17 @@ def _look(
         f" UNION ALL (SELECT true, occurred_at, id FROM candidate ORDER BY {order} OFFSET %s LIMIT 1)"
     )
     values = [*candidates.values, *(value for each in fits for value in each.values), most, step - 1]
-    with connection.cursor() as cursor:
-        cursor.execute(sql, values)
-        rows = cursor.fetchall()
+    rows = _rows(_Statement(sql, values))
     places = [Position(occurred_at=at, id=number) for is_end, at, number in rows if not is_end]
     end = next((Position(occurred_at=at, id=number) for is_end, at, number in rows if is_end), None)
     return places, end
+
+
+def _rows(statement: _Statement) -> list[tuple[Any, ...]]:
+    with bound_cursor() as cursor:
+        cursor.execute(statement.sql, statement.values)
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+        return rows
 
 
 def _fits(each: Filter) -> _Statement:
@@ -189,16 +211,16 @@ def _candidates(
     direction = "ASC" if newer else "DESC"
     order = ", ".join(f"{column} {direction}" for column in (*columns, "occurred_at", "id"))
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    one = f"SELECT {selected} FROM audit_event {where} ORDER BY {order} LIMIT %s"  # noqa: S608 - our names
+    one = f"SELECT {selected} FROM audit_event {where} ORDER BY {order} LIMIT {limit:d}"  # noqa: S608 - our names
     if lead is None:
-        return _Statement(one, [*values, limit])
+        return _Statement(one, values)
     lanes = ", ".join(["%s::text[]"] * len(columns))
     names = ", ".join(f"c{number}" for number in range(len(columns)))
     whole = (
         f"SELECT found.* FROM unnest({lanes}) AS lane ({names}) CROSS JOIN LATERAL ({one}) AS found"  # noqa: S608 - our names
-        f" ORDER BY occurred_at {direction}, id {direction} LIMIT %s"
+        f" ORDER BY occurred_at {direction}, id {direction} LIMIT {limit:d}"
     )
-    return _Statement(whole, [*(list(each) for each in zip(*lead.lanes, strict=True)), *values, limit, limit])
+    return _Statement(whole, [*(list(each) for each in zip(*lead.lanes, strict=True)), *values])
 
 
 def _bounds(

@@ -103,6 +103,24 @@ def fill(cluster: Cluster, database: str, rows: int, *, queued: bool) -> int:
         return int(_one(superuser, "SELECT sum(length(payload))::bigint FROM audit_event"))
 
 
+def place(cluster: Cluster, database: str) -> None:
+    """Give every event its leaf, and every twenty a head that nobody signed: what looking seals up meets, without a sealer."""
+    with cluster.superuser(database) as superuser:
+        superuser.execute("SET search_path = public")
+        superuser.execute("SET synchronous_commit = off")
+        superuser.execute(
+            "INSERT INTO audit_leaf (index, event_id, leaf_hash)"
+            " SELECT id - first, id, sha256('\\x00' || payload) FROM audit_event,"
+            " (SELECT min(id) AS first FROM audit_event) AS log ORDER BY id"
+        )
+        superuser.execute(
+            "INSERT INTO audit_checkpoint (size, root, note, signed_at)"
+            " SELECT index + 1, leaf_hash, repeat('-', 250), clock_timestamp() FROM audit_leaf WHERE index % 20 = 19"
+        )
+        superuser.execute("VACUUM ANALYZE")
+        superuser.execute("CHECKPOINT")
+
+
 def _statement(first: int, last: int, rows: int, *, queued: bool) -> bytes:
     return _FILL.format(
         people=PEOPLE,

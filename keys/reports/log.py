@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import BinaryIO
@@ -18,8 +18,9 @@ from audit.exporters.manifest import Manifest, export
 from audit.log import record
 from audit.models import AuditEvent
 from audit.queries import Position
+from audit.reading import read_events
 from audit.scanning import Found, find_page
-from audit.seals import Seal, seals_of
+from audit.seals import Seal
 from keys.errors import Conflict, NotFound
 from keys.models import ManagedKey
 from keys.operations import operation
@@ -81,18 +82,26 @@ def search_log(
     """
     at = decide_reading(actor)
     search = within_reach(search, actor)
-    found = _find(search, after=after, newer=newer, size=size)
-    events = _in_order(found.places)
+    page = find_events(search, after=after, newer=newer, size=size)
     searched = search.told()
     if after is not None:
         searched["newer than" if newer else "after"] = f"{after.occurred_at.isoformat()} {after.id}"
-    record(LogRead(target_id=LOG, searched=searched, shown=len(events)), actor=actor, at=at)
+    record(LogRead(target_id=LOG, searched=searched, shown=len(page.events)), actor=actor, at=at)
+    return page
+
+
+def find_events(
+    search: LogSearch, *, after: Position | None = None, newer: bool = False, size: int = PAGE_SIZE
+) -> LogPage:
+    """Return a page as `search_log` does, for anybody and off the record: part of a larger operation."""
+    found = _find(search, after=after, newer=newer, size=size)
+    events, seals = read_events([place.id for place in found.places])
     older, younger = (found.places[-1], found.places[0]) if found.places else (None, None)
     onward = found.stopped_at or ((younger if newer else older) if found.has_more else None)
     back = (older if newer else younger) or after
     return LogPage(
         events=events,
-        seals=seals_of(event.pk for event in events),
+        seals=seals,
         following=back if newer else onward,
         preceding=onward if newer else back if after else None,
         looked_until=found.stopped_at,
@@ -107,11 +116,6 @@ def _find(search: LogSearch, *, after: Position | None, newer: bool, size: int) 
     places = [Position(occurred_at=at, id=number) for at, number in rows.values_list("occurred_at", "id")[: size + 1]]
     shown = places[:size]
     return Found(places=shown[::-1] if newer else shown, has_more=len(places) > size)
-
-
-def _in_order(places: Sequence[Position]) -> list[AuditEvent]:
-    rows = AuditEvent.objects.select_related("private").in_bulk([place.id for place in places])
-    return [rows[place.id] for place in places if place.id in rows]
 
 
 @operation

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Model, Q
 
+from audit.bound import bound_cursor
 from audit.models import AuditEvent, AuditLeaf
 from audit.queries import AuditEventQuerySet
 from audit.scanning import Filter, Question
@@ -18,6 +19,22 @@ from keys.models import Approval, KeyTransfer, KeyVersion, Rotation
 
 # What belongs to a thing and has a life of its own in the log.
 PARTS = {"key": "versions, rotations and transfers", "request": "approvals"}
+_ROWS_OF: Mapping[str, tuple[tuple[str, type[Model], str], ...]] = {
+    "key": (
+        ("version", KeyVersion, "managed_key_id"),
+        ("rotation", Rotation, "managed_key_id"),
+        ("transfer", KeyTransfer, "managed_key_id"),
+    ),
+    "request": (("approval", Approval, "request_id"),),
+}
+# One statement however many kinds of parts there are: it comes before each search for a key.
+_FIND_PARTS = {
+    kind: " UNION ALL ".join(
+        f"SELECT '{part}', id FROM {model._meta.db_table} WHERE {column} = %s"  # noqa: S608 - names of ours
+        for part, model, column in parts
+    )
+    for kind, parts in _ROWS_OF.items()
+}
 
 
 class Subject(NamedTuple):
@@ -157,19 +174,12 @@ def leaves_drawn(sample: UUID) -> list[int]:
 
 def subjects_of(target: Subject) -> list[Subject]:
     """A thing and its parts: whoever asks for a key means its versions too."""
-    found = [target]
     pk = _uuid(target.id)
-    if pk is not None and target.kind == "key":
-        versions = KeyVersion.objects.filter(managed_key_id=pk).values_list("pk", flat=True)
-        rotations = Rotation.objects.filter(managed_key_id=pk).values_list("pk", flat=True)
-        transfers = KeyTransfer.objects.filter(managed_key_id=pk).values_list("pk", flat=True)
-        found += [Subject("version", str(part)) for part in versions]
-        found += [Subject("rotation", str(part)) for part in rotations]
-        found += [Subject("transfer", str(part)) for part in transfers]
-    if pk is not None and target.kind == "request":
-        approvals = Approval.objects.filter(request_id=pk).values_list("pk", flat=True)
-        found += [Subject("approval", str(part)) for part in approvals]
-    return found
+    if pk is None or target.kind not in _FIND_PARTS:
+        return [target]
+    with bound_cursor() as cursor:
+        cursor.execute(_FIND_PARTS[target.kind], [pk] * len(_ROWS_OF[target.kind]))
+        return [target, *(Subject(kind, str(part)) for kind, part in cursor.fetchall())]
 
 
 def _moment(at: datetime | None) -> str:
