@@ -10,17 +10,18 @@ from typing import Any
 
 import psycopg
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 _HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
 _TRAILER = b"\xff\xff"
 
 
-def fetch_rows(query: str, values: Sequence[Any] = (), *, using: str) -> list[tuple[Any, ...]]:
-    """Return what the query selects (Any: values and columns of any type).
+def fetch_rows(query: str, values: Sequence[Any] = (), *, using: str | BaseDatabaseWrapper) -> list[tuple[Any, ...]]:
+    """Return what the query selects (Any: values and columns of any type); `using` may be the connection of another thread.
 
     Planned for these values each time: a plan for any values must guess how long a page is.
     """
-    wrapper = connections[using]
+    wrapper = connections[using] if isinstance(using, str) else using
     wrapper.ensure_connection()
     with wrapper.wrap_database_errors, psycopg.Cursor(wrapper.connection) as cursor:
         return cursor.execute(query, values, binary=True, prepare=False).fetchall()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -33,6 +35,7 @@ from audit.sealer import fetch_nodes
 from audit.tiles import WIDTH, TileMissing
 
 PAGE = 2_048
+_TURN = 128
 # As texts, exactly: comparing those is much cheaper than making objects of both sides.
 _AS_TEXT = {
     "uid": "event.uid::text",
@@ -118,6 +121,7 @@ class _Pass:
         self.expected = 0
         self.gap = self.fork = False
         self.erased = read_erasures(using)
+        self.erases = bool(self.erased.uids or self.erased.starts)
         self.verifiers = self._followed_keys()
         self.restored = read_restored(using, verifiers=self.verifiers)
         self.heads = heapq.merge(self._kept_heads(), self._stored_heads(), key=lambda head: head.size)
@@ -155,18 +159,21 @@ class _Pass:
         self.expected = start + len(rows)
         stored = [row[2] for row in rows]
         self._compare_tiles(start, stored)
-        for row, leaf in zip(rows, leaf_hashes(row[3] or b"" for row in rows), strict=True):
-            if row[3] is None or leaf != row[2] or not self._is_whole(row):
-                self._look_closely(row, leaf)
+        hashes = leaf_hashes(row[3] or b"" for row in rows)
+        for at in range(0, len(rows), _TURN):
+            for row, leaf in zip(rows[at : at + _TURN], hashes[at : at + _TURN], strict=True):
+                if row[3] is None or leaf != row[2] or not self._is_whole(row):
+                    self._look_closely(row, leaf)
+            time.sleep(0)  # a turn for the thread that takes in the next page
         if not self.gap:
             # With what was sealed, not with what is there: so later leaves are judged by themselves.
             self._grow(stored)
 
     def _is_whole(self, row: _Row) -> bool:
         """Tell whether an event that is what was hashed is also as its payload says, with its private part."""
-        index, _, _, payload, salt, body, *_ = row
+        salt, body = row[4], row[5]
         try:
-            told, committed = read_payload(payload)
+            told, committed = read_payload(row[3])
         except ValueError:
             return False
         return (
@@ -174,7 +181,7 @@ class _Pass:
             and salt is not None
             and body is not None
             and hashlib.sha256(salt + body).hexdigest() == committed
-            and not self.erased.covers(told[-1], index)
+            and not (self.erases and self.erased.covers(told[-1], row[0]))
         )
 
     def _look_closely(self, row: _Row, leaf: bytes) -> None:
@@ -279,11 +286,13 @@ class _Pass:
                     self.found.add("tile", "the sealer's copy has another leaf here", first + number)
 
     def _pages(self) -> Iterator[list[_Row]]:
-        """Yield the leaves in order, with their events."""
-        start = self.expected
-        while page := fetch_rows(_SEALED, (start, PAGE), using=self.using):
-            yield page
-            start = page[-1][0] + 1
+        """Yield the leaves in order, with their events; while one page is looked at, the database finds the next."""
+        connection = connections[self.using]  # of this thread, and of its snapshot
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(fetch_rows, _SEALED, (self.expected, PAGE), using=connection)
+            while page := coming.result():
+                coming = ahead.submit(fetch_rows, _SEALED, (page[-1][0] + 1, PAGE), using=connection)
+                yield page
 
     def _stored_heads(self) -> Iterator[_Head]:
         """Yield the database's checkpoints, each with what speaks against it."""
