@@ -6,10 +6,13 @@ import json
 
 import pytest
 from fake_keystead import problem, vectors
+from fastapi import FastAPI, Security
+from flask import Flask, request
 from keystead_client import Client, Reason, Refused, Verdict, Verifier
-from keystead_client.integrations import asgi, wsgi
+from keystead_client.integrations import asgi, fastapi, flask, wsgi
 from keystead_client.integrations.protection import Answer, Arrived, decide, decide_async, refused
 from keystead_client.verdicts import refusal
+from starlette.requests import Request
 
 KEY = vectors("key_text")["valid"][8]["text"]
 YES = Verdict(valid=True, kid="k", scopes=frozenset({"orders:read"}))
@@ -157,3 +160,79 @@ def test_a_keystead_that_is_away_lets_nobody_in(keystead):
         answer = asyncio.run(decide_async(verifier, arrived(**BEARER), ()))
     assert isinstance(answer, Answer)
     assert answer.status == 503
+
+
+MIB = 1024 * 1024
+
+
+class Bytes(io.RawIOBase):
+    """A body of so many bytes, that says how many of them were read."""
+
+    def __init__(self, size):
+        self.left, self.read_so_far = size, 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, place):
+        taken = min(len(place), self.left, MIB)
+        place[:taken] = b"x" * taken
+        self.left, self.read_so_far = self.left - taken, self.read_so_far + taken
+        return taken
+
+
+class SaysOfSigned(Says):
+    def verify_signature(self, signed, *, scopes, client):
+        self.asked.append(signed)
+        return self.verdict
+
+
+def through_fastapi(says, body):
+    app, seen = FastAPI(), []
+
+    @app.post("/x", dependencies=[Security(fastapi.Keystead(says))])
+    async def read(arrived: Request):
+        return len(await arrived.body())
+
+    async def receive():
+        return {"type": "http.request", "body": body.read(MIB), "more_body": body.left > 0}
+
+    async def send(message):
+        seen.append(message)
+
+    headers = [(b"host", b"h"), (b"signature-input", b"x"), (b"signature", b"y")]
+    scope = {"type": "http", "method": "POST", "path": "/x", "query_string": b"", "headers": headers, "scheme": "http"}
+    asyncio.run(app(scope, receive, send))
+    return seen[0]["status"], seen[1]["body"]
+
+
+def through_flask(says, body, **more):
+    app = Flask("app")
+
+    @app.post("/x")
+    @flask.Keystead(says).require()
+    def read():
+        return str(len(request.get_data()))
+
+    environ = {"wsgi.input": io.BufferedReader(body), "HTTP_SIGNATURE_INPUT": "x", "HTTP_SIGNATURE": "y", **more}
+    answer = app.test_client().open("/x", method="POST", environ_overrides=environ)
+    return answer.status_code, answer.data
+
+
+@pytest.mark.parametrize(
+    "through",
+    [
+        through_fastapi,
+        lambda says, body: through_flask(says, body, CONTENT_LENGTH=str(body.left)),
+        lambda says, body: through_flask(
+            says, body, **{"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+        ),
+    ],
+    ids=["fastapi", "flask", "flask-chunked"],
+)
+def test_a_signed_body_is_read_no_further_than_it_is_checked(through):
+    says, endless = SaysOfSigned(YES), Bytes(64 * MIB)
+    assert through(says, endless)[0] == 413
+    assert (says.asked, endless.read_so_far <= 12 * MIB) == ([], True)
+    assert through(says, Bytes(2 * MIB)) == (200, str(2 * MIB).encode())
+    assert len(says.asked[0].body) == 2 * MIB

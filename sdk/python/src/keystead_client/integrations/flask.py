@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from flask import Response, g, request
 
-from keystead_client.integrations.protection import Answer, AnyVerifier, Arrived, decide
+from keystead_client.integrations.protection import MOST_BODY, Answer, AnyVerifier, Arrived, decide
 from keystead_client.integrations.wsgi import _raw_path
 
 View = TypeVar("View", bound=Callable[..., Any])  # Any: a view takes whatever its address names
@@ -47,5 +48,15 @@ def _arrived(address: str | None) -> Arrived:
         query=request.query_string.decode("latin-1"),
         headers=headers,
         address=address,
-        body=request.get_data(cache=True) if "signature-input" in headers else b"",
+        body=_body() if "signature-input" in headers else b"",
     )
+
+
+def _body() -> bytes:
+    """Read the body that a signature covers, no more of it than is checked: whoever sends it is nobody yet."""
+    length = request.content_length
+    if length is not None and length <= MOST_BODY:
+        return request.get_data(cache=True)
+    body: bytes = request.stream.read(MOST_BODY + 1)
+    request.stream = io.BytesIO(body)  # for the view to read it again
+    return body
