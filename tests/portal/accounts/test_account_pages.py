@@ -6,8 +6,10 @@ import pytest
 from django.test import Client
 
 from audit import clock
+from keys.crypto import otp
 from keys.errors import Denied
 from keys.models import Delegation, Passkey, PasswordReset, Person, RecoveryCode, Session, TotpDevice
+from keys.people.factors import seed_of
 from keys.people.passwords import change_password, make_reset_link
 from tests.accounts import BROWSER, OPERATOR, PASSWORD, actions, joined, last_event, plain, token_of
 from tests.authenticator import SoftAuthenticator
@@ -78,9 +80,6 @@ def test_another_app_is_added_and_the_old_one_removed_but_never_the_last():
     client = stepped_up(alice)
     assert client.post(f"/account/factors/totp/{alice.device.pk}/remove/").status_code == 403
     assert client.post("/account/factors/authenticator/", {"name": "new phone"}).status_code == 200
-    from keys.crypto import otp
-    from keys.people.factors import seed_of
-
     added = TotpDevice.objects.get(confirmed=False)
     code = otp.code_at(seed_of(added), otp.step_at(clock.now()))
     assert client.post("/account/factors/authenticator/confirm/", {"code": code}).status_code == 302

@@ -1,10 +1,9 @@
 """Taking a place: a link that works once, a password, a first factor, recovery codes shown once."""
 
-import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -16,6 +15,7 @@ from keys.people.factors import seed_of
 from keys.people.invitations import make_invitation_link, revoke_invitation
 from tests.accounts import OPERATOR, PASSWORD, actions, invited, joined, last_event, token_of
 from tests.authenticator import SoftAuthenticator
+from tests.races import in_parallel
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 NEW = {"new": PASSWORD, "again": PASSWORD}
@@ -114,22 +114,12 @@ def test_a_link_works_once():
 
 def test_of_eight_parallel_uses_of_a_link_one_succeeds():
     person, _, token = invited("alice")
-    start, answers = threading.Barrier(8), []
 
     def use(number):
-        client = Client()
-        start.wait()
         password = f"{PASSWORD} {number}"
-        try:
-            answers.append(client.post(f"/invitation/{token}/", {"new": password, "again": password}).status_code)
-        finally:
-            connections.close_all()
+        return Client().post(f"/invitation/{token}/", {"new": password, "again": password}).status_code
 
-    threads = [threading.Thread(target=use, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = in_parallel(8, use)
     assert answers.count(302) == 1
     assert set(answers) <= {302, 422, 410, 503}
     assert actions(action="invitation.accepted") == ["invitation.accepted"]

@@ -1,12 +1,11 @@
 """Stepping up: for one purpose, five minutes, a fresh session key; with a code or a passkey, inside any form."""
 
-import threading
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.contrib.auth import get_user
-from django.db import connections, transaction
+from django.db import transaction
 from django.test import Client, RequestFactory
 
 from audit import clock
@@ -21,6 +20,7 @@ from portal.accounts.session_store import SessionStore
 from portal.actors import actor_of
 from tests.accounts import OPERATOR, PASSWORD, actions, joined, last_event
 from tests.authenticator import SoftAuthenticator
+from tests.races import in_parallel
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 COOKIE = settings.SESSION_COOKIE_NAME
@@ -202,20 +202,7 @@ def test_of_two_parallel_takers_of_a_challenge_one_gets_it():
     alice.signs_in()
     row = Session.objects.get(person=alice.person)
     session_table.put_challenge(row, "claim")
-    start, taken = threading.Barrier(8), []
-
-    def take():
-        start.wait()
-        try:
-            taken.append(session_table.take_challenge(row, "claim"))
-        finally:
-            connections.close_all()
-
-    threads = [threading.Thread(target=take) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = in_parallel(8, lambda _: session_table.take_challenge(row, "claim"))
     assert len([each for each in taken if each]) == 1
 
 
