@@ -1,12 +1,15 @@
 """A whole life leaves no breach and replays from its events; and each check finds what it is for."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.management import call_command
 
+from audit import clock
 from keys.approvals.decisions import Narrowing, approve_request, deny_request, narrow_request, return_request
 from keys.approvals.submission import edit_request, request_renewal, withdraw_request
 from keys.catalogue.policies import current_policy, decide_proposal, rules_of, set_policy
@@ -25,11 +28,6 @@ Superuser = psycopg.Connection[tuple[object, ...]]
 
 def live_a_whole_life(world: World) -> ManagedKey:
     """Everything that can happen to a key, once."""
-    from dataclasses import replace
-    from datetime import timedelta
-
-    from audit import clock
-
     alice, bob, carol, admin = (acting(each, "*") for each in (world.alice, world.bob, world.carol, world.admin))
     withdraw_request(submitted(world), actor=alice)
     request = submitted(world)

@@ -3,15 +3,15 @@
 import pytest
 
 from audit.actor import Actor, ActorKind
+from keys.approvals.submission import submit_request
 from keys.models import KeyRequest, ManagedKey, Person
+from keys.people.roles import deactivate_person
 from tests.people import World, acting, draft, issued, submitted, verifying_credential
 
 pytestmark = pytest.mark.django_db
 
 
 def test_nobody_sees_nothing_not_even_what_has_no_person(world: World) -> None:
-    from keys.approvals.submission import submit_request
-
     verifying_credential(world)
     writer = ManagedKey.objects.get(name="Verifies orders keys")
     ManagedKey.objects.filter(pk=writer.pk).update(recipient=None)
@@ -27,8 +27,6 @@ def test_nobody_sees_nothing_not_even_what_has_no_person(world: World) -> None:
 
 
 def test_a_deactivated_person_sees_nothing(world: World) -> None:
-    from keys.people.roles import deactivate_person
-
     submitted(world)
     alice = acting(world.alice)
     assert KeyRequest.objects.visible_to(alice).count() == 1

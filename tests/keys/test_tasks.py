@@ -9,8 +9,10 @@ from audit.models import AuditEvent
 from keys.approvals.decisions import approve_request
 from keys.errors import Denied
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.revocation import revoke_key
 from keys.models import KeyRequest, KeyVersion
 from keys.sealing import mac_of
+from keys.states import RevocationReason
 from keys.tasks import SCHEDULE, check_integrity, end_what_is_over, forget
 from portal.celery import app
 from tests.people import World, acting, approved, issued, submitted
@@ -77,9 +79,6 @@ def test_a_row_changed_by_sql_is_put_on_record_once(sealing: object, world: Worl
 def test_an_earlier_row_put_back_is_found_against_its_last_event(
     sealing: object, world: World, superuser: Superuser
 ) -> None:
-    from keys.lifecycle.revocation import revoke_key
-    from keys.states import RevocationReason
-
     key, version, _ = issued(world)
     columns = "state, row_mac, ended_at, ended_reason"
     before = superuser.execute(f"SELECT {columns} FROM keys_keyversion WHERE id = %s", [version.pk]).fetchone()

@@ -21,10 +21,11 @@ from keys.lifecycle.handover import accept_transfer, offer_transfer
 from keys.lifecycle.revocation import reinstate_key, report_leak, suspend_key
 from keys.lifecycle.rotation import issue_new_version
 from keys.models import Environment, KeyRequest, ManagedKey, Membership, Scope
-from keys.people.teams import add_member
+from keys.people.teams import add_member, end_membership
 from keys.states import SuspensionReason
 from keys.tasks import check_integrity, end_what_is_over
 from tests.people import SYSTEM, World, acting, approved, draft, issued, submitted
+from tests.portal.api.stage import make_program
 
 pytestmark = pytest.mark.usefixtures("sealing")
 
@@ -107,8 +108,6 @@ def test_a_suspended_unclaimed_key_waits_for_its_reinstatement(world: World) -> 
 
 
 def test_who_holds_a_programs_key_does_not_approve_what_it_asks_for(world: World) -> None:
-    from tests.portal.api.stage import make_program
-
     add_member(world.reporting, person=world.ben, roles=["developer"], actor=SYSTEM)
     program, _ = make_program(world.reporting, world.ben)
     actor = Actor(kind=ActorKind.PROGRAM, id=str(program.pk))
@@ -169,8 +168,6 @@ def test_who_may_not_decide_gets_no_statement_to_sign(world: World) -> None:
 
 
 def test_a_recipient_who_left_receives_nothing(world: World) -> None:
-    from keys.people.teams import end_membership
-
     request = submitted(world)
     membership = Membership.objects.get(person=world.alice, team=world.reporting)
     end_membership(membership, actor=acting(world.admin, "people"))

@@ -6,28 +6,34 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def race(*runs: tuple[str, ...], calls: int, threads: int = 5) -> Counter[str]:
-    """Start one process for each of `runs` (scenario and its arguments); all begin at the same instant."""
-    start = time.time() + 4 + len(runs)
+    """Start one process for each of `runs` (scenario and its arguments); all begin when the last is ready."""
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.keys.races.processes", str(start), str(calls), str(threads)]
+    command = [sys.executable, "-m", "tests.keys.races.processes", str(calls), str(threads)]
     racers = [
-        subprocess.Popen([*command, *run], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen([*command, *run], cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
         for run in runs
     ]
+    for racer in racers:
+        assert racer.stdout is not None
+        assert racer.stdout.readline() == "ready\n", racer.communicate(timeout=120)[1]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
     outcomes: Counter[str] = Counter()
     for racer in racers:
         out, err = racer.communicate(timeout=120)
-        assert racer.returncode == 0, err.decode()
+        assert racer.returncode == 0, err
         outcomes.update(json.loads(out))
     return outcomes
 
@@ -68,11 +74,12 @@ def main() -> None:
     import django
 
     django.setup()
-    from tests.keys.races.test_approvals_race import at_once
+    from tests.races import at_once
 
-    start, calls, threads, name, *arguments = sys.argv[1:]
+    calls, threads, name, *arguments = sys.argv[1:]
     act = _scenario(name, arguments)
-    time.sleep(max(0.0, float(start) - time.time()))
+    print("ready", flush=True)
+    sys.stdin.readline()
     print(json.dumps(at_once(*[act] * int(calls), workers=int(threads))))
 
 

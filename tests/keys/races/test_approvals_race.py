@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from django.db import connections
 
+from audit import clock
 from audit.actor import Actor
 from audit.models import AuditEvent
 from keys.approvals.decisions import approve_request
 from keys.approvals.quorum import progress_of, rules_for
 from keys.approvals.submission import edit_request, withdraw_request
-from keys.errors import KeysError
 from keys.lifecycle.claiming import ClaimOutcome, claim_secret
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import Approval, KeyRequest, ManagedKey, Membership
 from keys.people.teams import change_member_roles
 from keys.states import RevocationReason, SuspensionReason
 from tests.people import SYSTEM, World, acting, approved, draft, issued, submitted
+from tests.races import at_once
 
 
-def at_once(*calls: Callable[[], Any], workers: int = 50) -> Counter[str]:
-    """Run every call, at most `workers` at a time, each on a connection of its own; count how each ended."""
-    outcomes: Counter[str] = Counter()
-    waiting, lock, start = list(calls), threading.Lock(), threading.Barrier(min(workers, len(calls)))
-
-    def work() -> None:
-        start.wait(20)
-        while True:
-            with lock:
-                if not waiting:
-                    break
-                call = waiting.pop()
-            try:
-                result = call()
-                outcome = str(getattr(result, "outcome", "done"))
-            except KeysError as refused:
-                outcome = refused.code
-            with lock:
-                outcomes[outcome] += 1
-        connections.close_all()
-
-    threads = [threading.Thread(target=work) for _ in range(min(workers, len(calls)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return outcomes
-
-
-def test_a_thousand_approvals_by_two_people_are_two_rows_and_one_key(sealing: object, world: World) -> None:
+@pytest.mark.parametrize("each", [100, pytest.param(500, marks=pytest.mark.long)])
+def test_many_approvals_by_two_people_are_two_rows_and_one_key(sealing: object, world: World, each: int) -> None:
     request = submitted(world)
     bob, carol = acting(world.bob, "approve"), acting(world.carol, "approve")
     calls = [
         lambda who=who: approve_request(request, digest=request.digest, actor=who)
         for who in (bob, carol)
-        for _ in range(500)
+        for _ in range(each)
     ]
     outcomes = at_once(*calls, workers=20)
     assert outcomes["done"] == 2
@@ -96,8 +65,6 @@ def test_a_key_exists_only_if_the_quorum_held_at_commit(sealing: object, world: 
             made = AuditEvent.objects.filter(action="key.created").order_by("-id").first()
             assert lost is None or made is None or made.recorded_at < lost.recorded_at
         if not keys:
-            from audit import clock
-
             progress = progress_of(request, rules_for(request), at=clock.now())
             assert not (progress.is_complete and request.state == "pending")
         if interference == "loss-of-role":

@@ -11,8 +11,8 @@ from keys.lifecycle.revocation import report_leak, revoke_key, suspend_key
 from keys.lifecycle.rotation import start_rotation
 from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.states import RevocationReason, SuspensionReason
-from tests.keys.races.test_approvals_race import at_once
 from tests.people import SYSTEM, World, acting
+from tests.races import at_once
 
 
 def test_emergencies_and_single_acts_at_once_end_every_key(sealing: object, world: World) -> None:

@@ -4,6 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from audit.models import AuditEvent
 from tests.people import submitted
 
 
@@ -91,8 +92,6 @@ def test_programs_learn_no_names(stage):
 
 
 def test_the_log_is_searched_page_by_page_and_the_search_is_on_it(stage):
-    from audit.models import AuditEvent
-
     client = stage.client("auditor")
     first = client.get("/api/v1/audit/events?action=key.created&limit=2").json()
     assert [each["action"] for each in first["results"]] == ["key.created"] * 2
