@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from django.db.models import Max, Sum
-from django.db.models.functions import TruncDate
+from django.db.models import Max, Sum, Window
+from django.db.models.functions import RowNumber, TruncDate
 
 from keys.models import ManagedKey, Sighting, UsageCount
 
@@ -69,3 +69,17 @@ def usage_of(key: ManagedKey, *, at: datetime) -> Usage:
         days=[(day, int(by_day.get(day, 0))) for day in days],
         sightings=list(sightings[:MOST_SIGHTINGS]),
     )
+
+
+def counts_of(key: ManagedKey, *, since: datetime, most: int) -> list[UsageCount]:
+    """The counts of every version since then, the newest first, at most so many for each."""
+    place = Window(RowNumber(), partition_by="version_id", order_by="-hour")
+    rows = UsageCount.objects.filter(version__managed_key=key, hour__gte=since).annotate(place=place)
+    return list(rows.filter(place__lte=most).select_related("version").order_by("version__sequence", "-hour"))
+
+
+def sightings_of(key: ManagedKey, *, most: int) -> list[Sighting]:
+    """Who presented every version, the latest first, at most so many for each."""
+    place = Window(RowNumber(), partition_by="version_id", order_by="-last_at")
+    rows = Sighting.objects.filter(version__managed_key=key).annotate(place=place)
+    return list(rows.filter(place__lte=most).select_related("version").order_by("version__sequence", "-last_at"))

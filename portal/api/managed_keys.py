@@ -15,6 +15,7 @@ from keys.lifecycle.claiming import ClaimOutcome, claim_secret
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
+from keys.monitoring.usage import counts_of, sightings_of
 from keys.states import RevocationReason, SuspensionReason
 from keys.verification.overview import receipts_of
 from keys.verification.receipts import stop_with_receipt
@@ -22,19 +23,18 @@ from portal.api.catalogue import TAGS
 from portal.api.doors import Door, found, offered
 from portal.api.fields import Nothing
 from portal.api.inputs import ClaimBody, CommentBody, RenewalBody, RevocationBody, SuspensionBody
-from portal.api.outputs import (
+from portal.api.key_outputs import (
     ClaimOut,
     KeyDetailOut,
     KeyOut,
     KeyUseOut,
-    RequestDetailOut,
     SightingOut,
     StopReceiptsOut,
     UsageOut,
     VersionOut,
-    page_of,
     version_shown,
 )
+from portal.api.outputs import RequestDetailOut, page_of
 from portal.api.parameters import PAGING, choice, moment, public_name, slug
 from portal.api.requests import shown as shown_request
 
@@ -60,19 +60,19 @@ MOST_ROWS = 1000
 class KeyDoor(Door):
     """Find a key among those that the actor may see."""
 
-    def row(self, text: str) -> Any:  # Any: see `found`
-        """Return the key with everything its answer tells."""
-        rows = ManagedKey.objects.visible_to(self.actor).select_related(
-            "owner_team", "recipient", "service", "environment", "verifies_service", "verifies_environment", "policy"
+    def rows(self) -> Any:  # Any: a queryset of keys
+        """All that may be seen, with everything that an answer tells."""
+        return ManagedKey.objects.visible_to(self.actor).select_related(
+            "owner_team", "recipient", "service", "environment", "verifies_service", "verifies_environment"
         )
-        return found(rows, text)
+
+    def row(self, text: str) -> Any:  # Any: see `found`
+        """Return the key."""
+        return found(self.rows().select_related("policy"), text)
 
     def shown(self, row: ManagedKey) -> Response:
         """Answer with the key as it is now."""
-        rows = ManagedKey.objects.visible_to(self.actor).select_related(
-            "owner_team", "recipient", "service", "environment", "verifies_service", "verifies_environment"
-        )
-        return self.show(KeyDetailOut, rows.prefetch_related("versions").get(pk=row.pk))
+        return self.show(KeyDetailOut, self.rows().prefetch_related("versions").get(pk=row.pk))
 
 
 class Keys(KeyDoor):
@@ -81,10 +81,7 @@ class Keys(KeyDoor):
     @offered("keys_list", gives=KeyPage, scopes=READ, yes=f"{SEEN_BY} stranger", reads=KEYS, tag="keys")
     def get(self, request: Request) -> Response:
         """List the keys that you may see."""
-        rows = ManagedKey.objects.visible_to(self.actor).select_related(
-            "owner_team", "recipient", "service", "environment", "verifies_service", "verifies_environment"
-        )
-        return self.page(KeyOut, rows, KEYS)
+        return self.page(KeyOut, self.rows(), KEYS)
 
 
 class OneKey(KeyDoor):
@@ -102,12 +99,9 @@ class KeyUse(KeyDoor):
     @offered("keys_usage", gives=KeyUseOut, scopes=READ, yes=SEEN_BY, hidden="stranger", tag="keys")
     def get(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Show counts by version, outcome and hour of the last 31 days, and who presented each version."""
-        since = clock.now() - USAGE_PERIOD
-        usage: list[Any] = []
-        sightings: list[Any] = []
-        for version in self.row(id).versions.all():
-            usage += version.usage.filter(hour__gte=since).select_related("version").order_by("-hour")[:MOST_ROWS]
-            sightings += version.sightings.select_related("version").order_by("-last_at")[:MOST_ROWS]
+        row = self.row(id)
+        usage = counts_of(row, since=clock.now() - USAGE_PERIOD, most=MOST_ROWS)
+        sightings = sightings_of(row, most=MOST_ROWS)
         return Response({"usage": UsageOut(usage, many=True).data, "sightings": SightingOut(sightings, many=True).data})
 
 

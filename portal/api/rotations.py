@@ -22,8 +22,9 @@ from keys.states import Overlap, RotationState
 from portal.api.catalogue import TAGS
 from portal.api.doors import Door, found, offered
 from portal.api.fields import Body, Identifier, Moment, Nothing, YesNo
+from portal.api.key_outputs import KeyDetailOut
 from portal.api.managed_keys import KeyDoor
-from portal.api.outputs import KeyDetailOut, page_of
+from portal.api.outputs import page_of
 from portal.api.parameters import PAGING, choice, identifier, moment, slug
 
 READ = ("keys:read",)
