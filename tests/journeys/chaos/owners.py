@@ -73,14 +73,15 @@ def die_while(
 
 def come_back(traveller: Traveller) -> None:
     """Sign in again when somebody answers: the session's new name was in the answer that was lost."""
-    wait_until(partial(_is_open, traveller.server))
+    wait_until(partial(is_open, traveller.server))
     traveller.browser.cookies.clear()
     traveller.get("/sign-in/")
     traveller.post("/sign-in/", {"email": traveller.person.email, "password": PASSWORD})
     traveller.post("/sign-in/second-factor/", {"code": traveller.code()})
 
 
-def _is_open(site: PortalServer) -> bool:
+def is_open(site: PortalServer) -> bool:
+    """Whether somebody answers."""
     try:
         return requests.get(f"{site.url}/healthz", timeout=5).status_code == 200
     except requests.RequestException:

@@ -16,17 +16,20 @@ from audit import clock
 from benchmarks.emergency.population import Owners, make_keys
 from keys.errors import KeysError
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.fetching import activate_fetched, fetch_next
 from keys.lifecycle.revocation import reinstate_key
 from keys.lifecycle.rotation import (
     abort_rotation,
     issue_new_version,
     override_retirement,
     start_rotation,
+    take_back_rotation,
     undo_rotation,
 )
 from keys.models import ManagedKey, Rotation
 from keys.states import Overlap
 from keys.tasks import rotate
+from tests.fetching import INSIDE, TOKEN, client_of, due, fetching
 from tests.journeys.chaos.processes import Doorbell, VerifyDoor, Worker
 from tests.journeys.chaos.test_rotations_killed import DUE
 from tests.journeys.chaos.traffic import Traffic
@@ -58,6 +61,15 @@ class Stage:
     def prepared(self) -> ManagedKey:
         key = self.key()
         start_rotation(key, overlap=Overlap.HOUR, actor=acting(self.world.alice, "claim"))
+        return key
+
+    def handed_over(self) -> ManagedKey:
+        """Its client fetched the next secret and has not shown it: the old one works, the new one is known."""
+        key, old, secret = fetching(self.world)
+        self.traffic.learn(key.number, old.sequence, secret.reveal())
+        due(self.world, key)
+        handed = fetch_next(old, token=TOKEN, address=INSIDE, actor=client_of(key))
+        self.traffic.learn(key.number, handed.version.sequence, handed.secret.reveal())
         return key
 
     def claimed(self, overlap: Overlap) -> ManagedKey:
@@ -97,7 +109,8 @@ class Stage:
 
     def all_phases(self) -> dict[str, ManagedKey]:
         made = {
-            "scheduled": self.scheduled(), "prepared": self.prepared(), "activated": self.activated(),
+            "scheduled": self.scheduled(), "prepared": self.prepared(),
+            "handed-over": self.handed_over(), "activated": self.activated(),
             "draining": self.draining(), "completed": self.completed(), "rolled-back": self.rolled_back(),
             "aborted": self.aborted(),
         }  # fmt: skip
@@ -112,7 +125,12 @@ def try_again(stage: Stage, key: ManagedKey) -> None:
     alice, admin = acting(stage.world.alice, "*"), acting(stage.world.admin, "*")
     rotation = key.rotations.order_by("-created_at")[0]
     later = clock.now() + timedelta(days=1)
+    newest, oldest = key.versions.latest("sequence"), key.versions.earliest("sequence")
+    client = client_of(key)
     acts: list[Callable[[], object]] = [
+        partial(fetch_next, oldest, token=TOKEN, address=INSIDE, actor=client),
+        partial(activate_fetched, newest, address=INSIDE, actor=client),
+        partial(take_back_rotation, rotation, actor=alice),
         partial(start_rotation, key, actor=alice),
         partial(issue_new_version, key, actor=alice),
         partial(undo_rotation, rotation, actor=alice),
@@ -158,6 +176,10 @@ def test_whatever_phase_its_rotation_is_in_a_revoked_key_is_dead(
         after = [each for each in traffic.of(key.number) if each.began > answered[phase]]
         assert any(each.is_valid for each in before), phase
         assert len(after) > 5, phase
+        dead = {"revoked", "retired", "unanswered"}
+        if phase == "handed-over":
+            dead.add("unknown")  # what was fetched and never shown has never been in force
         for each in after:
-            assert set(each.verdicts.values()) <= {"revoked", "retired", "unanswered"}, (phase, each)
+            assert set(each.verdicts.values()) <= dead, (phase, each)
+            assert each.verdicts[min(each.verdicts)] != "unknown", (phase, each)
         assert not Rotation.objects.open().filter(managed_key=key).exists(), phase
