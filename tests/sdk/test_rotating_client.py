@@ -46,7 +46,7 @@ class Polling:
         due = time.monotonic()
         while not self._over.is_set():
             self.heard.append(self._ask())
-            due = max(due + self._pause, time.monotonic() - 1)  # a pause of the machine is made up for, within a second
+            due = max(due + self._pause, time.monotonic() - 10)  # what a busy machine held up is made up for
             self._over.wait(max(0.0, due - time.monotonic()))
 
     def _ask(self):
@@ -112,7 +112,7 @@ def test_no_request_fails_through_fifty_rotations_at_two_hundred_a_second(portal
     """Against the door that answers from memory, which hears of each rotation a moment later."""
     site = portal_server.url.replace("localhost", "127.0.0.1")
     heard, rate = rotate_under_fire(
-        site, verify_door, world, tmp_path / "key", rotations=50, restarts=10, threads=4, rate=220, settling=1.0
+        site, verify_door, world, tmp_path / "key", rotations=50, restarts=10, threads=4, rate=240, settling=1.0
     )
     print(f"{len(heard)} requests, {rate:.0f} a second, {sum(not valid for valid, _ in heard)} failed")
     assert set(heard) == {(True, "None")}

@@ -19,8 +19,9 @@ from tests.signing_keys import allow_signing, signer_of
 
 pytestmark = pytest.mark.usefixtures("sealing", "settled_nonces")
 SAMPLES = 300
-APART = 0.10  # of the smaller median
-TRIES = 3  # a machine that is busy tells one from the other now and then; a door that does tells it each time
+MEDIAN, QUICKEST = 4, 0  # among the deciles; where others hold the processor, the quick answers tell more of the door
+APART = 0.10  # of the smaller one
+TRIES = 4  # a machine that is busy tells one from the other now and then; a door that does tells it each time
 
 
 def of_strangers(kid):
@@ -39,6 +40,12 @@ def signed_by_strangers(kid, *, at):
     return questions
 
 
+def are_alike(deciles, which):
+    """Whether known and unknown took as long."""
+    spent = [each[which] for each in deciles.values()]
+    return max(spent) <= (1 + APART) * min(spent)
+
+
 def asked(caller, known, unknown):
     """Ask both kinds in an order that nobody can foresee; the times of each, and everything that was said."""
     mixed = [("known", each) for each in known] + [("unknown", each) for each in unknown]
@@ -51,35 +58,30 @@ def asked(caller, known, unknown):
     return times, told
 
 
-def test_a_known_kid_with_a_wrong_secret_looks_like_one_that_is_unknown(world, superuser, tmp_path):
-    be_patient(superuser)
-    credential = verifying_credential(world).reveal()
-    kid = issued(world)[1].kid
-    allow_signing(world)
-    signing = signer_of(world, "hmac-sha256").version.kid
+def strangers_learn_nothing(caller, credential, *, kid, signing):
+    """A known kid with a wrong secret looks like one that is unknown, at every door."""
+    at = int(time.time())
     questions = {
-        name: ([door(credential, text) for text in of_strangers(kid)], [door(credential, text) for text in of_strangers(None)])
+        name: [[door(credential, text) for text in of_strangers(each)] for each in (kid, None)]
         for name, door in DOORS.items()
-    }  # fmt: skip
-    with VerifyServer(tmp_path) as server, Caller(server.port) as caller:
-        at = int(time.time())
-        questions["signature"] = tuple(
-            [signed(credential, each) for each in signed_by_strangers(kid, at=at)] for kid in (signing, None)
-        )
-        for name, (known, unknown) in questions.items():
-            medians = []
-            for _ in range(TRIES):
-                times, told = asked(caller, known, unknown)
-                if name == "signature":  # its answers tell the time, to set clocks by
-                    assert {len(each) for each in told["known"]} == {len(each) for each in told["unknown"]}
-                else:
-                    assert len(told["known"]) == 1
-                    assert told["known"] == told["unknown"], name
-                medians.append({kind: statistics.median(each) for kind, each in times.items()})
-                if max(medians[-1].values()) <= (1 + APART) * min(medians[-1].values()):
-                    break
+    }
+    questions["signature"] = [
+        [signed(credential, each) for each in signed_by_strangers(one, at=at)] for one in (signing, None)
+    ]
+    for name, (known, unknown) in questions.items():
+        found = []
+        for _ in range(TRIES):
+            times, told = asked(caller, known, unknown)
+            if name == "signature":  # its answers tell the time, to set clocks by
+                assert {len(each) for each in told["known"]} == {len(each) for each in told["unknown"]}
             else:
-                pytest.fail(f"{name}: {medians}")
+                assert len(told["known"]) == 1
+                assert told["known"] == told["unknown"], name
+            found.append({kind: statistics.quantiles(each, n=10) for kind, each in times.items()})
+            if any(are_alike(found[-1], decile) for decile in (MEDIAN, QUICKEST)):
+                break
+        else:
+            pytest.fail(f"{name}: {[{kind: each[MEDIAN] for kind, each in times.items()} for times in found]}")
 
 
 @operation
@@ -91,39 +93,53 @@ def another_service(world, *, actor):
     return billing
 
 
-def test_keys_of_one_environment_or_service_verify_in_no_other(world, superuser, tmp_path):
-    be_patient(superuser)
-    billing = another_service(world, actor=SYSTEM)
-    allow_signing(world)
-    allow_signing(world, environment="test")
-    allow_signing(world, service="billing", approver_team_id=world.security.pk)
-    places = {
-        ("orders", "prod"): {},
-        ("orders", "test"): {"environment": "test", "cryptoperiod_days": 10},
-        ("billing", "prod"): {"service": "billing", "scopes": ("billing:read",)},
-    }
-    keys = {place: issued(world, name=f"{place}", **wish)[2].reveal() for place, wish in places.items()}
-    credentials = {
-        place: verifying_credential(
-            world, service=billing if place[0] == "billing" else world.orders, environment=place[1]
-        ).reveal()
-        for place in places
-    }
-    signers = {
-        (kind, place): signer_of(world, kind, name=f"{kind} {place}", **places[place])
-        for kind in ("hmac-sha256", "ed25519")
-        for place in (("orders", "prod"), ("orders", "test"))
-    }
+class Places:
+    """Keys, signers and credentials of a service in two environments, and of another service."""
+
+    def __init__(self, world):
+        billing = another_service(world, actor=SYSTEM)
+        allow_signing(world)
+        allow_signing(world, environment="test")
+        allow_signing(world, service="billing", approver_team_id=world.security.pk)
+        test = {"environment": "test", "cryptoperiod_days": 10}
+        wishes = {
+            "orders prod": {},
+            "orders test": test,
+            "billing prod": {"service": "billing", "scopes": ("billing:read",)},
+        }
+        self.keys = {place: issued(world, name=place, **wish) for place, wish in wishes.items()}
+        self.signers = {
+            (kind, place): signer_of(world, kind, name=f"{kind} {place}", **wishes[place])
+            for kind in ("hmac-sha256", "ed25519")
+            for place in ("orders prod", "orders test")
+        }
+        self.credentials = {
+            "orders prod": verifying_credential(world).reveal(),
+            "orders test": verifying_credential(world, environment="test").reveal(),
+            "billing prod": verifying_credential(world, service=billing).reveal(),
+        }
+
+
+def keys_open_no_others_door(caller, places):
+    """A key verifies for its own service in its own environment, and for nobody else who asks."""
     call = Call(path="/v1/orders")
+    for of_caller, credential in places.credentials.items():
+        for of_key, (_, _, secret) in places.keys.items():
+            for name, door in DOORS.items():
+                accepted = is_accepted(caller.ask(door(credential, secret.reveal())))
+                assert accepted is (of_key == of_caller), (name, of_key, of_caller)
+        for (kind, of_key), signer in places.signers.items():
+            headers = signer.headers(call, created=int(time.time()))
+            question = {"method": "GET", "authority": call.authority, "path": call.path, "headers": headers}
+            accepted = is_accepted(caller.ask(signed(credential, question)))
+            assert accepted is (of_key == of_caller), (kind, of_key, of_caller)
+
+
+def test_strangers_learn_nothing_and_keys_open_no_others_door(world, superuser, tmp_path):
+    """One server for both: to start it takes longest."""
+    be_patient(superuser)
+    places = Places(world)
+    kid, signing = places.keys["orders prod"][1].kid, places.signers["hmac-sha256", "orders prod"].version.kid
     with VerifyServer(tmp_path) as server, Caller(server.port) as caller:
-        for of_key, text in keys.items():
-            for of_caller, credential in credentials.items():
-                for name, door in DOORS.items():
-                    accepted = is_accepted(caller.ask(door(credential, text)))
-                    assert accepted is (of_key == of_caller), (name, of_key, of_caller)
-        for (kind, of_key), signer in signers.items():
-            for of_caller, credential in credentials.items():
-                headers = signer.headers(call, created=int(time.time()))
-                question = {"method": "GET", "authority": call.authority, "path": call.path, "headers": headers}
-                accepted = is_accepted(caller.ask(signed(credential, question)))
-                assert accepted is (of_key == of_caller), (kind, of_key, of_caller)
+        keys_open_no_others_door(caller, places)
+        strangers_learn_nothing(caller, places.credentials["orders prod"], kid=kid, signing=signing)
