@@ -71,9 +71,6 @@ class KeyKind(StrEnum):
     ED25519 = "ed25519"  # the client keeps the private key and brings the public one
 
 
-SIGNING_KINDS: Final = (KeyKind.HMAC_SHA256, KeyKind.ED25519)
-
-
 class NonceStoreName(StrEnum):
     """Where spent nonces of signed requests are remembered."""
 
@@ -260,4 +257,6 @@ ROTATION_MOVES: Final[Mapping[RotationState, frozenset[RotationState]]] = {
     _T.ABORTED: frozenset(),
     _T.ROLLED_BACK: frozenset(),
 }
-OPEN_ROTATION_STATES: Final = (_T.SCHEDULED, _T.PREPARED, _T.HANDED_OVER, _T.ACTIVATED, _T.DRAINING)
+WAITING_ROTATION_STATES: Final = (_T.PREPARED, _T.HANDED_OVER)  # a new secret is there and does not verify yet
+BOTH_WORK_STATES: Final = (_T.ACTIVATED, _T.DRAINING)
+OPEN_ROTATION_STATES: Final = (_T.SCHEDULED, *WAITING_ROTATION_STATES, *BOTH_WORK_STATES)

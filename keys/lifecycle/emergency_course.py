@@ -16,14 +16,13 @@ from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.sealing import mac_of
 from keys.states import (
     LIVING_VERSION_STATES,
+    WAITING_ROTATION_STATES,
     Overlap,
     RevocationReason,
     RotationCause,
     RotationState,
     VersionState,
 )
-
-WAITING = (RotationState.PREPARED, RotationState.HANDED_OVER)
 
 
 def end_key(
@@ -68,7 +67,11 @@ def why_not_rotated(key: ManagedKey, versions: list[KeyVersion], rotation: Rotat
         return conflict.code.replace("_", "-")
     if _working(versions, at=at) is None:
         return "nothing-works"
-    if rotation is not None and rotation.cause == RotationCause.COMPROMISE and rotation.state in WAITING:
+    if (
+        rotation is not None
+        and rotation.cause == RotationCause.COMPROMISE
+        and rotation.state in WAITING_ROTATION_STATES
+    ):
         return "already-rotating"
     return ""
 
@@ -118,7 +121,7 @@ def rotate_key(key: ManagedKey, versions: list[KeyVersion], rotation: Rotation |
         _change_rotation(rotation, RotationState.PREPARED, changes, columns=columns)
         return
     if rotation is not None:
-        waits = rotation.state in WAITING
+        waits = rotation.state in WAITING_ROTATION_STATES
         _end_rotation(rotation, RotationState.ABORTED if waits else RotationState.COMPLETED, changes, reason="replaced")
     begun = Rotation(
         managed_key=key,

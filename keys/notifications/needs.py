@@ -31,7 +31,7 @@ from keys.models.webhooks import WebhookEndpointQuerySet
 from keys.monitoring.laggards import with_laggards
 from keys.people.standing import standing_of
 from keys.policy.facts import ActorFacts
-from keys.states import DeliveryState, RequestState, Role, VersionState
+from keys.states import DeliveryState, RequestState, Role
 from keys.webhooks.endpoints import STOPPED
 
 MOST: Final = 100  # of a kind; whoever has more sees them in a list of its own
@@ -112,9 +112,7 @@ def _waiting(who: ActorFacts, me: UUID, *, at: datetime) -> Iterator[tuple[NeedK
 
 
 def _claims(me: UUID, *, at: datetime) -> QuerySet[KeyVersion]:
-    versions = KeyVersion.objects.living(at).filter(
-        state=VersionState.PRE_ACTIVATION, digest=None, managed_key__recipient_id=me, managed_key__revoked_at=None
-    )
+    versions = KeyVersion.objects.to_claim(at).filter(managed_key__recipient_id=me, managed_key__revoked_at=None)
     return versions.order_by("claim_until", "pk")
 
 

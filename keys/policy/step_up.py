@@ -22,3 +22,8 @@ def needs_step_up(actor: Actor, purpose: str, *, at: datetime) -> Decision:
     if has_step_up(actor, purpose, at=at):
         return ALLOW
     return Deny("step_up_required", "step-up", {"purpose": purpose})
+
+
+def but_for_step_up(decision: Decision) -> bool:
+    """Whether it is allowed, or only presence is missing: the form asks for that."""
+    return not isinstance(decision, Deny) or decision.code == "step_up_required"

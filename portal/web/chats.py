@@ -11,16 +11,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.actor import Actor
-from keys.errors import Invalid, NotFound
+from keys.errors import NotFound
 from keys.models import Team, WebhookEndpoint
 from keys.states import EndpointForm, MessageFamily
 from keys.webhooks.addresses import LONGEST
 from keys.webhooks.chats import add_chat
-from portal.accounts.step_up import StepUpProblem, confirm, fields
-from portal.actors import actor_of
+from portal.web.attempts import attempt
 from portal.web.channel_words import FAMILIES
 from portal.web.doors import form_page
-from portal.web.reasons import mark
 from portal.web.webhooks import owners_for
 
 
@@ -56,19 +54,14 @@ def add_team_chat(http: HttpRequest, actor: Actor, slug: str) -> HttpResponse:
     if team is None or slug not in dict(owners_for(actor)):
         raise NotFound
     form = ChatForm(http.POST if http.method == "POST" else None, initial={"kinds": [str(MessageFamily.REMINDERS)]})
-    problem: StepUpProblem | None = None
-    status = 422 if form.is_bound else 200
-    if form.is_bound and form.is_valid():
-        problem = confirm(http, "webhooks")
-        if problem is None:
-            try:
-                chat = add_chat(team, actor=actor_of(http), **form.cleaned_data)
-            except Invalid as invalid:
-                mark(form, invalid)
-            else:
-                messages.success(http, _("Added. Send a test, and look whether it arrives."))
-                return HttpResponseRedirect(reverse("webhook", args=[chat.pk]))
-        else:
-            status = problem.status
-    context = {"form": form, "team": team, "step_up": fields(http, "webhooks", problem=problem)}
-    return render(http, "web/chat_form.html", context, status=status)
+
+    def added(who: Actor) -> HttpResponse:
+        chat = add_chat(team, actor=who, **form.cleaned_data)
+        messages.success(http, _("Added. Send a test, and look whether it arrives."))
+        return HttpResponseRedirect(reverse("webhook", args=[chat.pk]))
+
+    tried = attempt(http, form, purpose="webhooks", act_on=added)
+    if isinstance(tried, HttpResponse):
+        return tried
+    context = {"form": form, "team": team, "step_up": tried.step_up}
+    return render(http, "web/chat_form.html", context, status=tried.status)

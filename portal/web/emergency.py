@@ -20,6 +20,7 @@ from keys.lifecycle.emergency_lists import EmergencyFilter, EmergencyList, list_
 from keys.lifecycle.emergency_receipts import Receipt, latest_acts, read_receipt
 from keys.people.standing import standing_of
 from keys.policy.rules import may_act_on_many
+from keys.policy.step_up import but_for_step_up
 from keys.reports.labels import actor_name
 from keys.states import RevocationReason
 from keys.verification.receipts import stop_listed
@@ -28,7 +29,6 @@ from portal.actors import actor_of
 from portal.web.components import Stat, Term
 from portal.web.doors import form_page, page
 from portal.web.emergency_forms import EmergencyForm, FilterForm
-from portal.web.key_acts import but_for_step_up
 from portal.web.reasons import mark, words_of
 from portal.web.refusals import enforce_before
 from portal.web.wording import PASSED_OVER

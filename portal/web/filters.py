@@ -6,8 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 
+from audit.actor import Actor
+from keys.models import Service, Team
 from portal.web.components import Words
+from portal.web.finding import environments
 
 LONGEST_SEARCH = 80
 
@@ -31,6 +35,24 @@ def choice(
     asked = http.GET.get(name, "")
     chosen = asked if asked in {value for value, _ in allowed} else ""
     return Choice(name=name, label=label, any_label=any_label, options=allowed, chosen=chosen)
+
+
+def environment_choice(http: HttpRequest, actor: Actor) -> Choice:
+    """Read in which environment."""
+    options = [(row.tag, row.name) for row in environments(actor)]
+    return choice(http, "environment", _("Environment"), options, any_label=_("Any environment"))
+
+
+def service_choice(http: HttpRequest, actor: Actor) -> Choice:
+    """Read for which service."""
+    options = [(row.slug, row.name) for row in Service.objects.visible_to(actor)]
+    return choice(http, "service", _("Service"), options, any_label=_("Any service"))
+
+
+def team_choice(http: HttpRequest, actor: Actor) -> Choice:
+    """Read whose."""
+    options = [(row.slug, row.name) for row in Team.objects.visible_to(actor)]
+    return choice(http, "team", _("Owner team"), options, any_label=_("Any team"))
 
 
 def searched(http: HttpRequest) -> str:

@@ -18,10 +18,11 @@ from keys.errors import Invalid, NotFound
 from keys.lifecycle.handover import accept_transfer, decline_transfer, offer_transfer, withdraw_transfer
 from keys.models import KeyTransfer, Person, Team
 from keys.people.standing import standing_of
-from keys.policy.decisions import Deny
 from keys.policy.rules import may_answer_transfer, may_offer_transfer
+from keys.policy.step_up import but_for_step_up
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
+from portal.web.attempts import attempt
 from portal.web.doors import form_page
 from portal.web.finding import key_by_number, members_of, offered_key, open_transfer
 from portal.web.key_acts import enforce_but_for_step_up
@@ -57,25 +58,18 @@ def hand_over(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         "to_team",
         Team.objects.visible_to(actor).living().exclude(pk=key.owner_team_id),
     )
-    problem: StepUpProblem | None = None
-    if http.method == "POST" and form.is_valid():
-        problem = confirm(http, "handover")
-        if problem is None:
-            try:
-                typed = form.cleaned_data
-                offer_transfer(key, to_team=typed["to_team"], comment=typed["comment"], actor=actor_of(http))
-            except Invalid as invalid:
-                mark(form, invalid)
-            else:
-                messages.success(http, _("Offered. A lead of the receiving team has to accept it within 7 days."))
-                return HttpResponseRedirect(reverse("key", args=[number]))
-    context = {
-        "form": form,
-        "key": key,
-        "environment": key.environment,
-        "step_up": fields(http, "handover", problem=problem),
-    }
-    return render(http, "web/hand_over.html", context, status=_status(http, problem))
+
+    def offered(who: Actor) -> HttpResponse:
+        typed = form.cleaned_data
+        offer_transfer(key, to_team=typed["to_team"], comment=typed["comment"], actor=who)
+        messages.success(http, _("Offered. A lead of the receiving team has to accept it within 7 days."))
+        return HttpResponseRedirect(reverse("key", args=[number]))
+
+    tried = attempt(http, form, purpose="handover", act_on=offered)
+    if isinstance(tried, HttpResponse):
+        return tried
+    context = {"form": form, "key": key, "environment": key.environment, "step_up": tried.step_up}
+    return render(http, "web/hand_over.html", context, status=tried.status)
 
 
 @form_page
@@ -104,12 +98,13 @@ def transfer(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
                 else:
                     messages.success(http, said)
                     return HttpResponseRedirect(_afterwards(answer, number))
+    status = problem.status if problem else 422 if http.method == "POST" else 200
     at = clock.now()
     who = standing_of(actor, at=at)
     answering = may_answer_transfer(
         actor, who, to_team_id=offered.to_team_id, offered_by_id=offered.offered_by_id, at=at
     )
-    may_answer = bool(answering) or (isinstance(answering, Deny) and answering.code == "step_up_required")
+    may_answer = but_for_step_up(answering)
     context = {
         "form": form,
         "key": key,
@@ -122,7 +117,7 @@ def transfer(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         "is_offering_side": who.is_in(offered.from_team_id),
         "step_up": fields(http, "handover", problem=problem),
     }
-    return render(http, "web/transfer.html", context, status=_status(http, problem))
+    return render(http, "web/transfer.html", context, status=status)
 
 
 def _carry_out(answer: str, offered: KeyTransfer, form: forms.Form, *, actor: Actor) -> str:
@@ -144,9 +139,3 @@ def _afterwards(answer: str, number: int) -> str:
 def _choosing(form: Any, name: str, rows: Any) -> Any:  # Any: any form with a choice of rows
     form.fields[name].queryset = rows
     return form
-
-
-def _status(http: HttpRequest, problem: StepUpProblem | None) -> int:
-    if problem is not None:
-        return problem.status
-    return 422 if http.method == "POST" else 200

@@ -15,18 +15,16 @@ from django.utils.translation import gettext_lazy
 from audit import clock
 from audit.actor import Actor
 from audit.models import WITHOUT_END, AuditHold
-from keys.errors import Conflict, Invalid
 from keys.people.standing import standing_of
-from keys.policy.decisions import Deny
 from keys.policy.retention_rules import may_lift_hold, may_place_hold
+from keys.policy.step_up import but_for_step_up
 from keys.reports.labels import names_of
 from keys.retention.holds import HeldSpan, hold_of, lift_hold, list_holds, place_hold
-from portal.accounts.step_up import StepUpProblem, confirm, fields
-from portal.actors import actor_of
+from portal.web.attempts import attempt
 from portal.web.confirmation import TypedConfirmation
 from portal.web.doors import form_page, page
 from portal.web.log_form import MOMENT_FORMATS, Moment
-from portal.web.reasons import mark, why_not, words_of
+from portal.web.reasons import why_not
 
 
 class HoldForm(forms.Form):
@@ -65,7 +63,7 @@ def holds(http: HttpRequest, actor: Actor) -> HttpResponse:
     """List holds, those in force first."""
     found = list_holds(actor=actor)
     may_place = may_place_hold(actor, standing_of(actor, at=clock.now()), at=clock.now())
-    context = {"rows": _rows(found), "may_place": _is_open(may_place)}
+    context = {"rows": _rows(found), "may_place": but_for_step_up(may_place)}
     return render(http, "web/audit/holds.html", context)
 
 
@@ -74,25 +72,17 @@ def place(http: HttpRequest, actor: Actor) -> HttpResponse:
     """Place a hold."""
     list_holds(actor=actor)  # for whoever may not read the log, there is no such page
     form = HoldForm(http.POST if http.method == "POST" else None)
-    problem: StepUpProblem | None = None
-    status = 422 if form.is_bound else 200
-    refusal = ""
-    if form.is_bound and form.is_valid():
-        problem = confirm(http, "retention")
-        if problem is None:
-            try:
-                hold = place_hold(form.span(), actor=actor_of(http), reason=form.cleaned_data["reason"])
-            except Invalid as invalid:
-                mark(form, invalid)
-            except Conflict as conflict:
-                refusal, status = words_of(conflict), 409
-            else:
-                messages.success(http, _("%(hold)s is in force.") % {"hold": hold})
-                return HttpResponseRedirect(reverse("holds"))
-        else:
-            status = problem.status
-    context = {"form": form, "refusal": refusal, "step_up": fields(http, "retention", problem=problem)}
-    return render(http, "web/audit/hold_new.html", context, status=status)
+
+    def placed(who: Actor) -> HttpResponse:
+        hold = place_hold(form.span(), actor=who, reason=form.cleaned_data["reason"])
+        messages.success(http, _("%(hold)s is in force.") % {"hold": hold})
+        return HttpResponseRedirect(reverse("holds"))
+
+    tried = attempt(http, form, purpose="retention", act_on=placed, tells_conflict=True)
+    if isinstance(tried, HttpResponse):
+        return tried
+    context = {"form": form, "refusal": tried.refusal, "step_up": tried.step_up}
+    return render(http, "web/audit/hold_new.html", context, status=tried.status)
 
 
 @form_page
@@ -100,31 +90,25 @@ def lift(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Lift a hold that somebody else placed."""
     hold = hold_of(number, actor=actor)
     form = TypedConfirmation(http.POST if http.method == "POST" else None, phrase=str(hold))
-    problem: StepUpProblem | None = None
-    status = 422 if form.is_bound else 200
-    refusal = ""
-    if form.is_bound and form.is_valid():
-        problem = confirm(http, "retention")
-        if problem is None:
-            try:
-                lift_hold(hold, actor=actor_of(http))
-            except Conflict as conflict:
-                refusal, status = words_of(conflict), 409
-            else:
-                messages.success(http, _("%(hold)s was lifted.") % {"hold": hold})
-                return HttpResponseRedirect(reverse("holds"))
-        else:
-            status = problem.status
+
+    def lifted(who: Actor) -> HttpResponse:
+        lift_hold(hold, actor=who)
+        messages.success(http, _("%(hold)s was lifted.") % {"hold": hold})
+        return HttpResponseRedirect(reverse("holds"))
+
+    tried = attempt(http, form, purpose="retention", act_on=lifted, tells_conflict=True)
+    if isinstance(tried, HttpResponse):
+        return tried
     decision = may_lift_hold(actor, standing_of(actor, at=clock.now()), placed_by=hold.placed_by, at=clock.now())
     context = {
         "row": _rows([hold])[0],
         "form": form,
-        "refusal": refusal,
-        "may_lift": _is_open(decision) and hold.lifted_at is None,
+        "refusal": tried.refusal,
+        "may_lift": but_for_step_up(decision) and hold.lifted_at is None,
         "why_not": why_not(decision),
-        "step_up": fields(http, "retention", problem=problem),
+        "step_up": tried.step_up,
     }
-    return render(http, "web/audit/hold_lift.html", context, status=status)
+    return render(http, "web/audit/hold_lift.html", context, status=tried.status)
 
 
 def _rows(found: Iterable[AuditHold]) -> list[dict[str, object]]:
@@ -139,8 +123,3 @@ def _rows(found: Iterable[AuditHold]) -> list[dict[str, object]]:
         }
         for hold in rows
     ]
-
-
-def _is_open(decision: object) -> bool:
-    """Whether only the step-up, which the form asks for, is missing."""
-    return not isinstance(decision, Deny) or decision.code == "step_up_required"

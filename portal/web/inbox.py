@@ -10,7 +10,6 @@ from uuid import UUID
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.translation import gettext as _
 
 from audit import clock
 from audit.actor import Actor
@@ -21,8 +20,7 @@ from keys.models import Approval, KeyRequest, Scope
 from keys.models.reach import reach_of
 from keys.states import EnvironmentClass, Risk
 from portal.web.doors import page
-from portal.web.filters import choice, is_filtered
-from portal.web.finding import environments
+from portal.web.filters import environment_choice, is_filtered
 
 MOST = 200
 
@@ -48,8 +46,7 @@ def inbox(http: HttpRequest, actor: Actor) -> HttpResponse:
         .awaiting(reach_of(actor).seats, at)
         .select_related("service", "environment", "owner_team", "requester", "requested_by_key", "policy")
     )
-    places = [(row.tag, row.name) for row in environments(actor)]
-    choices = [choice(http, "environment", _("Environment"), places, any_label=_("Any environment"))]
+    choices = [environment_choice(http, actor)]
     if choices[0].chosen:
         rows = rows.filter(environment__tag=choices[0].chosen)
     found = list(rows.order_by("created_at")[:MOST])

@@ -19,22 +19,21 @@ from django.utils.translation import gettext_lazy
 
 from audit import clock
 from audit.actor import Actor
-from keys.errors import Invalid, NotFound
+from keys.errors import NotFound
 from keys.jobs.due import MOST_COUNTED
 from keys.jobs.kinds import KINDS, Kind
 from keys.jobs.overview import JobState, read_jobs, read_troubled_rows
 from keys.jobs.schedules import change_schedule
 from keys.models import JobLease, JobSchedule
 from keys.people.standing import standing_of
-from keys.policy.decisions import Deny
 from keys.policy.job_rules import may_change_schedule, may_read_jobs
+from keys.policy.step_up import but_for_step_up
 from keys.reports.labels import names_for
 from keys.reports.searches import Subject
 from keys.states import Role
-from portal.accounts.step_up import StepUpProblem, confirm, fields
-from portal.actors import actor_of
+from portal.web.attempts import attempt
 from portal.web.doors import form_page
-from portal.web.reasons import mark, words_for
+from portal.web.reasons import words_for
 
 # What to do about the codes that jobs meet and people do not; docs/operations.md says more.
 REMEDIES: Mapping[str, Promise] = {
@@ -152,21 +151,20 @@ def reschedule(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
     schedule = JobSchedule.objects.visible_to(actor).filter(pk=uid, kind__in=KINDS).first()
     at = clock.now()
     decision = may_change_schedule(actor, standing_of(actor, at=at), at=at)
-    if schedule is None or (isinstance(decision, Deny) and decision.code != "step_up_required"):
+    if schedule is None or not but_for_step_up(decision):
         raise NotFound
     kind = KINDS[schedule.kind]
-    form = PeriodForm(http.POST or None, kind=kind, initial={"period_seconds": schedule.period_seconds})
-    problem: StepUpProblem | None = None
-    if http.method == "POST" and form.is_valid():
-        problem = confirm(http, "policy")
-        if problem is None:
-            try:
-                change_schedule(schedule, period_seconds=form.cleaned_data["period_seconds"], actor=actor_of(http))
-            except Invalid as invalid:
-                mark(form, invalid)
-            else:
-                messages.success(http, _("Changed. It counts from the next slot on."))
-                return HttpResponseRedirect(reverse("health"))
-    context = {"form": form, "kind": kind, "step_up": fields(http, "policy", problem=problem)}
-    status = problem.status if problem else 422 if form.is_bound else 200
-    return render(http, "web/job_schedule.html", context, status=status)
+    form = PeriodForm(
+        http.POST if http.method == "POST" else None, kind=kind, initial={"period_seconds": schedule.period_seconds}
+    )
+
+    def changed(who: Actor) -> HttpResponse:
+        change_schedule(schedule, period_seconds=form.cleaned_data["period_seconds"], actor=who)
+        messages.success(http, _("Changed. It counts from the next slot on."))
+        return HttpResponseRedirect(reverse("health"))
+
+    tried = attempt(http, form, purpose="policy", act_on=changed)
+    if isinstance(tried, HttpResponse):
+        return tried
+    context = {"form": form, "kind": kind, "step_up": tried.step_up}
+    return render(http, "web/job_schedule.html", context, status=tried.status)

@@ -13,7 +13,7 @@ from keys.lifecycle.facts import key_facts
 from keys.lifecycle.inventory import lives
 from keys.models import KeyVersion, ManagedKey
 from keys.people.standing import standing_of
-from keys.policy.decisions import Decision, Deny
+from keys.policy.decisions import Decision
 from keys.policy.facts import ActorFacts, KeyFacts
 from keys.policy.rules import (
     may_claim,
@@ -26,6 +26,7 @@ from keys.policy.rules import (
     may_rotate,
     may_suspend,
 )
+from keys.policy.step_up import but_for_step_up
 from keys.states import VersionState
 from portal.web.reasons import why_not
 from portal.web.refusals import enforce_before
@@ -46,10 +47,6 @@ class Acts:
     renew: bool
     hand_over: bool
     name_recipient: bool
-
-    @property
-    def any_ending(self) -> bool:
-        return self.suspend or self.revoke or self.leak
 
 
 def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at: datetime) -> Acts:
@@ -91,11 +88,6 @@ def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at
         hand_over=but_for_step_up(may_offer_transfer(actor, who, facts, at=at)) and lives_on,
         name_recipient=but_for_step_up(may_name_recipient(actor, who, facts, at=at)) and lives_on,
     )
-
-
-def but_for_step_up(decision: Decision) -> bool:
-    """Whether it is allowed, or only presence is missing: the form asks for that."""
-    return bool(decision) or (isinstance(decision, Deny) and decision.code == "step_up_required")
 
 
 class KeyRule(Protocol):

@@ -16,15 +16,24 @@ from audit import clock
 from audit.actor import Actor
 from keys.lifecycle.history import events_of_key
 from keys.lifecycle.inventory import KeyLine, Standing, ending_soon, line_of, lines_of, standing_as, unused
-from keys.models import KeyVersion, ManagedKey, Scope, Service, Team
+from keys.models import KeyVersion, ManagedKey, Scope, Team
 from keys.monitoring.usage import usage_of
 from keys.states import Role, RotationState
 from keys.verification.overview import receipts_of
 from portal.web.action_items import action_items
 from portal.web.components import Tab
 from portal.web.doors import needs_in, page
-from portal.web.filters import Choice, choice, is_filtered, number_in, searched
-from portal.web.finding import environments, key_by_number, names_of, open_rotation_of, open_transfer, teams_of
+from portal.web.filters import (
+    Choice,
+    choice,
+    environment_choice,
+    is_filtered,
+    number_in,
+    searched,
+    service_choice,
+    team_choice,
+)
+from portal.web.finding import key_by_number, names_of, open_rotation_of, open_transfer, teams_of
 from portal.web.key_acts import acts_on
 from portal.web.life import told
 from portal.web.listing import Page, Sorting, keyset_page
@@ -83,24 +92,11 @@ def _listing(http: HttpRequest, rows: QuerySet[ManagedKey], *, actor: Actor, by_
             [*standings, ("ending", _("Ends within 30 days")), ("unused", _("Unused for long"))],
             any_label=_("Any state"),
         ),
-        choice(
-            http,
-            "environment",
-            _("Environment"),
-            [(row.tag, row.name) for row in environments(actor)],
-            any_label=_("Any environment"),
-        ),
-        choice(
-            http,
-            "service",
-            _("Service"),
-            [(row.slug, row.name) for row in Service.objects.visible_to(actor)],
-            any_label=_("Any service"),
-        ),
+        environment_choice(http, actor),
+        service_choice(http, actor),
     ]
     if by_team:
-        teams = [(row.slug, row.name) for row in Team.objects.visible_to(actor)]
-        choices.append(choice(http, "team", _("Owner team"), teams, any_label=_("Any team")))
+        choices.append(team_choice(http, actor))
     search = searched(http)
     chosen = {each.name: each.chosen for each in choices}
     rows = _searched(rows, search, actor=actor)

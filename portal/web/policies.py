@@ -18,8 +18,8 @@ from keys.catalogue.rule_differences import LABELS, differences_of
 from keys.errors import Conflict, Invalid, NotFound
 from keys.models import PolicyProposal
 from keys.people.standing import standing_of
-from keys.policy.decisions import Deny
 from keys.policy.rules import may_accept_proposal, may_administer
+from keys.policy.step_up import but_for_step_up
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.confirmation import TypedConfirmation
@@ -80,17 +80,12 @@ def proposal(http: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
         "changes": differences_of(row),
         "form": form,
         "refusal": refusal,
-        "may_accept": _is_open(accepting),
-        "may_refuse": _is_open(refusing),
+        "may_accept": but_for_step_up(accepting),
+        "may_refuse": but_for_step_up(refusing),
         "why_not": why_not(accepting),
         "step_up": fields(http, "policy", problem=problem),
     }
     return render(http, "web/policies/proposal.html", context, status=status)
-
-
-def _is_open(decision: object) -> bool:
-    """Whether only the step-up, which the form asks for, is missing."""
-    return not isinstance(decision, Deny) or decision.code == "step_up_required"
 
 
 def _decide(

@@ -25,8 +25,8 @@ from portal.web.components import Tab
 from portal.web.decision_form import DecisionForm, decision_form
 from portal.web.doors import act, page
 from portal.web.dossier import dossier_of
-from portal.web.filters import choice, is_filtered, number_in, searched
-from portal.web.finding import environments, request_by_number, teams_of
+from portal.web.filters import choice, environment_choice, is_filtered, number_in, searched
+from portal.web.finding import request_by_number, teams_of
 from portal.web.listing import Sorting, keyset_page
 from portal.web.reasons import words_of
 
@@ -52,13 +52,7 @@ def requests(http: HttpRequest, actor: Actor) -> HttpResponse:
             any_label=_("Any state"),
         ),
         choice(http, "service", _("Service"), _services(actor), any_label=_("Any service")),
-        choice(
-            http,
-            "environment",
-            _("Environment"),
-            [(row.tag, row.name) for row in environments(actor)],
-            any_label=_("Any environment"),
-        ),
+        environment_choice(http, actor),
     ]
     search = searched(http)
     rows = _filtered(_whose(whose, actor), search, {each.name: each.chosen for each in choices}, at=at)

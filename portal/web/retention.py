@@ -17,8 +17,8 @@ from audit.models import AuditRetention
 from audit.retention import Periods
 from keys.errors import Conflict, Invalid
 from keys.people.standing import standing_of
-from keys.policy.decisions import Deny
 from keys.policy.retention_rules import may_decide_periods, may_set_periods
+from keys.policy.step_up import but_for_step_up
 from keys.reports.labels import names_of
 from keys.retention.periods import KEEP, PRIVATE, chosen, decide_periods, periods_of, set_periods, view_retention
 from portal.accounts.step_up import StepUpProblem, confirm, fields
@@ -83,9 +83,9 @@ def retention(http: HttpRequest, actor: Actor) -> HttpResponse:
         "past": [_line(row, names) for row in view.past],
         "form": form,
         "refusal": refusal,
-        "may_set": _is_open(may_set_periods(actor, who, at=at)),
+        "may_set": but_for_step_up(may_set_periods(actor, who, at=at)),
         "may_accept": waiting is not None
-        and _is_open(may_decide_periods(actor, who, proposed_by=waiting.proposed_by, accept=True, at=at)),
+        and but_for_step_up(may_decide_periods(actor, who, proposed_by=waiting.proposed_by, accept=True, at=at)),
         "step_up": fields(http, "retention", problem=problem),
     }
     return render(http, "web/audit/retention.html", context, status=status)
@@ -151,8 +151,3 @@ def _line(row: AuditRetention, names: dict[str, str]) -> dict[str, object]:
         "proposed_by": names.get(row.proposed_by, row.proposed_by),
         "decided_by": names.get(row.decided_by, row.decided_by),
     }
-
-
-def _is_open(decision: object) -> bool:
-    """Whether only the step-up, which the form asks for, is missing."""
-    return not isinstance(decision, Deny) or decision.code == "step_up_required"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from audit import clock
 from audit.actor import Actor
-from keys.errors import Conflict, Invalid
+from keys.errors import Conflict
 from keys.lifecycle.rotation import (
     abort_rotation,
     override_retirement,
@@ -26,21 +26,20 @@ from keys.lifecycle.rotation import (
     take_back_rotation,
     undo_rotation,
 )
-from keys.lifecycle.rotation_course import BEFORE_ACTIVATION, longest_overlap
+from keys.lifecycle.rotation_course import longest_overlap
 from keys.lifecycle.rotation_steps import plan_of
 from keys.models import ManagedKey, Rotation
 from keys.people.standing import standing_of
 from keys.policy.rules import may_override_retirement, may_rotate
-from keys.states import OVERLAP_PERIODS, Overlap, RotationState
-from portal.accounts.step_up import StepUpProblem, confirm, fields
-from portal.actors import actor_of
+from keys.policy.step_up import but_for_step_up
+from keys.states import BOTH_WORK_STATES, OVERLAP_PERIODS, WAITING_ROTATION_STATES, Overlap, RotationState
 from portal.templatetags.times import duration
+from portal.web.attempts import attempt, confirmed
 from portal.web.components import Term, Words
 from portal.web.confirmation import Confirmation, TypedConfirmation
 from portal.web.doors import form_page
 from portal.web.finding import key_by_number, open_rotation_of
-from portal.web.key_acts import but_for_step_up, enforce_but_for_step_up
-from portal.web.reasons import mark
+from portal.web.key_acts import enforce_but_for_step_up
 from portal.web.refusals import enforce_before
 from portal.web.rotation_words import OVERLAPS, cause_words, overlap_words
 
@@ -122,30 +121,25 @@ def rotate(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     if http.method != "POST" and under_way is not None and under_way.state != RotationState.SCHEDULED:
         return HttpResponseRedirect(reverse("rotation", args=[number]))
     form = RotateForm(http.POST if http.method == "POST" else None, key=key)
-    problem: StepUpProblem | None = None
-    status = 422 if form.is_bound else 200
-    if form.is_bound and form.is_valid():
-        problem = confirm(http, "claim")
-        if problem is None:
-            try:
-                start_rotation(key, overlap=form.cleaned_data["overlap"], actor=actor_of(http))
-            except Invalid as invalid:
-                mark(form, invalid)
-            else:
-                messages.success(http, _("The next version waits to be claimed."))
-                is_recipient = str(key.recipient_id) == actor.id
-                return HttpResponseRedirect(reverse("claim" if is_recipient else "rotation", args=[number]))
-        else:
-            status = problem.status
+
+    def started(who: Actor) -> HttpResponse:
+        start_rotation(key, overlap=form.cleaned_data["overlap"], actor=who)
+        messages.success(http, _("The next version waits to be claimed."))
+        is_recipient = str(key.recipient_id) == actor.id
+        return HttpResponseRedirect(reverse("claim" if is_recipient else "rotation", args=[number]))
+
+    tried = attempt(http, form, purpose="claim", act_on=started)
+    if isinstance(tried, HttpResponse):
+        return tried
     context = {
         "key": key,
         "environment": key.environment,
         "form": form,
         "choices": form.choices(),
         "longest": form.longest,
-        "step_up": fields(http, "claim", problem=problem),
+        "step_up": tried.step_up,
     }
-    return render(http, "web/rotate.html", context, status=status)
+    return render(http, "web/rotate.html", context, status=tried.status)
 
 
 @form_page
@@ -153,9 +147,7 @@ def undo(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Let the old version live on and end the new one."""
     key = key_by_number(number, actor=actor)
     enforce_but_for_step_up(may_rotate, key, before=undo_rotation, actor=actor)
-    rotation = open_rotation_of(key, actor=actor)
-    if rotation is None or rotation.state in BEFORE_ACTIVATION:
-        raise Conflict("nothing_to_undo")
+    rotation = _rotation_in(BOTH_WORK_STATES, key, otherwise="nothing_to_undo", actor=actor)
     asked = _asked(
         rotation,
         title=_("Undo the rotation of %(name)s?") % {"name": key.name},
@@ -166,11 +158,10 @@ def undo(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             _("The key is rotated again later; the first try is tomorrow at the earliest."),
         ],
     )
-    form = TypedConfirmation(http.POST if http.method == "POST" else None)
-    return _confirmed(
+    return confirmed(
         http,
         key,
-        form,
+        TypedConfirmation(http.POST if http.method == "POST" else None),
         purpose="claim",
         asked=asked,
         act_on=lambda who: undo_rotation(rotation, actor=who),
@@ -183,9 +174,7 @@ def stop(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """End the version that waits; the present one goes on."""
     key = key_by_number(number, actor=actor)
     enforce_but_for_step_up(may_rotate, key, before=abort_rotation, actor=actor)
-    rotation = open_rotation_of(key, actor=actor)
-    if rotation is None or rotation.state not in (RotationState.PREPARED, RotationState.HANDED_OVER):
-        raise Conflict("nothing_to_stop")
+    rotation = _rotation_in(WAITING_ROTATION_STATES, key, otherwise="nothing_to_stop", actor=actor)
     asked = _asked(
         rotation,
         title=_("Stop the rotation of %(name)s?") % {"name": key.name},
@@ -196,11 +185,10 @@ def stop(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             _("The key is rotated again later; the first try is tomorrow at the earliest."),
         ],
     )
-    form = TypedConfirmation(http.POST if http.method == "POST" else None)
-    return _confirmed(
+    return confirmed(
         http,
         key,
-        form,
+        TypedConfirmation(http.POST if http.method == "POST" else None),
         purpose="claim",
         asked=asked,
         act_on=lambda who: abort_rotation(rotation, actor=who),
@@ -213,9 +201,7 @@ def take_back(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """End the secret that the client fetched and has not shown yet; another waits to be claimed."""
     key = key_by_number(number, actor=actor)
     enforce_but_for_step_up(may_rotate, key, before=take_back_rotation, actor=actor)
-    rotation = open_rotation_of(key, actor=actor)
-    if rotation is None or rotation.state != RotationState.HANDED_OVER:
-        raise Conflict("nothing_to_take_back")
+    rotation = _rotation_in((RotationState.HANDED_OVER,), key, otherwise="nothing_to_take_back", actor=actor)
     asked = _asked(
         rotation,
         title=_("Take the next secret of %(name)s back from its client?") % {"name": key.name},
@@ -226,11 +212,10 @@ def take_back(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             _("The present version works on as before."),
         ],
     )
-    form = TypedConfirmation(http.POST if http.method == "POST" else None)
-    return _confirmed(
+    return confirmed(
         http,
         key,
-        form,
+        TypedConfirmation(http.POST if http.method == "POST" else None),
         purpose="claim",
         asked=asked,
         act_on=lambda who: take_back_rotation(rotation, actor=who),
@@ -246,9 +231,7 @@ def end_old(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     decision = may_override_retirement(actor, standing_of(actor, at=at), at=at)
     if not but_for_step_up(decision):
         enforce_before(override_retirement, key, decision, actor=actor)
-    rotation = open_rotation_of(key, actor=actor)
-    if rotation is None or rotation.state in BEFORE_ACTIVATION:
-        raise Conflict("nothing_to_retire")
+    rotation = _rotation_in(BOTH_WORK_STATES, key, otherwise="nothing_to_retire", actor=actor)
     asked = _asked(
         rotation,
         title=_("Move the end of the old version of %(name)s?") % {"name": key.name},
@@ -260,7 +243,7 @@ def end_old(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         ],
     )
     form = EndForm(http.POST if http.method == "POST" else None)
-    return _confirmed(
+    return confirmed(
         http,
         key,
         form,
@@ -269,6 +252,14 @@ def end_old(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         act_on=lambda who: override_retirement(rotation, retire_at=clock.now() + form.wait(), actor=who),
         said=_("The end of the old version was moved."),
     )
+
+
+def _rotation_in(states: Collection[str], key: ManagedKey, *, otherwise: str, actor: Actor) -> Rotation:
+    """The open rotation of a key that is this far; else there is nothing to act on."""
+    rotation = open_rotation_of(key, actor=actor)
+    if rotation is None or rotation.state not in states:
+        raise Conflict(otherwise)
+    return rotation
 
 
 def _asked(rotation: Rotation, *, title: Words, action: Words, consequences: Sequence[Words]) -> Confirmation:
@@ -288,33 +279,3 @@ def _asked(rotation: Rotation, *, title: Words, action: Words, consequences: Seq
         ],
         environment_class=key.environment.environment_class,
     )
-
-
-def _confirmed(
-    http: HttpRequest,
-    key: ManagedKey,
-    form: forms.Form,
-    *,
-    purpose: str,
-    asked: Confirmation,
-    act_on: Callable[[Actor], object],
-    said: str,
-) -> HttpResponse:
-    """Ask, take the answer with a step-up, act, and go back to the rotation."""
-    problem: StepUpProblem | None = None
-    status = 422 if form.is_bound else 200
-    if form.is_bound and form.is_valid():
-        problem = confirm(http, purpose)
-        if problem is None:
-            act_on(actor_of(http))
-            messages.success(http, said)
-            return HttpResponseRedirect(reverse("rotation", args=[key.number]))
-        status = problem.status
-    context = {
-        "confirmation": asked,
-        "form": form,
-        "step_up": fields(http, purpose, problem=problem),
-        "key": key,
-        "environment": key.environment,
-    }
-    return render(http, "web/stop.html", context, status=status)

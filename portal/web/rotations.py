@@ -14,16 +14,24 @@ from audit import clock
 from audit.actor import Actor
 from keys.lifecycle.facts import key_facts
 from keys.lifecycle.inventory import lives
-from keys.models import Rotation, Service, Team
+from keys.models import Rotation
 from keys.monitoring.traffic import WINDOW, clients_on_old, hours_of_use
 from keys.people.standing import standing_of
 from keys.policy.rules import may_claim, may_override_retirement, may_rotate
-from keys.states import OPEN_ROTATION_STATES, Overlap, RotationCause, RotationState, VersionState
+from keys.policy.step_up import but_for_step_up
+from keys.states import (
+    BOTH_WORK_STATES,
+    OPEN_ROTATION_STATES,
+    WAITING_ROTATION_STATES,
+    Overlap,
+    RotationCause,
+    RotationState,
+    VersionState,
+)
 from keys.verification.brownouts import brownouts
 from portal.web.doors import page
-from portal.web.filters import choice, is_filtered
-from portal.web.finding import environments, key_by_number, rotations_of
-from portal.web.key_acts import but_for_step_up
+from portal.web.filters import choice, environment_choice, is_filtered, service_choice, team_choice
+from portal.web.finding import key_by_number, rotations_of
 from portal.web.listing import keyset_page
 from portal.web.rotation_words import STATES, course_of, next_words
 from portal.web.wording import reason_words
@@ -31,8 +39,7 @@ from portal.web.wording import reason_words
 FRESH = timedelta(days=1)
 MOST_LATE = 100
 MOST_CLIENTS = 100
-WAITING = (RotationState.PREPARED, RotationState.HANDED_OVER)
-BOTH_WORK = (RotationState.ACTIVATED, RotationState.DRAINING)
+BEGUN = (*WAITING_ROTATION_STATES, *BOTH_WORK_STATES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +65,7 @@ def rotation(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     context: dict[str, object] = {"key": key, "environment": key.environment, "rotation": shown, "at": at}
     if shown is not None:
         words, next_at = next_words(shown)
-        clients = clients_on_old(shown, at=shown.ended_at or at) if shown.state in (*BOTH_WORK, *WAITING) else []
+        clients = clients_on_old(shown, at=shown.ended_at or at) if shown.state in BEGUN else []
         context |= {
             "steps": course_of(shown),
             "next_words": words,
@@ -72,8 +79,8 @@ def rotation(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             "laggards": sum(not each.has_moved for each in clients),
             "by_traffic": shown.overlap in (Overlap.FIRST_USE, Overlap.WHEN_IDLE),
             "window_days": WINDOW.days,
-            "shows_use": shown.state in (*WAITING, *BOTH_WORK, RotationState.COMPLETED, RotationState.ROLLED_BACK),
-            "shows_clients": shown.state in (*WAITING, *BOTH_WORK),
+            "shows_use": shown.state in (*BEGUN, RotationState.COMPLETED, RotationState.ROLLED_BACK),
+            "shows_clients": shown.state in BEGUN,
             "warnings": _warnings(shown, at=at),
             "earlier": [(each, reason_words(each.ended_reason)) for each in found if each.pk != shown.pk],
             "scheduled": next((each for each in found if each.state == RotationState.SCHEDULED), None),
@@ -94,7 +101,7 @@ def _shown(found: list[Rotation], *, at: datetime) -> Rotation | None:
 def _warnings(rotation: Rotation, *, at: datetime) -> list[tuple[datetime, timedelta]]:
     """The moments still to come in which the old version is refused, by policy, and for how long."""
     policy, old, new = rotation.managed_key.policy, rotation.old_version, rotation.new_version
-    if policy is None or not policy.brownouts or rotation.state not in BOTH_WORK or old is None or new is None:
+    if policy is None or not policy.brownouts or rotation.state not in BOTH_WORK_STATES or old is None or new is None:
         return []
     if old.retire_at is None or new.activated_at is None:
         return []
@@ -107,7 +114,7 @@ def _acts_on(rotation: Rotation, *, actor: Actor, at: datetime) -> RotationActs:
     who = standing_of(actor, at=at)
     facts = key_facts(key)
     rotates = but_for_step_up(may_rotate(actor, who, facts, at=at))
-    both = rotation.state in BOTH_WORK
+    both = rotation.state in BOTH_WORK_STATES
     old_lives = old is not None and old.state == VersionState.ACTIVE and lives(old, at=at)
     why_not = ""
     if both and rotates and rotation.cause == RotationCause.COMPROMISE:
@@ -115,12 +122,9 @@ def _acts_on(rotation: Rotation, *, actor: Actor, at: datetime) -> RotationActs:
     elif both and rotates and not old_lives:
         why_not = _("It cannot be undone any more: the old version has ended.")
     return RotationActs(
-        start=rotates
-        and rotation.state not in (*WAITING, *BOTH_WORK)
-        and key.revoked_at is None
-        and key.authorised_until > at,
+        start=rotates and rotation.state not in BEGUN and key.revoked_at is None and key.authorised_until > at,
         claim=rotation.state == RotationState.PREPARED and but_for_step_up(may_claim(actor, who, facts, at=at)),
-        stop=rotates and rotation.state in WAITING,
+        stop=rotates and rotation.state in WAITING_ROTATION_STATES,
         take_back=rotates and rotation.state == RotationState.HANDED_OVER,
         undo=rotates and both and not why_not,
         end_old=both and old_lives and but_for_step_up(may_override_retirement(actor, who, at=at)),
@@ -135,27 +139,9 @@ def calendar(http: HttpRequest, actor: Actor) -> HttpResponse:
     under_way = [(str(state), STATES[state][0]) for state in OPEN_ROTATION_STATES]
     choices = [
         choice(http, "state", _("State"), under_way, any_label=_("Any state")),
-        choice(
-            http,
-            "environment",
-            _("Environment"),
-            [(row.tag, row.name) for row in environments(actor)],
-            any_label=_("Any environment"),
-        ),
-        choice(
-            http,
-            "service",
-            _("Service"),
-            [(row.slug, row.name) for row in Service.objects.visible_to(actor)],
-            any_label=_("Any service"),
-        ),
-        choice(
-            http,
-            "team",
-            _("Owner team"),
-            [(row.slug, row.name) for row in Team.objects.visible_to(actor)],
-            any_label=_("Any team"),
-        ),
+        environment_choice(http, actor),
+        service_choice(http, actor),
+        team_choice(http, actor),
     ]
     chosen = {each.name: each.chosen for each in choices}
     rows = (

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from django import forms
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,7 +15,6 @@ from django.utils.translation import gettext_lazy
 
 from audit import clock
 from audit.actor import Actor
-from keys.errors import Invalid
 from keys.lifecycle.inventory import line_of
 from keys.lifecycle.revocation import reinstate_key, report_leak, revoke_key, suspend_key
 from keys.models import KeyVersion, ManagedKey
@@ -25,15 +22,13 @@ from keys.monitoring.usage import usage_of
 from keys.policy.rules import may_reinstate, may_revoke, may_suspend
 from keys.states import RevocationReason, SuspensionReason
 from keys.verification.receipts import stop_with_receipt
-from portal.accounts.step_up import StepUpProblem, confirm, fields
-from portal.actors import actor_of
 from portal.templatetags.times import relative
+from portal.web.attempts import confirmed
 from portal.web.components import Term, Words
 from portal.web.confirmation import Confirmation, TypedConfirmation
 from portal.web.doors import act, form_page, page
 from portal.web.finding import key_by_number
 from portal.web.key_acts import acts_on, enforce_but_for_step_up
-from portal.web.reasons import mark
 from portal.web.wording import REVOCATION_CHOICES, SUSPENSION_CHOICES
 
 
@@ -65,7 +60,12 @@ def suspend(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     key = key_by_number(number, actor=actor)
     enforce_but_for_step_up(may_suspend, key, before=suspend_key, actor=actor)
     form = SuspendForm(http.POST if http.method == "POST" else None)
-    return _confirmed(
+
+    def suspended(who: Actor) -> None:
+        suspend_key(key, actor=who, reason=SuspensionReason(form.cleaned_data["reason"]))
+        stop_with_receipt(key, action="suspended")
+
+    return confirmed(
         http,
         key,
         form,
@@ -81,8 +81,7 @@ def suspend(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
                 _("The owner team and the service's team are told."),
             ],
         ),
-        act_on=lambda who: suspend_key(key, actor=who, reason=SuspensionReason(form.cleaned_data["reason"])),
-        stops="suspended",
+        act_on=suspended,
         said=_("Suspended. No verifier accepts it any more; the receipt is below."),
     )
 
@@ -92,7 +91,7 @@ def reinstate(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     """Let a suspended key work again."""
     key = key_by_number(number, actor=actor)
     enforce_but_for_step_up(may_reinstate, key, before=reinstate_key, actor=actor)
-    return _confirmed(
+    return confirmed(
         http,
         key,
         TypedConfirmation(http.POST if http.method == "POST" else None),
@@ -119,7 +118,12 @@ def revoke(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     key = key_by_number(number, actor=actor)
     enforce_but_for_step_up(may_revoke, key, before=revoke_key, actor=actor)
     form = RevokeForm(http.POST if http.method == "POST" else None, phrase=str(key))
-    return _confirmed(
+
+    def revoked(who: Actor) -> None:
+        revoke_key(key, actor=who, reason=RevocationReason(form.cleaned_data["reason"]))
+        stop_with_receipt(key, action="revoked")
+
+    return confirmed(
         http,
         key,
         form,
@@ -135,8 +139,7 @@ def revoke(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
                 _("The owner team and the service's team are told."),
             ],
         ),
-        act_on=lambda who: revoke_key(key, actor=who, reason=RevocationReason(form.cleaned_data["reason"])),
-        stops="revoked",
+        act_on=revoked,
         said=_("Revoked for good. No verifier accepts it any more; the receipt is below."),
     )
 
@@ -200,43 +203,3 @@ def _asked(
         tone=tone if line.version else "danger",
         environment_class=key.environment.environment_class,
     )
-
-
-def _confirmed(
-    http: HttpRequest,
-    key: ManagedKey,
-    form: forms.Form,
-    *,
-    purpose: str,
-    asked: Confirmation,
-    act_on: Callable[[Actor], Any],
-    said: str,
-    stops: str = "",
-) -> HttpResponse:
-    """Ask, take the answer with a step-up, act, and go back to the key; what stops it is answered when it is everywhere."""
-    problem: StepUpProblem | None = None
-    status = 200
-    if http.method == "POST":
-        status = 422
-        if form.is_valid():
-            problem = confirm(http, purpose)
-            if problem is None:
-                try:
-                    act_on(actor_of(http))
-                except Invalid as invalid:
-                    mark(form, invalid)
-                else:
-                    if stops:
-                        stop_with_receipt(key, action=stops)
-                    messages.success(http, said)
-                    return HttpResponseRedirect(reverse("key", args=[key.number]))
-            else:
-                status = problem.status
-    context = {
-        "confirmation": asked,
-        "form": form,
-        "step_up": fields(http, purpose, problem=problem),
-        "key": key,
-        "environment": key.environment,
-    }
-    return render(http, "web/stop.html", context, status=status)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from audit import clock
 from audit.actor import Actor
 from audit.events import catalogue
-from keys.errors import Invalid, NotFound
+from keys.errors import NotFound
 from keys.models import Team, WebhookDelivery, WebhookEndpoint
 from keys.people.standing import standing_of
 from keys.policy.facts import ActorFacts
@@ -28,13 +28,11 @@ from keys.webhooks.addresses import LONGEST, place_of
 from keys.webhooks.again import redeliver, send_test_event
 from keys.webhooks.endpoints import Fresh, add_endpoint, change_endpoint, disable_endpoint
 from keys.webhooks.reach import kinds_for
-from portal.accounts.step_up import StepUpProblem, confirm, fields
-from portal.actors import actor_of
+from portal.web.attempts import attempt
 from portal.web.channel_words import FAMILIES
 from portal.web.doors import act, form_page, page
 from portal.web.finding import teams_led_by
 from portal.web.listing import keyset_page
-from portal.web.reasons import mark
 
 WHOLE = "organisation"
 
@@ -110,24 +108,20 @@ def add_webhook(http: HttpRequest, actor: Actor) -> HttpResponse:
     if chosen not in owners:
         raise NotFound
     form = EndpointForm(http.POST if http.method == "POST" else None, whole_organisation=chosen == WHOLE)
-    problem: StepUpProblem | None = None
-    status = 422 if form.is_bound else 200
-    if form.is_bound and form.is_valid():
-        problem = confirm(http, "webhooks")
-        if problem is None:
-            team = None if chosen == WHOLE else Team.objects.visible_to(actor).get(slug=chosen)
-            try:
-                return shown_once(http, add_endpoint(team, actor=actor_of(http), **form.cleaned_data))
-            except Invalid as invalid:
-                mark(form, invalid)
-        else:
-            status = problem.status
+
+    def added(who: Actor) -> HttpResponse:
+        team = None if chosen == WHOLE else Team.objects.visible_to(actor).get(slug=chosen)
+        return shown_once(http, add_endpoint(team, actor=who, **form.cleaned_data))
+
+    tried = attempt(http, form, purpose="webhooks", act_on=added)
+    if isinstance(tried, HttpResponse):
+        return tried
     context = {
         "form": form,
         "owners": [(slug, name, slug == chosen) for slug, name in owners.items()],
-        "step_up": fields(http, "webhooks", problem=problem),
+        "step_up": tried.step_up,
     }
-    return render(http, "web/webhook_form.html", context, status=status)
+    return render(http, "web/webhook_form.html", context, status=tried.status)
 
 
 def shown_once(http: HttpRequest, fresh: Fresh) -> HttpResponse:
@@ -151,22 +145,17 @@ def edit_webhook(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
         whole_organisation=endpoint.owner_team_id is None,
         form=Form(endpoint.form),
     )
-    problem: StepUpProblem | None = None
-    status = 422 if form.is_bound else 200
-    if form.is_bound and form.is_valid():
-        problem = confirm(http, "webhooks")
-        if problem is None:
-            try:
-                change_endpoint(endpoint, actor=actor_of(http), **form.cleaned_data)
-            except Invalid as invalid:
-                mark(form, invalid)
-            else:
-                messages.success(http, _("Changed."))
-                return HttpResponseRedirect(reverse("webhook", args=[uid]))
-        else:
-            status = problem.status
-    context = {"form": form, "endpoint": endpoint, "step_up": fields(http, "webhooks", problem=problem)}
-    return render(http, "web/webhook_form.html", context, status=status)
+
+    def changed(who: Actor) -> HttpResponse:
+        change_endpoint(endpoint, actor=who, **form.cleaned_data)
+        messages.success(http, _("Changed."))
+        return HttpResponseRedirect(reverse("webhook", args=[uid]))
+
+    tried = attempt(http, form, purpose="webhooks", act_on=changed)
+    if isinstance(tried, HttpResponse):
+        return tried
+    context = {"form": form, "endpoint": endpoint, "step_up": tried.step_up}
+    return render(http, "web/webhook_form.html", context, status=tried.status)
 
 
 @page

@@ -22,6 +22,7 @@ def test_a_key_is_revoked_with_a_reason_and_a_typed_word(world: World, as_: Brow
     assert "Living versions" in alice.get(page).content.decode()
     wrong = alice.post(page, {"reason": "superseded", "phrase": "KEY-1"})
     assert wrong.status_code == 422
+    assert "This is not the text to type." in wrong.content.decode()
     assert 'value="superseded" class="form-check-input' in wrong.content.decode() or "checked" in wrong.content.decode()
     assert alice.post(page, {"reason": "no-idea", "phrase": str(key)}).status_code == 422
     done = alice.post(page, {"reason": "superseded", "phrase": f" {key} "}, follow=True)
