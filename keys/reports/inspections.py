@@ -54,11 +54,6 @@ def read_inspections(*, actor: Actor) -> list[AuditInspection]:
     return list(AuditInspection.objects.order_by("-asked_at")[:SHOWN])
 
 
-def last_inspected() -> AuditInspection | None:
-    """Return the newest inspection that came to an end, for the health of the site."""
-    return AuditInspection.objects.exclude(state__in=OPEN_INSPECTIONS).order_by("-asked_at").first()
-
-
 def ask_nightly() -> bool:
     """Ask for an inspection when the last is a day old."""
     at = clock.now()

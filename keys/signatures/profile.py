@@ -16,7 +16,6 @@ PARAMETERS: Final = ("created", "keyid", "alg", "nonce", "tag")
 
 FUTURE_SKEW_SECONDS: Final = 5
 SHORTEST_WINDOW_SECONDS: Final = 30
-USUAL_WINDOW_SECONDS: Final = 60
 LONGEST_WINDOW_SECONDS: Final = 120
 
 LONGEST_HEADER: Final = 1024

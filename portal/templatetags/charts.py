@@ -1,6 +1,6 @@
 """Draw small charts as SVG on the server: they print, need no script and carry their numbers in words."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from django import template
@@ -84,12 +84,3 @@ def paired_chart(points: Iterable[tuple[Words, int, int]], *, label: Words, firs
         "width": WIDTH, "height": HEIGHT, "floor": FLOOR, "words_at": HEIGHT - 6, "highest": highest,
     }  # fmt: skip
     return render_to_string("components/paired_chart.html", context)
-
-
-@register.simple_tag
-def sparkline(values: Sequence[int], *, label: Words) -> SafeString:
-    """Draw the course of a figure as one line; `label` says in words what it shows."""
-    highest = max(values, default=0) or 1
-    step = 100 / max(len(values) - 1, 1)
-    points = " ".join(f"{place * step:.1f},{28 - 26 * value / highest:.1f}" for place, value in enumerate(values))
-    return render_to_string("components/sparkline.html", {"points": points, "label": label})

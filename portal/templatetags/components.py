@@ -73,12 +73,6 @@ def table(content: SafeString, *, label: Words, caption: Words = "", stack: bool
 
 
 @register.simple_block_tag
-def dialog(content: SafeString, *, name: str, title: Words) -> SafeString:
-    """Wrap a dialog; open it by `data-dialog="name"` on a link whose own page does the same without script."""
-    return _draw("dialog", content=content, name=name, title=title)
-
-
-@register.simple_block_tag
 def disclosure(content: SafeString, *, summary: Words, is_open: bool = False) -> SafeString:
     """Wrap words that are folded until asked for."""
     return _draw("disclosure", content=content, summary=summary, is_open=is_open)

@@ -118,10 +118,6 @@ class Quorum:
     def have(self) -> int:
         return len([seat for seat in self.seats if seat.person])
 
-    @property
-    def is_met(self) -> bool:
-        return self.have >= self.needed
-
 
 @dataclass(frozen=True, kw_only=True)
 class Tab:

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -20,12 +18,10 @@ class Confirmation:
     title: Words
     action: Words
     cancel_url: str
-    lede: Words = ""
     consequences: Sequence[Words] = field(default_factory=tuple)
     preview: Sequence[Term] = field(default_factory=tuple)
     tone: str = "danger"
     environment_class: str = ""
-    breadcrumb: Sequence[Words] = field(default_factory=tuple)
 
 
 class TypedConfirmation(forms.Form):
@@ -49,12 +45,3 @@ class TypedConfirmation(forms.Form):
         if typed.strip() != self.expected:
             raise ValidationError(_("This is not the text to type."), code="phrase_differs")
         return typed
-
-
-def confirmation_page(
-    http: HttpRequest, confirmation: Confirmation, form: forms.Form, *, status: int = 200
-) -> HttpResponse:
-    """Show the page that a POST without a valid confirmation, or a GET, is answered with."""
-    refused = form.is_bound and not form.is_valid()
-    context = {"confirmation": confirmation, "form": form}
-    return render(http, "confirm.html", context, status=422 if refused and status == 200 else status)

@@ -10,7 +10,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 
 from keys.approvals.difference import RiskCode, RiskNote
 from keys.lifecycle.inventory import Standing
-from keys.states import Access, KeyKind, RevocationReason, Role, SuspensionReason, TeamRole
+from keys.states import Access, KeyKind, RevocationReason, SuspensionReason, TeamRole
 from keys.verification.reasons import Reason
 from portal.web.components import Words
 
@@ -127,12 +127,6 @@ TEAM_ROLES: Mapping[str, Promise] = {
     TeamRole.DEVELOPER: _("Developer"),
     TeamRole.APPROVER: _("Approver"),
     TeamRole.LEAD: _("Lead"),
-}
-
-ROLES: Mapping[str, Promise] = {
-    Role.ADMINISTRATOR: _("Administrator"),
-    Role.RESPONDER: _("Responder"),
-    Role.AUDITOR: _("Auditor"),
 }
 
 RISK_NOTES: Mapping[str, tuple[Promise, str]] = {

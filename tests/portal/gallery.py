@@ -13,7 +13,6 @@ from django.urls import path
 
 from keys.states import Access, Origin, RequestState, Risk, VersionState
 from portal.web.components import Quorum, Seat, Stat, Tab, Term, TimelineItem, difference, steps
-from portal.web.confirmation import Confirmation, TypedConfirmation, confirmation_page
 from portal.web.errors import error_page
 from portal.web.listing import Page, Sorting
 
@@ -23,7 +22,6 @@ PAGES = [
     ("/form/", 200),
     ("/form/?bad=1", 200),
     ("/sign-in/", 200),
-    ("/confirm/", 200),
     ("/error/404/", 404),
     ("/error/500/", 500),
 ]
@@ -144,7 +142,6 @@ def _context() -> dict[str, object]:
             Tab(label="Use", href="?tab=u"),
             Tab(label="History", href="?tab=h"),
         ],
-        "counts": [3, 5, 4, 9, 12],
         "pairs": [("Mon", 12, 0), ("Tue", 7, 9), ("Wed", 0, 14)],
         "days": [("Mon", 4), ("Tue", 9), ("Wed", 2), ("Thu", 12), ("Fri", 7), ("Sat", 0), ("Sun", 1)],
     }
@@ -190,20 +187,6 @@ def sign_in(http: HttpRequest) -> HttpResponse:
     return HttpResponse(page.render({"form": type("SignIn", (forms.Form,), fields)()}, http))
 
 
-def confirm(http: HttpRequest) -> HttpResponse:
-    _as_alice(http)
-    asked = Confirmation(
-        title="Revoke orders-bot",
-        lede="It ends now, for good.",
-        action="Revoke the key",
-        cancel_url="/",
-        consequences=["Every version stops at the next verification.", "The team Execution is told."],
-        preview=[Term(name="Versions", value=2), Term(name="Last used", value="2 minutes ago")],
-        environment_class="production",
-    )
-    return confirmation_page(http, asked, TypedConfirmation(http.POST or None, phrase="orders-bot"))
-
-
 def error(http: HttpRequest, status: int) -> HttpResponse:
     _as_alice(http)
     return error_page(http, status, code="an_example")
@@ -227,6 +210,5 @@ urlpatterns = [
     path("delegates/", empty, name="delegates"),
     path("sign-out/", empty, name="sign_out"),
     path("sign-in/", sign_in),
-    path("confirm/", confirm),
     path("error/<int:status>/", error),
 ]

@@ -75,12 +75,6 @@ def test_a_refused_form_lists_its_errors_with_links(gallery: Client) -> None:
     assert 'id="id_purpose_error"' in page
 
 
-def test_a_wrong_phrase_does_not_confirm(gallery: Client) -> None:
-    answer = gallery.post("/confirm/", {"phrase": "orders-bot-2"})
-    assert answer.status_code == 422
-    assert "This is not the text to type." in answer.content.decode()
-
-
 def test_sorting_keeps_filters_and_drops_the_cursor(gallery: Client) -> None:
     page = gallery.get("/?q=orders&cursor=abc&sort=name").content.decode()
     assert 'href="?q=orders&amp;sort=-name"' in page

@@ -1,16 +1,5 @@
-// Open and close dialogs, fold menus and dismiss messages; every page also works without it.
+// Fold menus and dismiss messages; every page also works without it.
 document.addEventListener("click", (event) => {
-  const opener = event.target.closest("[data-dialog]");
-  const dialog = opener && document.getElementById(opener.dataset.dialog);
-  if (dialog) {
-    event.preventDefault();
-    dialog.showModal();
-  }
-  const closer = event.target.closest("[data-dialog-close]");
-  if (closer) {
-    event.preventDefault();
-    closer.closest("dialog").close();
-  }
   event.target.closest("[data-dismiss]")?.closest("[data-dismissible]")?.remove();
   document.querySelectorAll("details.menu[open]").forEach((menu) => {
     if (!menu.contains(event.target)) menu.removeAttribute("open");
