@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Browser
 
@@ -14,12 +11,10 @@ from keys.people.calendar_feeds import make_feed
 from keys.webhooks.chats import add_chat
 from keys.webhooks.endpoints import add_endpoint
 from tests.people import World, acting, approved, issued, submitted
-from tests.portal.browser import NARROW, WIDE
-from tests.portal.web.test_pages_in_chromium import browser_of
+from tests.portal.web.looking import VIEWS, amiss
 from tests.servers import PortalServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
-PICTURES = os.environ.get("KEYSTEAD_PICTURES", "")
 LONG = "https://hooks.example.com/services/" + "T0123456789" * 8
 
 
@@ -70,29 +65,10 @@ def test_the_pages_are_accessible_keep_the_policy_and_fit(
     issued(world, name="A key with a name that is rather long for what it is")
     submitted(world)
     hook, here = f"/webhooks/{endpoint.pk}/", f"/webhooks/{chat.pk}/"
-    pages = {
-        "webhooks": "/webhooks/", "webhook": hook, "webhook-rotate": f"{hook}rotate/", "webhook-new": "/webhooks/new/",
-        "chat": here, "chat-new": "/team/reporting/chats/new/", "team": "/team/reporting/",
-        "notifications": "/account/notifications/", "calendar-new": "/account/calendar/new/", "needs": "/needs/",
-    }  # fmt: skip
-    found: list[str] = []
-    for viewport, scheme in ((WIDE, "light"), (NARROW, "dark")):
-        visit = browser_of(world.alice, chromium, portal_server, viewport, scheme)
-        for name, path in pages.items():
-            visit.page.goto(portal_server.url + path)
-            if PICTURES:
-                visit.picture(Path(PICTURES) / f"{name}-{scheme}.png")
-            found += [f"{scheme} {path}: {each}" for each in visit.findings()]
-            if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
-                found.append(f"{scheme} {path}: scrolls sideways")
-        found += [f"{scheme} {each}" for each in visit.violations]
-        found += [each for each in visit.mistakes if "Failed to load resource" not in each]
-        visit.context.close()
-    nobody = browser_of(world.carol, chromium, portal_server, WIDE, "light")
-    for name, path in {"webhooks-none": "/webhooks/", "needs-decision": "/needs/"}.items():
-        nobody.page.goto(portal_server.url + path)
-        if PICTURES:
-            nobody.picture(Path(PICTURES) / f"{name}.png")
-        found += [f"{path}: {each}" for each in nobody.findings()]
-    nobody.context.close()
-    assert found == []
+    pages = [
+        "/webhooks/", hook, f"{hook}rotate/", "/webhooks/new/", here, "/team/reporting/chats/new/", "/team/reporting/",
+        "/account/notifications/", "/account/calendar/new/", "/needs/",
+    ]  # fmt: skip
+    found = amiss(world.alice, pages, chromium, portal_server)
+    # Whoever has nothing of it sees the same places, empty.
+    assert found + amiss(world.carol, ["/webhooks/", "/needs/"], chromium, portal_server, views=VIEWS[:1]) == []

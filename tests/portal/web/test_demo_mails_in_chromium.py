@@ -15,7 +15,7 @@ from keys.notifications.mail import send_waiting
 from portal.layout import layout_at
 from tests.people import World, submitted
 from tests.portal.browser import NARROW, WIDE
-from tests.portal.web.test_pages_in_chromium import browser_of
+from tests.portal.web.looking import browser_of
 from tests.servers import PortalServer
 
 pytestmark = pytest.mark.browser
@@ -51,7 +51,7 @@ def test_the_pages_are_accessible_and_the_mail_keeps_its_policy(
             ("mail", "See it as a mail program"),
             ("html", ""),
         ):
-            found += [f"{scheme} {place}: {each}" for each in visit.findings()] if place != "html" else []
+            found += [f"{scheme} {place}: {each}" for each in visit.findings(after_click=True)] if place != "html" else []
             if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
                 found.append(f"{scheme} {place}: scrolls sideways")
             visit.picture(pictures / f"demo-{place}-{scheme}.png")

@@ -8,8 +8,7 @@ from playwright.sync_api import Browser
 from keys.lifecycle.emergency import Measure, execute_emergency
 from keys.lifecycle.emergency_lists import EmergencyFilter, list_keys
 from tests.people import World, acting, issued
-from tests.portal.browser import NARROW, WIDE
-from tests.portal.web.test_pages_in_chromium import browser_of
+from tests.portal.web.looking import amiss
 from tests.servers import PortalServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
@@ -25,15 +24,4 @@ def test_the_pages_are_accessible_keep_the_policy_and_fit(
     act = execute_emergency(wanted, numbers=shown.numbers, digest=shown.digest, measure=Measure.REVOKE, actor=actor)
     pages = ["/emergency/", "/emergency/?team=reporting", "/emergency/?team=nobody", f"/emergency/{act}/"]
     leaving = [f"/people/{world.alice.pk}/left/", f"/people/{world.bob.pk}/left/", f"/keys/{first.number}/recipient/"]
-    found: list[str] = []
-    for viewport, scheme in ((WIDE, "light"), (NARROW, "dark")):
-        visit = browser_of(world.admin, chromium, portal_server, viewport, scheme)
-        for path in [*pages, *leaving]:
-            visit.page.goto(portal_server.url + path)
-            found += [f"{scheme} {path}: {each}" for each in visit.findings()]
-            if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
-                found.append(f"{scheme} {path}: scrolls sideways")
-        found += [f"{scheme} {each}" for each in visit.violations]
-        found += [each for each in visit.mistakes if "Failed to load resource" not in each]
-        visit.context.close()
-    assert found == []
+    assert amiss(world.admin, [*pages, *leaving], chromium, portal_server, all_there=False) == []

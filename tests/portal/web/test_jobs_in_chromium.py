@@ -12,8 +12,7 @@ from audit import clock
 from keys.jobs.kinds import KINDS
 from keys.models import JobLease, JobRun, JobSchedule
 from tests.people import World
-from tests.portal.browser import NARROW, WIDE
-from tests.portal.web.test_pages_in_chromium import browser_of
+from tests.portal.web.looking import amiss
 from tests.servers import PortalServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
@@ -46,23 +45,6 @@ def test_the_jobs_are_accessible_keep_the_policy_and_fit(
     chromium: Browser, portal_server: PortalServer, world: World
 ) -> None:
     form = f"/health/jobs/{JobSchedule.objects.get(kind='keys.rotate').pk}/"
-    found: list[str] = []
-
-    def look(*paths: str, who: str = "admin") -> None:
-        for viewport, scheme in ((WIDE, "light"), (NARROW, "dark")):
-            visit = browser_of(getattr(world, who), chromium, portal_server, viewport, scheme)
-            for path in paths:
-                answer = visit.page.goto(portal_server.url + path)
-                assert answer is not None
-                assert answer.status == 200, path
-                found.extend(f"{scheme} {path}: {each}" for each in visit.findings())
-                if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
-                    found.append(f"{scheme} {path}: scrolls sideways")
-            found.extend(f"{scheme} {each}" for each in visit.violations)
-            found.extend(each for each in visit.mistakes if "Failed to load resource" not in each)
-            visit.context.close()
-
-    look("/health/", who="auditor")
+    found = amiss(world.auditor, ["/health/"], chromium, portal_server)
     furnish(world)
-    look("/health/", form)
-    assert found == []
+    assert found + amiss(world.admin, ["/health/", form], chromium, portal_server) == []

@@ -1,0 +1,53 @@
+"""Look at pages in Chromium as a signed-in person, light and wide, dark and narrow, and say what is amiss."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from django.conf import settings
+from playwright.sync_api import Browser
+
+from keys.models import Person
+from tests.portal.browser import NARROW, WIDE, Visit
+from tests.portal.web.signing_in import signed_in
+from tests.servers import PortalServer
+
+PICTURES = os.environ.get("KEYSTEAD_PICTURES")
+VIEWS = ((WIDE, "light"), (NARROW, "dark"))
+
+
+def browser_of(person: Person, browser: Browser, server: PortalServer, viewport: dict[str, int], scheme: str) -> Visit:
+    context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+    key = signed_in(person).cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": server.url}])
+    return Visit(context)
+
+
+def amiss(
+    person: Person,
+    paths: Iterable[str],
+    browser: Browser,
+    server: PortalServer,
+    *,
+    views: Iterable[tuple[dict[str, int], str]] = VIEWS,
+    all_there: bool = True,
+) -> list[str]:
+    """What breaks accessibility, the policy or the width of the screen; without `all_there` pages may answer refusals."""
+    found: list[str] = []
+    for viewport, scheme in views:
+        visit = browser_of(person, browser, server, viewport, scheme)
+        for path in paths:
+            answer = visit.page.goto(server.url + path)
+            if all_there and (answer is None or answer.status != 200):
+                found.append(f"{path}: {answer and answer.status}")
+            found += [f"{scheme} {path}: {each}" for each in visit.findings(looks_only=scheme == "dark")]
+            if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
+                found.append(f"{scheme} {path}: scrolls sideways")
+            if PICTURES:
+                visit.picture(Path(PICTURES) / f"{scheme}{path.replace('/', '-')}.png")
+        found += [f"{scheme} {each}" for each in visit.violations]
+        found += [f"{scheme} {each}" for each in visit.mistakes if "Failed to load resource" not in each]
+        visit.context.close()
+    return found
