@@ -19,7 +19,7 @@ from keys.models import ManagedKey, RevocationReceipt
 from keys.verification import lease
 from keys.verification.loading import told_time
 
-LOOKS: Final = (0.002, 0.05)  # seconds between two looks at the leases: the first, and the longest
+LOOKS: Final = (0.002, 0.02)  # seconds between two looks at the leases: the first, and the longest
 _CHANGES: Final = """
 SELECT array_agg(DISTINCT txid::text) FROM keys_verificationchange WHERE managed_key_id = ANY(%s)
 """

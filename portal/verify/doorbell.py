@@ -205,6 +205,7 @@ class Doorbell:
                 self._loop.call_soon_threadsafe(self._ring, change)
 
     def _ring(self, change: Change) -> None:
+        self._renewals.hurry()
         self._last = b'event: change\ndata: {"position":%s}\n\n' % json.dumps(change.position).encode()
         for line in self.lines:
             if change.places is None or line.place in change.places:
