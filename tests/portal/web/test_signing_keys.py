@@ -64,6 +64,9 @@ def test_a_claim_takes_the_public_key_and_shows_no_secret(world: World, as_: Bro
     address = f"/keys/{key.number}/claim/"
     alice = as_("alice", "claim")
     assert "There is no secret to see" in alice.get(address).content.decode()
+    for page in (address, f"/keys/{key.number}/"):
+        shown = alice.get(page).content.decode()
+        assert ("to use" in shown, "Claim the secret" in shown, "It is shown once" in shown) == (True, False, False)
     for typed, words in ((private_of(pair), "This is a private key"), ("", "needed"), ("hello", "cannot be read")):
         refused = alice.post(address, {"version": "1", "public_key": typed})
         assert refused.status_code == 422
