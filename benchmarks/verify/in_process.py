@@ -23,7 +23,8 @@ from benchmarks.verify.sizes import Sizes
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sdk" / "python" / "src"))
 
 from keystead_client import LocalVerifier, digest
-from keystead_client.feed import CLOCK, State, clock
+from keystead_client.beliefs import State
+from keystead_client.feed import CLOCK, clock
 from keystead_client.snapshots import RECORD, read_snapshot
 
 SHARE, BYTES, SECONDS = 0.5, 110.0, 2.0

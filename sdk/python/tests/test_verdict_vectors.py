@@ -4,7 +4,8 @@ import pytest
 from fake_feed import FakeFeed, record
 from fake_keystead import FakeKeystead, vectors
 from keystead_client import Client, LocalVerifier, digest
-from keystead_client.feed import CLOCK, State, clock
+from keystead_client.beliefs import State
+from keystead_client.feed import CLOCK, clock
 from keystead_client.snapshots import read_snapshot
 
 VECTORS = vectors("verification")

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+from keystead_client.beliefs import MOST_HOT, NEVER, NOT_PLAIN, NOTHING, Belief, Found, State
 from keystead_client.credentials import Credential
 from keystead_client.ed25519 import check, from_base64url, public_key
 from keystead_client.errors import IntegrityError, KeysteadError, Refused, Unreachable
-from keystead_client.snapshots import Entry, Snapshot, pinned, read_policy, read_snapshot
+from keystead_client.snapshots import pinned, read_snapshot
 from keystead_client.transport import Reply, Stream, Transport, raise_for
 from keystead_client.verdicts import Verdict
 
@@ -26,96 +27,11 @@ _SAFETY: Final = 0.05  # seconds between our clock and the one that counts the l
 _MOST_SNAPSHOT: Final = 1 << 31
 _AWAY: Final = 30.0  # seconds for which a place that did not answer is not asked again
 _SILENCE: Final = 5.0  # seconds; the bell beats each second, so one that is quiet for longer is dead
-_MOST_CHANGED: Final = 50_000  # entries beside the snapshot; more, and a fresh snapshot is smaller
 
 
 # A clock that goes on while the machine sleeps: a lease must not outlive a closed lid. Called as clock(CLOCK), in seconds.
 clock: Final = time.clock_gettime
 CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-
-
-class Found(NamedTuple):
-    """A version with what can be said of it beforehand. Until `plain_until` only a revocation or a scope could refuse it."""
-
-    entry: Entry
-    verdict: Verdict
-    plain_until: float  # seconds of Keystead's clock; the last millisecond is decided with whole numbers
-
-
-class Belief(NamedTuple):
-    """What a reader needs, in one piece, so that it never mixes what was true with what is."""
-
-    until: float  # seconds of our clock; until then it may be answered at all
-    offset: float  # added to our clock it gives Keystead's
-    state: State | None
-
-
-# Until when, by our clock, a key that is found here is valid for any client, and for the scopes of its verdict.
-Plain = tuple[float, Callable[[bytes], Verdict | None]]
-_NOTHING: Final = Belief(0.0, 0.0, None)
-_NOT_PLAIN: Final[Plain] = 0.0, dict[bytes, Verdict]().get
-_NEVER: Final = float("inf")
-MOST_HOT: Final = 16_384
-
-
-class State:
-    """What was true at `position`. Readers need no lock: each step is one act on one dictionary, and errs by refusing."""
-
-    __slots__ = ("by_key", "changed", "gone", "hot", "plain", "plain_ends", "position", "snapshot")
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
-        self.position = snapshot.position
-        self.changed: dict[bytes, Entry] = {}
-        self.by_key: dict[str, list[bytes]] = {}
-        self.gone: set[str] = set()
-        # What was found lately, and what of it is valid for any question until the clock ends it, at `plain_ends` the first.
-        self.hot: dict[bytes, Found] = {}
-        self.plain: dict[bytes, Verdict] = {}
-        self.plain_ends = _NEVER
-
-    def find(self, digest: bytes) -> Entry | None:
-        """Find a version that verifies, as far as is known."""
-        entry = self.changed.get(digest)
-        if entry is not None:
-            return entry
-        entry = self.snapshot.find(digest)
-        return None if entry is None or entry.kid in self.gone else entry
-
-    def follow(self, changes: Sequence[Mapping[str, Any]], position: str) -> None:
-        """Apply changes and stand at `position`."""
-        for change in changes:
-            self._apply(change)
-        if changes:
-            # Replaced, not emptied: a reader that looked before the change writes its find into the old one.
-            self.hot = {}
-            self.plain, self.plain_ends = {}, _NEVER
-        self.position = position
-
-    def _apply(self, change: Mapping[str, Any]) -> None:
-        """Forget all that was known of a key, then learn what verifies of it now. In between it does not verify."""
-        self.gone.update(change["gone"])
-        for digest in self.by_key.pop(change["key_id"], ()):
-            self.changed.pop(digest, None)
-        digests = []
-        for version in change["versions"]:
-            entry = Entry(
-                version["kid"],
-                read_policy(version["policy"]),
-                version["ends_at"],
-                version["retires"],
-                version["warned"],
-            )
-            digest = bytes.fromhex(version["digest"])
-            self.changed[digest] = entry
-            digests.append(digest)
-        if digests:
-            self.by_key[change["key_id"]] = digests
-
-    @property
-    def is_worn(self) -> bool:
-        """Whether so much changed that a fresh snapshot is better."""
-        return len(self.changed) + len(self.gone) > _MOST_CHANGED
 
 
 class Feed:
@@ -132,7 +48,7 @@ class Feed:
         self._renewals_away_until = 0.0
         self.renew_ms = 1000
         self.state: State | None = None
-        self.belief, self.plain = _NOTHING, _NOT_PLAIN
+        self.belief, self.plain = NOTHING, NOT_PLAIN
         self._remembering = threading.Lock()
 
     def renew(self) -> bool:
@@ -159,7 +75,7 @@ class Feed:
             self._forget()
             return True
         if answer["changes"]:
-            self.plain = _NOT_PLAIN  # from here on every question is asked, whatever becomes of the rest
+            self.plain = NOT_PLAIN  # from here on every question is asked, whatever becomes of the rest
         state.follow(answer["changes"], answer["position"])
         # Last, when all of it is applied: from here on the state may be believed.
         until = asked_at + answer["lease_ms"] / 1000 - _SAFETY
@@ -173,7 +89,7 @@ class Feed:
             return
         with self._remembering:
             if state.plain_ends - offset <= until:  # one of them ends: they are found again, but for that one
-                state.plain, state.plain_ends = {}, _NEVER
+                state.plain, state.plain_ends = {}, NEVER
             self.belief = Belief(until, offset, state)
             self.plain = until, state.plain.get
 
@@ -222,7 +138,7 @@ class Feed:
     def disbelieve(self) -> None:
         """Let nobody answer any more."""
         with self._remembering:
-            self.belief, self.plain = _NOTHING, _NOT_PLAIN
+            self.belief, self.plain = NOTHING, NOT_PLAIN
 
     def _forget(self) -> None:
         self.disbelieve()

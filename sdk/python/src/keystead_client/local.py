@@ -15,11 +15,12 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final, Self
 
+from keystead_client.beliefs import MOST_HOT, Found
 from keystead_client.brownouts import is_browned_out
 from keystead_client.credentials import AnyCredential, as_credential
 from keystead_client.ed25519 import need_ed25519
 from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
-from keystead_client.feed import CLOCK, MOST_HOT, Feed, Found, clock
+from keystead_client.feed import CLOCK, Feed, clock
 from keystead_client.key_text import kid_of
 from keystead_client.snapshots import Entry
 from keystead_client.transport import Stream, Transport
