@@ -211,6 +211,13 @@ ATTACKS = {
     ),
     "a checkpoint deleted": Attack(sql("DELETE FROM audit_checkpoint WHERE size = 40"), {"unsigned"}, 25),
     "a node changed": Attack(sql("UPDATE audit_node SET hash = sha256('x') WHERE level = 2 AND index = 3"), {"node"}, 12),
+    "a node that holds its neighbour too": Attack(
+        sql("ALTER TABLE audit_node DROP CONSTRAINT audit_node_hash_size",
+            "UPDATE audit_node one SET hash = one.hash || two.hash FROM audit_node two"
+            " WHERE (one.level, one.index, two.level, two.index) = (2, 2, 2, 3)",
+            "DELETE FROM audit_node WHERE level = 2 AND index = 3"),
+        {"node"}, 8,
+    ),
     "removed from the queue": Attack(
         lambda scene: (write_events(3), scene.run("DELETE FROM audit_pending WHERE event_id ="
                                                    " (SELECT min(event_id) FROM audit_pending)"))[0],

@@ -77,6 +77,7 @@ def test_what_the_log_writes_is_read_the_quick_way(db: None, monkeypatch: pytest
         replaced('"count":3', '"count":1.5'),
         replaced('"count":3', '"count":"\\u0000"'),
         replaced('"count":3', '"count":"\\ud800"'),
+        replaced('"count":3', '"count":"\x01"'),
         replaced('"count":3', f'"count":{"[" * 9}{"]" * 9}'),
         replaced('"count":3', '"count":03'),
         replaced('"id":"t-1"', '"id":"t-\x01"'),
