@@ -14,7 +14,7 @@ from keys.policy.addresses import outside_networks
 from keys.policy.decisions import Deny
 from keys.policy.enforcement import enforce
 from keys.policy.fetch_rules import FetchFacts, may_fetch
-from keys.states import RotationCause, RotationState, VersionState
+from keys.states import WAITING_ROTATION_STATES, RotationCause, RotationState, VersionState
 
 SECOND_TOKEN: Final = "second-token"  # noqa: S105 - the reason of an end, not a secret
 SOON: Final = timedelta(minutes=1)
@@ -54,7 +54,7 @@ class Seen:
         rotation = self.rotation
         if rotation is None or self.why_not or rotation.old_version_id != self.version.pk:
             return False
-        return rotation.state in (RotationState.PREPARED, RotationState.HANDED_OVER)
+        return rotation.state in WAITING_ROTATION_STATES
 
 
 def see_rotation(version: KeyVersion, *, address: str | None, actor: Actor) -> Seen:
@@ -85,4 +85,4 @@ def _check_after(rotation: Rotation | None, *, is_current: bool, may: bool, at: 
         return SOMETIME
     if rotation.state == RotationState.SCHEDULED:
         return min(max(rotation.due_at - at, SOON), SOMETIME)
-    return SOON if rotation.state in (RotationState.PREPARED, RotationState.HANDED_OVER) else SOMETIME
+    return SOON if rotation.state in WAITING_ROTATION_STATES else SOMETIME

@@ -28,7 +28,6 @@ from keys.lifecycle.issuance import end_of, refuse_if_suspended
 from keys.lifecycle.minting import mint_for
 from keys.lifecycle.rotation import PAUSE
 from keys.lifecycle.rotation_course import (
-    TAKEABLE,
     claim_period,
     end_version_of,
     go_on_after_hand_over,
@@ -42,7 +41,7 @@ from keys.operations import operation, refuse_if_log_is_behind, update
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.fetch_rules import may_fetch
-from keys.states import RotationState, VersionState
+from keys.states import WAITING_ROTATION_STATES, RotationState, VersionState
 
 HANDED_OVER_AGAIN = "handed-over-again"
 
@@ -179,7 +178,7 @@ class _Found:
             raise Conflict("no_rotation", state="none", due_at=None)
         if rotation.state == RotationState.SCHEDULED:
             raise Conflict("rotation_not_due", state=rotation.state, due_at=rotation.due_at)
-        if rotation.state not in TAKEABLE or rotation.old_version_id != self.version.pk:
+        if rotation.state not in WAITING_ROTATION_STATES or rotation.old_version_id != self.version.pk:
             raise Conflict("already_activated", state=rotation.state, retire_at=self.version.retire_at)
         old = self.version
         if old.state != VersionState.ACTIVE or not old.is_intact or not lives(old, at=self.at):

@@ -13,7 +13,6 @@ from keys.lifecycle.inventory import lives
 from keys.lifecycle.issuance import refuse_if_suspended
 from keys.lifecycle.rotation_course import (
     BEFORE_ACTIVATION,
-    TAKEABLE,
     abort,
     begin,
     end_version_of,
@@ -34,6 +33,7 @@ from keys.policy.enforcement import enforce
 from keys.policy.rules import may_claim, may_override_retirement, may_rotate
 from keys.states import (
     OVERLAP_PERIODS,
+    WAITING_ROTATION_STATES,
     Overlap,
     RotationCause,
     RotationState,
@@ -118,7 +118,7 @@ def abort_rotation(rotation: Rotation, *, actor: Actor) -> Rotation:
     found = open_rotation(key)
     at = clock.now()
     enforce(may_rotate(actor, standing_of(actor, at=at), key_facts(key), at=at))
-    if found is None or found.pk != rotation.pk or found.state not in TAKEABLE:
+    if found is None or found.pk != rotation.pk or found.state not in WAITING_ROTATION_STATES:
         raise Conflict("nothing_to_stop")
     old = version_of(versions, found.old_version_id)
     found = abort(found, versions, actor=actor, at=at, reason="stopped")

@@ -20,16 +20,17 @@ from keys.lifecycle.transitions import change_version, create_version, locked_ke
 from keys.models import KeyVersion, ManagedKey, Rotation, UsageCount
 from keys.operations import operation, refuse_if_log_is_behind
 from keys.states import (
+    BOTH_WORK_STATES,
     LIVING_VERSION_STATES,
     OVERLAP_PERIODS,
+    WAITING_ROTATION_STATES,
     Overlap,
     RotationCause,
     RotationState,
     VersionState,
 )
 
-TAKEABLE = (RotationState.PREPARED, RotationState.HANDED_OVER)
-BEFORE_ACTIVATION = (RotationState.SCHEDULED, *TAKEABLE)
+BEFORE_ACTIVATION = (RotationState.SCHEDULED, *WAITING_ROTATION_STATES)
 
 
 @operation(grants="always")
@@ -140,7 +141,7 @@ def finish_rotation(rotation: Rotation, *, actor: Actor) -> bool:
     versions = locked_versions(key)
     found = open_rotation(key)
     at = clock.now()
-    if found is None or found.pk != rotation.pk or found.state not in (RotationState.ACTIVATED, RotationState.DRAINING):
+    if found is None or found.pk != rotation.pk or found.state not in BOTH_WORK_STATES:
         return False
     old = version_of(versions, found.old_version_id)
     if old is not None and lives(old, at=at):
@@ -156,7 +157,7 @@ def abandon_rotation(rotation: Rotation, *, actor: Actor) -> bool:
     versions = locked_versions(key)
     found = open_rotation(key)
     at = clock.now()
-    if found is None or found.pk != rotation.pk or found.state not in TAKEABLE:
+    if found is None or found.pk != rotation.pk or found.state not in WAITING_ROTATION_STATES:
         return False
     new = version_of(versions, found.new_version_id)
     if new is not None and lives(new, at=at):

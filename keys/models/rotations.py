@@ -13,7 +13,14 @@ from audit.governed import governed
 from keys.models.base import Row, one_of
 from keys.models.keys import KeyVersion, ManagedKey
 from keys.models.policies import Policy
-from keys.states import OPEN_ROTATION_STATES, Overlap, RotationCause, RotationState
+from keys.states import (
+    BOTH_WORK_STATES,
+    OPEN_ROTATION_STATES,
+    WAITING_ROTATION_STATES,
+    Overlap,
+    RotationCause,
+    RotationState,
+)
 
 _OPEN = [str(each) for each in OPEN_ROTATION_STATES]
 # Workers write what the clock has done within seconds; whoever is to claim has days.
@@ -47,14 +54,14 @@ class RotationQuerySet(models.QuerySet["Rotation"]):
 
     def untaken(self, at: datetime) -> RotationQuerySet:
         """Those whose new version can no longer be had."""
-        waiting = self.filter(state__in=(RotationState.PREPARED, RotationState.HANDED_OVER))
+        waiting = self.filter(state__in=WAITING_ROTATION_STATES)
         return waiting.exclude(new_version__in=KeyVersion.objects.living(at).values("pk"))
 
     def late(self, at: datetime) -> RotationQuerySet:
         """Those somebody should look at: not begun or not written down in time, or the new secret waits too long."""
-        waiting = Q(state__in=(RotationState.PREPARED, RotationState.HANDED_OVER))
+        waiting = Q(state__in=WAITING_ROTATION_STATES)
         overdue = Q(prepared_at__lte=at - _SOON_CLAIMED) | Q(old_version__expires_at__lte=at + _SOON_CLAIMED)
-        both = Q(state__in=(RotationState.ACTIVATED, RotationState.DRAINING))
+        both = Q(state__in=BOTH_WORK_STATES)
         return self.filter(
             Q(state=RotationState.SCHEDULED, due_at__lte=at - _SOON_WRITTEN)
             | (waiting & overdue)
@@ -68,7 +75,7 @@ class RotationQuerySet(models.QuerySet["Rotation"]):
 
     def over(self, at: datetime) -> RotationQuerySet:
         """Those whose old version has ended, by its state or by the clock."""
-        both = self.filter(state__in=(RotationState.ACTIVATED, RotationState.DRAINING))
+        both = self.filter(state__in=BOTH_WORK_STATES)
         return both.exclude(old_version__in=KeyVersion.objects.living(at).values("pk"))
 
 

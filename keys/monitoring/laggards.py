@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, TextField, Value
 from django.db.models.functions import Cast, Coalesce
 
 from keys.models import KeyVersion, Rotation, Sighting
 from keys.monitoring.traffic import SETTLED, WINDOW, SeenClient, clients_on_old
-from keys.states import RotationState, VersionState
-
-BOTH_WORK: Final = (RotationState.ACTIVATED, RotationState.DRAINING)
+from keys.states import BOTH_WORK_STATES, VersionState
 
 
 def laggards_of(rotation: Rotation, *, at: datetime) -> Sequence[SeenClient]:
@@ -36,5 +33,7 @@ def with_laggards(rotations: QuerySet[Rotation], *, at: datetime) -> QuerySet[Ro
     nameless = Q(address=None, user_agent="", instance="")
     lagging = on_old.filter(nameless | Q(last_at__gt=at - SETTLED) | ~Exists(on_new))
     working = KeyVersion.objects.living(at).filter(state=VersionState.ACTIVE)
-    both = rotations.filter(state__in=BOTH_WORK, old_version__in=working.values("pk"), activated_at__isnull=False)
+    both = rotations.filter(
+        state__in=BOTH_WORK_STATES, old_version__in=working.values("pk"), activated_at__isnull=False
+    )
     return both.filter(Exists(lagging), managed_key__revoked_at=None).order_by(F("activated_at"), "pk")

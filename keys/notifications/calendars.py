@@ -20,12 +20,11 @@ from keys.models import CalendarFeed, KeyVersion, ManagedKey, Rotation, Team
 from keys.models.reach import reach_of
 from keys.notifications.ics import Entry
 from keys.notifications.words import PATHS
-from keys.states import RotationState, VersionState
+from keys.states import WAITING_ROTATION_STATES, RotationState, VersionState
 
 MOST_KEYS: Final = 2000
 # What ended is still looked for in a calendar for a while.
 KEPT: Final = timedelta(days=30)
-_WAITING: Final = (RotationState.PREPARED, RotationState.HANDED_OVER)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ def _rotations(keys: Mapping[UUID, ManagedKey]) -> list[_Instant]:
         at: datetime | None
         if rotation.state == RotationState.SCHEDULED:
             at, summary = rotation.due_at, _("{name} gets its next secret").format(name=name)
-        elif rotation.state in _WAITING:
+        elif rotation.state in WAITING_ROTATION_STATES:
             times = [each for each in (ends_at, new.claim_until if new is not None else None) if each is not None]
             at, summary = min(times, default=None), _("{name}: last moment for its next secret").format(name=name)
         else:

@@ -20,7 +20,7 @@ from django.db.models.functions import Least
 
 from keys.lifecycle.inventory import unused
 from keys.models import KeyRequest, KeyVersion, ManagedKey, Reminder, Rotation
-from keys.states import RequestState, RotationState, VersionState
+from keys.states import WAITING_ROTATION_STATES, RequestState, RotationState, VersionState
 
 # Days before the end; 0 is after it.
 BEFORE_AN_END = (30, 14, 7, 1, 0)
@@ -59,7 +59,7 @@ def ending_versions(at: datetime) -> Found:
         .filter(end__lt=F("managed_key__authorised_until"))
     )
     planned = Exists(opened.filter(state=RotationState.SCHEDULED, due_at__lt=OuterRef("end")))
-    prepared = Exists(opened.filter(state__in=(RotationState.PREPARED, RotationState.HANDED_OVER)))
+    prepared = Exists(opened.filter(state__in=WAITING_ROTATION_STATES))
     found = _reached(versions, "version", BEFORE_AN_END, at).annotate(is_planned=planned, is_prepared=prepared)
     unplanned: Found = found.filter(
         ~Exists(newer),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from keys.models import Rotation
 from keys.policy.rotation_plan import RotationPlan
-from keys.states import Overlap, RotationCause, RotationState
+from keys.states import BOTH_WORK_STATES, Overlap, RotationCause, RotationState
 from portal.templatetags.times import duration
 from portal.web.components import Step, Words, steps
 from portal.web.wording import days_in_words, reason_words
@@ -124,7 +124,7 @@ def next_words(rotation: Rotation) -> tuple[Words, datetime | None]:
     if rotation.state in OVER:
         words = OVER[rotation.state]
         return str(words) % {"reason": reason_words(rotation.ended_reason)}, None
-    if rotation.state in (RotationState.ACTIVATED, RotationState.DRAINING):
+    if rotation.state in BOTH_WORK_STATES:
         by_traffic = rotation.state == RotationState.ACTIVATED
         words = BOTH_WORK.get(rotation.overlap, BY_THE_CLOCK) if by_traffic else BY_THE_CLOCK
         return words, rotation.old_version.retire_at if rotation.old_version else None
