@@ -15,8 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from keys.admin.acts import Words
-
-LONGEST_CELL = 90
+from keys.models import ManagedKey
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +89,16 @@ def drawn(value: object) -> object:
     if isinstance(value, list | tuple):
         return tags(value)
     return str(value)
+
+
+def table_of_keys(title: Words, keys: Iterable[ManagedKey]) -> Table:
+    """List keys by what they open and until when."""
+    return Table(
+        title=title,
+        heads=(_("Key"), _("Name"), _("Service"), _("Environment"), _("Authorised until")),
+        rows=[
+            (link(each), each.name, each.service, badge("environment", each.environment), drawn(each.authorised_until))
+            for each in keys
+        ],
+        empty=_("None."),
+    )

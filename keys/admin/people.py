@@ -17,7 +17,7 @@ from audit.actor import Actor
 from audit.erasures import named_in
 from audit.retention import holds_in_force
 from keys.admin.acts import Act, ActForm, Terms, Words, chosen, titled
-from keys.admin.cells import Table, badge, drawn, link, moment, tags
+from keys.admin.cells import Table, badge, drawn, link, moment, table_of_keys, tags
 from keys.admin.pages import OperationAdmin
 from keys.models import ManagedKey, Membership, Person
 from keys.people.facts import usable_factors
@@ -346,19 +346,5 @@ class PersonAdmin(OperationAdmin[Person]):
                 ],
                 empty=_("Nothing was erased."),
             ),
-            Table(
-                title=_("Keys received"),
-                heads=(_("Key"), _("Name"), _("Service"), _("Environment"), _("Authorised until")),
-                rows=[
-                    (
-                        link(each),
-                        each.name,
-                        each.service,
-                        badge("environment", each.environment),
-                        drawn(each.authorised_until),
-                    )
-                    for each in keys
-                ],
-                empty=_("None."),
-            ),
+            table_of_keys(_("Keys received"), keys),
         ]

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from audit import clock
 from audit.actor import Actor
 from keys.admin.acts import Act, ActForm, Terms, Words, chosen, titled
-from keys.admin.cells import Table, badge, drawn, link, moment, tags
+from keys.admin.cells import Table, badge, drawn, link, moment, table_of_keys, tags
 from keys.admin.pages import OperationAdmin
 from keys.admin.people import PEOPLE
 from keys.models import Delegation, ManagedKey, Membership, Person, Service, Team
@@ -254,21 +254,7 @@ class TeamAdmin(OperationAdmin[Team]):
                 rows=[(link(each), each.slug, drawn(each.retires_at)) for each in row.services.all()],
                 empty=_("None."),
             ),
-            Table(
-                title=_("Keys that are not revoked"),
-                heads=(_("Key"), _("Name"), _("Service"), _("Environment"), _("Authorised until")),
-                rows=[
-                    (
-                        link(each),
-                        each.name,
-                        each.service,
-                        badge("environment", each.environment),
-                        drawn(each.authorised_until),
-                    )
-                    for each in keys
-                ],
-                empty=_("None."),
-            ),
+            table_of_keys(_("Keys that are not revoked"), keys),
         ]
 
 
