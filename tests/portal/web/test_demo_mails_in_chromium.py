@@ -51,7 +51,9 @@ def test_the_pages_are_accessible_and_the_mail_keeps_its_policy(
             ("mail", "See it as a mail program"),
             ("html", ""),
         ):
-            found += [f"{scheme} {place}: {each}" for each in visit.findings(after_click=True)] if place != "html" else []
+            found += (
+                [f"{scheme} {place}: {each}" for each in visit.findings(after_click=True)] if place != "html" else []
+            )
             if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
                 found.append(f"{scheme} {place}: scrolls sideways")
             visit.picture(pictures / f"demo-{place}-{scheme}.png")
