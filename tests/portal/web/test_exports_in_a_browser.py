@@ -53,7 +53,10 @@ def test_the_pages_are_clean_in_every_state_and_follow_a_worker(chromium, portal
         visit = browser_of(world.auditor, chromium, portal_server, viewport, scheme)
         for number, address in enumerate(addresses):
             visit.page.goto(portal_server.url + address)
-            found += [f"{scheme} {address}: {each}" for each in visit.findings(looks_only=(viewport, scheme) != (WIDE, "light"))]
+            found += [
+                f"{scheme} {address}: {each}"
+                for each in visit.findings(looks_only=(viewport, scheme) != (WIDE, "light"))
+            ]
             if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
                 found.append(f"{scheme} {viewport['width']} {address}: scrolls sideways")
             if PICTURES:
