@@ -39,5 +39,5 @@ class Fetcher:
         answer = requests.post(
             f"{self.site.url}/v1/rotation/{path}", headers={"Authorization": f"Bearer {secret}", **headers}, timeout=30
         )
-        assert answer.status_code == 200, answer.text
+        assert answer.status_code == 200, f"{answer.text[:500]}\n{self.site.log()[-4000:]}"
         return dict(answer.json())
