@@ -13,10 +13,11 @@ from benchmarks.measuring import by_turns, ratio
 from benchmarks.results import Result, at_most, told
 from benchmarks.signatures.sizes import Sizes
 from keys.nonces.in_valkey import START, NoncesInValkey
-from keys.nonces.line import Line
 from portal import embedded
 
 KID = "8nbmcDHypESyDn"
+BATCH = 500  # on the way at once
+AHEAD = 3_600  # seconds; so that none is forgotten in its time before the last is there, however slow the machine
 
 
 def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
@@ -38,10 +39,15 @@ def settle(client: redis.Redis) -> None:
 
 def _bytes(client: redis.Redis, address: str, count: int) -> list[Result]:
     settle(client)
-    store, line = NoncesInValkey(address), Line(address)
-    created = int(time.time())
-    for _ in range(count):
-        assert line.ask(store.command(KID, secrets.token_urlsafe(16), created=created, now=time.time())) == 1
+    store, line = NoncesInValkey(address), client.connection_pool.get_connection()
+    created = int(time.time()) + AHEAD
+    for began in range(0, count, BATCH):
+        now, size = time.time(), min(BATCH, count - began)
+        line.send_packed_command(
+            [store.command(KID, secrets.token_urlsafe(16), created=created, now=now) for _ in range(size)]
+        )
+        assert [line.read_response() for _ in range(size)] == [1] * size
+    client.connection_pool.release(line)
     taken = sum(
         int(client.memory_usage(key, samples=0) or 0) for key in client.scan_iter("keystead:nonces:*", count=1000)
     )
