@@ -13,8 +13,11 @@ from keys.nonces.members import KEPT_SECONDS, NonceStoreUnavailable, member
 VERIFIER: Final = "verifier"
 SWEPT_EVERY_SECONDS: Final = 60.0
 
-_SPEND: Final = """
-INSERT INTO keys_spentnonce (digest, created) VALUES (%s, %s) ON CONFLICT (digest) DO NOTHING RETURNING true
+# By the database's clock: a process with a slow one still accepts what was swept here long ago.
+_IS_KEPT: Final = "%(created)s > extract(epoch FROM clock_timestamp()) - %(kept)s"
+_SPEND: Final = f"""
+INSERT INTO keys_spentnonce (digest, created) SELECT %(digest)s, %(created)s WHERE {_IS_KEPT}
+ON CONFLICT (digest) DO NOTHING RETURNING true
 """
 _SWEEP: Final = "DELETE FROM keys_spentnonce WHERE created < extract(epoch FROM clock_timestamp()) - %s"
 
@@ -27,15 +30,21 @@ class NoncesInDatabase:
         self._lock = threading.Lock()
 
     def spend(self, kid: str, nonce: str, *, created: int) -> bool:
-        """Remember a nonce; False when it is remembered already."""
+        """Remember a nonce; False when it is remembered already. NonceStoreUnavailable, also when it may have been forgotten."""
+        facts = {"digest": member(kid, nonce), "created": created, "kept": KEPT_SECONDS}
         try:
             with connections[VERIFIER].cursor() as cursor:
-                cursor.execute(_SPEND, [member(kid, nonce), created])
+                cursor.execute(_SPEND, facts)
                 is_first = cursor.fetchone() is not None
+                if not is_first:
+                    cursor.execute(f"SELECT {_IS_KEPT}", facts)
+                    is_kept = cursor.fetchone()[0]
                 if self._is_time_to_sweep():
                     cursor.execute(_SWEEP, [KEPT_SECONDS])
         except DatabaseError:
             raise NonceStoreUnavailable("nonce_store_unavailable") from None
+        if not is_first and not is_kept:
+            raise NonceStoreUnavailable("nonce_store_unavailable", retry_after=10)
         return is_first
 
     def _is_time_to_sweep(self) -> bool:

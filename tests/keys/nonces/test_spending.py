@@ -176,11 +176,11 @@ def test_nobody_changes_what_somebody_changed_meanwhile(settled_nonces: Any) -> 
     assert (NonceStore.objects.get().store, NonceStore.objects.get().since) == ("database", since)
 
 
-def test_the_database_forgets_what_is_over_and_nothing_else(settled_nonces: Any) -> None:
+def test_the_database_forgets_what_is_over_and_nothing_else(settled_nonces: Any, superuser: Any) -> None:
     store = NoncesInDatabase()
     now = int(time.time())
-    for nonce, age in (("old" * 8, KEPT_SECONDS + 5), ("young" * 5, KEPT_SECONDS - 20)):
-        store.spend(KID, nonce, created=now - age)
+    superuser.execute("INSERT INTO keys_spentnonce (digest, created) VALUES (1, %s)", [now - KEPT_SECONDS - 5])
+    store.spend(KID, "young" * 5, created=now - KEPT_SECONDS + 20)
     store._swept_at -= 61
     store.spend(KID, "n" * 22, created=now)
     assert SpentNonce.objects.count() == 2
