@@ -42,7 +42,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     cold, warm = (_searches(_drawn(dice, rows, sizes.searches), dice) for _ in range(2))
     results = []
     for kind in warm:
-        named = f"search by {kind} at {rows:,} events{short}"
+        named = f"search by {kind} at {rows:,} events that were read once{short}"
         found = _times(cold[kind])
         _read_all(cluster, database)
         times = _times(warm[kind])
