@@ -124,9 +124,12 @@ def rotate(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
 
     def started(who: Actor) -> HttpResponse:
         start_rotation(key, overlap=form.cleaned_data["overlap"], actor=who)
-        messages.success(http, _("The next version waits to be claimed."))
-        is_recipient = str(key.recipient_id) == actor.id
-        return HttpResponseRedirect(reverse("claim" if is_recipient else "rotation", args=[number]))
+        if key.self_fetch:  # its client is to have it: nobody is led to a page that takes it out of the client's hand
+            messages.success(http, _("The next version waits for its client, or for a person who claims it."))
+        else:
+            messages.success(http, _("The next version waits to be claimed."))
+        claims = str(key.recipient_id) == actor.id and not key.self_fetch
+        return HttpResponseRedirect(reverse("claim" if claims else "rotation", args=[number]))
 
     tried = attempt(http, form, purpose="claim", act_on=started)
     if isinstance(tried, HttpResponse):

@@ -99,3 +99,9 @@ def test_the_page_of_a_key_leads_to_another_recipient(world: World, as_: Browser
     key.refresh_from_db()
     assert key.recipient_id == world.anna.pk
     assert acting(world.anna).id == str(key.recipient_id)
+
+
+def test_whoever_rotates_a_key_whose_client_fetches_is_not_led_to_claim_it(world: World, as_: Browser) -> None:
+    key, _, _ = fetching(world)
+    answer = as_("alice", "claim").post(f"/keys/{key.number}/rotate/", {"overlap": "1h"})
+    assert (answer.status_code, answer["Location"]) == (302, f"/keys/{key.number}/rotation/")
