@@ -27,7 +27,9 @@ def codes_in(module: Module) -> Iterator[tuple[int, str]]:
         for each in wanted:
             yield from _texts(each)
     for node in module.nodes(ast.Tuple):
-        if len(node.elts) == 2 and isinstance(node.elts[1], ast.Dict) and isinstance(node.elts[0], ast.Constant):
+        if len(node.elts) != 2 or not isinstance(node.elts[1], ast.Dict):
+            continue
+        if isinstance(node.elts[0], ast.Constant) and node.elts[0].value:
             yield from _texts(node.elts[0])
 
 
