@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from audit.actor import Actor
-from keys.admin.acts import Act, ActForm, Shown, Terms, Words, titled
+from keys.admin.acts import Act, ActForm, Shown, Terms, Words
 from keys.admin.catalogue import CATALOGUE
 from keys.admin.cells import badge, tags
 from keys.admin.pages import OperationAdmin
@@ -22,6 +22,12 @@ from keys.catalogue.rule_differences import LABELS, RuleChange, compare_rules, d
 from keys.models import Policy, PolicyProposal, Team
 from keys.policy.bounds import LONGEST_OVERLAP_HOURS, LONGEST_WINDOW_SECONDS, SHORTEST_WINDOW_SECONDS, Rules
 from keys.states import KeyKind
+
+KIND_NAMES = [
+    (str(KeyKind.BEARER), gettext_lazy("Bearer: the secret is presented")),
+    (str(KeyKind.HMAC_SHA256), gettext_lazy("HMAC-SHA-256: requests are signed with a shared secret")),
+    (str(KeyKind.ED25519), gettext_lazy("Ed25519: requests are signed with a private key that only the client has")),
+]
 
 
 def _number(name: str, *, least: int, most: int) -> forms.IntegerField:
@@ -48,9 +54,7 @@ class RulesForm(ActForm):
         required=False,
         help_text=gettext_lazy("A regular expression such as [A-Z]{2,5}-[0-9]{1,6}; empty when no ticket is needed."),
     )
-    kinds = forms.MultipleChoiceField(
-        label=LABELS["kinds"], choices=titled(KeyKind), widget=forms.CheckboxSelectMultiple
-    )
+    kinds = forms.MultipleChoiceField(label=LABELS["kinds"], choices=KIND_NAMES, widget=forms.CheckboxSelectMultiple)
     self_fetch_allowed = forms.BooleanField(label=LABELS["self_fetch_allowed"], required=False)
     lapse_days = _number("lapse_days", least=1, most=3650)
     claim_hours = _number("claim_hours", least=1, most=3650)

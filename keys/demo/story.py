@@ -21,7 +21,7 @@ from keys.lifecycle.handover import offer_transfer
 from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.lifecycle.rotation import issue_new_version, start_rotation
 from keys.models import Environment, KeyRequest, ManagedKey, Person, PolicyProposal, Scope, Service, Team
-from keys.states import EnvironmentClass, Overlap, RevocationReason
+from keys.states import EnvironmentClass, KeyKind, Overlap, RevocationReason
 from keys.verification.verification import verify_key
 from keys.verification.verifier import Binding, Client, Question
 
@@ -92,7 +92,10 @@ def _open_shop() -> None:
 
 
 def _set_rules(story: Story) -> None:
-    """Production asks the security team too; money moves only from known networks and for a month at a time."""
+    """Production asks the security team too; money moves only from known networks and for a month at a time.
+
+    Programs of the wallets may sign their requests, and those of the market data fetch their next secret themselves.
+    """
     security = Team.objects.get(slug="security")
     production = Environment.objects.get(environment_class=EnvironmentClass.PRODUCTION)
     for service in Service.objects.filter(slug__in=[slug for slug, *_ in SERVICES]):
@@ -101,7 +104,12 @@ def _set_rules(story: Story) -> None:
             continue
         rules = replace(rules_of(policy), approver_team_id=security.pk)
         if service.slug == "wallets":
-            rules = replace(rules, networks_required=True, max_cryptoperiod_days=30, ticket_pattern=r"CHG-[0-9]{4,6}")
+            rules = replace(
+                rules, networks_required=True, max_cryptoperiod_days=30, ticket_pattern=r"CHG-[0-9]{4,6}",
+                kinds=tuple(map(str, KeyKind)),
+            )  # fmt: skip
+        elif service.slug == "market-data":
+            rules = replace(rules, self_fetch_allowed=True)
         result = set_policy(
             service, environment=production, rules=rules, base_version=policy.version, actor=story.as_("lena")
         )

@@ -59,6 +59,7 @@ return 1
 """
 _SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()  # how Valkey names a script
 _BEGIN: Final = "redis.call('SET', KEYS[1], redis.call('TIME')[1]) return 1"
+_BEGIN_UNLESS_BEGUN: Final = "redis.call('SET', KEYS[1], redis.call('TIME')[1], 'NX') return 1"
 _TAKEN, _FRESH, _FULL, _CLOCK = 0, 1, -2, -3
 _YOUNG_BELOW: Final = -1_000_000_000
 
@@ -100,6 +101,18 @@ class NoncesInValkey:
         until = begin + SLICE_SECONDS + KEPT_SECONDS
         words = (f"{prefix}count", *places, str(digest), str(created), str(int(now)))
         return self._head + packed(*words) + self._rules + packed(str(until)) + self._ends
+
+    def begin_early(self) -> bool:
+        """Begin what the first request would begin, so that it is not refused as too early; whether that is done."""
+        try:
+            self._check()
+            if self._client.script_exists(_SHA)[0]:
+                self._client.eval(_BEGIN_UNLESS_BEGUN, 1, START)
+            else:
+                self._begin()
+        except (ValkeyDown, redis.RedisError):
+            return False
+        return True
 
     def ping(self) -> bool:
         """Whether Valkey answers and may be used."""

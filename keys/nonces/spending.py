@@ -35,7 +35,7 @@ class Nonces:
         self._in_force = in_force
         self._away_since: float | None = None
         self._is_given_up = False
-        self._looked_at = float("-inf")
+        self._looked_at = self._begin_at = float("-inf")
         self._lock = threading.Lock()
 
     def spend(self, kid: str, nonce: str, *, created: int, now: float) -> bool:
@@ -62,7 +62,11 @@ class Nonces:
     def renew(self) -> None:
         """Learn which store is in force, and change it if it has to be: for a thread beside the one that answers."""
         with contextlib.suppress(NonceStoreUnavailable):  # what is known goes on to be used for as long as it may
-            self._settled(self._in_force.renew())
+            store = self._settled(self._in_force.renew())
+            # Until it is done, and never so often that a silent Valkey would hold up the caller.
+            if store.store == NonceStoreName.VALKEY and time.monotonic() >= self._begin_at:
+                has_begun = self._valkey.begin_early()
+                self._begin_at = float("inf") if has_begun else time.monotonic() + LOOKED_FOR_EVERY_SECONDS
 
     def _settled(self, store: InForce) -> InForce:
         """The store that is in force after every change that is due."""

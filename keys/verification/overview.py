@@ -18,6 +18,7 @@ from keys.policy.enforcement import enforce
 from keys.policy.verifier_rules import may_read_verifiers
 
 SHOWN: Final = timedelta(hours=1)  # a verifier that has ended is shown for so long
+MISSED: Final = timedelta(days=1)  # a door that ended longer ago is not missed any more
 MOST: Final = 200
 LATEST: Final = 20
 ACCEPTED: Final = "valid"
@@ -78,6 +79,13 @@ def read_receipts(*, actor: Actor) -> list[ToldReceipt]:
     enforce(may_read_verifiers(standing_of(actor, at=at)), hidden=True)
     rows = RevocationReceipt.objects.visible_to(actor).select_related("managed_key__environment")
     return _told(list(rows.order_by("-answered_at")[:LATEST]))
+
+
+def count_doors(*, at: datetime) -> int | None:
+    """How many doors of ours hold a lease; None where none did lately. Verifiers of clients are their own affair."""
+    doors = Verifier.objects.filter(credential=None, valid_until__gt=at - MISSED)
+    living = doors.filter(stopped_at=None, valid_until__gt=at).count()
+    return living if living or doors.exists() else None
 
 
 def receipts_of(key: ManagedKey) -> list[ToldReceipt]:

@@ -78,6 +78,8 @@ class Quick:
             return None
         entry = entries.get(name_of(key))
         if entry is None:
+            if scopes:
+                return None  # the careful way says which of them nobody could have
             reason = why_unknown(key)
         else:
             grant = entry.grant

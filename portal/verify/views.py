@@ -9,7 +9,7 @@ from portal import client_address
 from portal.middleware import request_id_of
 from portal.verify import openapi
 from portal.verify.door import Knock, answer
-from portal.verify.reading import readable
+from portal.verify.reading import Body
 
 
 @csrf_exempt
@@ -25,7 +25,7 @@ def verify(http: HttpRequest) -> HttpResponse:
             authorization=meta.get("HTTP_AUTHORIZATION", ""),
             address=client_address.of_request(http),
             user_agent=meta.get("HTTP_USER_AGENT", ""),
-            body=http.read(readable(meta.get("CONTENT_LENGTH") or "0")),
+            body=Body(meta).read(),
             request_id=request_id_of(http),
         )
     )

@@ -27,6 +27,7 @@ from keys.models import (
 )
 from keys.monitoring.laggards import laggards_of
 from keys.notifications.needs import NeedKind, Needs
+from keys.states import KeyKind
 from portal.templatetags.times import relative
 from portal.web.finding import rotating_versions
 
@@ -104,14 +105,19 @@ def _claims(actor: Actor, ids: Sequence[UUID], at: datetime, most: int) -> Itera
     replacing = rotating_versions(ids[:most], actor=actor)
     for version in _in_order(rows, ids[:most]):
         key = version.managed_key
-        title = _("Claim the next secret of %(name)s") if version.pk in replacing else _("Claim the secret of %(name)s")
+        if key.kind == KeyKind.ED25519:
+            title, label = _("Give the public key of %(name)s"), _("Put it to use")
+        elif version.pk in replacing:
+            title, label = _("Claim the next secret of %(name)s"), _("Claim")
+        else:
+            title, label = _("Claim the secret of %(name)s"), _("Claim")
         yield ActionItem(
             kind=NeedKind.CLAIM,
             title=title % {"name": key.name},
             detail=_("%(service)s · lapses %(when)s")
             % {"service": key.service.name, "when": relative(version.claim_until, at=at)},
             href=reverse("claim", args=[key.number]),
-            label=_("Claim"),
+            label=label,
             icon="package-open",
             environment=key.environment,
         )

@@ -34,6 +34,7 @@ PURPOSES: Mapping[str, Promise] = {
     "dispatch": _("Reads the sealed log and writes notices for those concerned."),
     "jobs": _("Does what is due. The rows say what; a message only wakes."),
     "rotations": _("Replaces secrets while both work."),
+    "verifiers": _("Answers services from memory. What was revoked is dead at every one of them."),
     "webhooks": _("Tells other programs."),
     "forward": _("Sends the sealed log on to your log server. What it did not get is kept and sent later."),
 }
@@ -76,6 +77,10 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
     ("jobs", "failing"): _("Look at the job below: its code says what went wrong. The rest goes on."),
     ("rotations", "unreachable"): _("The database does not tell. See above."),
     ("rotations", "stuck"): _("Open Rotations: a new secret waits too long to be claimed, or no worker goes on."),
+    ("verifiers", "unreachable"): _("The database does not tell. See above."),
+    ("verifiers", "silent"): _(
+        "No door holds a lease, so none answers: start portal.verify, or read its log. Until then services are told to refuse."
+    ),
     ("webhooks", "unreachable"): _("The database does not tell. See above."),
     ("webhooks", "late"): _("Deliveries wait. Start a worker, or look at its log."),
     ("webhooks", "given_up"): _(

@@ -37,6 +37,13 @@ def connect(committed_db: None) -> Iterator[Connect]:
 
 
 @pytest.fixture
+def never_analysed(superuser: "psycopg.Connection[Any]") -> None:
+    """Have the planner know nothing of the log, as of a new one; by what it knows of a few rows, every plan is as good."""
+    superuser.execute("DELETE FROM pg_statistic WHERE starelid = 'audit_event'::regclass")
+    superuser.execute("UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid = 'audit_event'::regclass")
+
+
+@pytest.fixture
 def event(committed_db: None) -> "AuditEvent":
     """An event of Alice's with a private part, committed."""
     from audit import clock, log  # Django's settings are there only now

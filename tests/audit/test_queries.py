@@ -65,7 +65,9 @@ def test_a_cursor_beyond_the_database_is_refused(number: int) -> None:
         Position.parse(Position(occurred_at=START, id=number).text())
 
 
-def test_a_page_of_one_target_uses_the_index_that_ends_in_the_order_of_reading(told: None) -> None:
+def test_a_page_of_one_target_uses_the_index_that_ends_in_the_order_of_reading(
+    told: None, never_analysed: None
+) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("SET LOCAL enable_sort = off")

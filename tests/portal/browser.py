@@ -93,9 +93,9 @@ class Visit:
         self.page.screenshot(path=file, full_page=full)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Start Chromium once a run."""
+    """Start Chromium once a module: while it runs, no other module may have an event loop of its own in this thread."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     # Playwright's loop runs in this thread; Django would take it for an async view and refuse the database.

@@ -10,6 +10,7 @@ from django.test import Client
 from audit import clock, log
 from audit.actor import Actor
 from audit.events import LogRead
+from keys.models import Verifier
 from portal import health, pulses
 
 pytestmark = pytest.mark.django_db
@@ -108,3 +109,15 @@ def test_events_that_wait_too_long_to_be_sealed_are_shown(monkeypatch):
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/status", "/metrics"])
 def test_only_reading_is_possible(path):
     assert Client().post(path).status_code == 405
+
+
+def test_a_door_that_verified_and_holds_no_lease_is_missed():
+    assert "verifiers" not in _parts()[1]["parts"], "where none ever ran, none is missed"
+    now = clock.now()
+    Verifier.objects.create(name="door", started_at=now, renewed_at=now, valid_until=now + timedelta(seconds=30))
+    assert _parts()[1]["parts"]["verifiers"] == {"ok": True, "reason": ""}
+    Verifier.objects.update(valid_until=clock.now() - timedelta(seconds=1))
+    assert _parts()[1]["parts"]["verifiers"] == {"ok": False, "reason": "silent"}
+    assert _parts()[1]["status"] == "degraded"
+    Verifier.objects.update(valid_until=clock.now() - timedelta(days=2))
+    assert "verifiers" not in _parts()[1]["parts"]

@@ -74,7 +74,14 @@ class FakeRotation:
         if asked.bearer not in self.verifying:
             return problem("invalid_token", 401)
         ready = self.state == "prepared" and asked.bearer == self.newest
-        return 200, {"ready": ready, "state": self.state, "self_fetch": True, "check_after": 60}
+        is_current = asked.bearer == self.newest
+        return 200, {
+            "ready": ready,
+            "state": self.state,
+            "self_fetch": True,
+            "is_current": is_current,
+            "check_after": 60,
+        }
 
     def _next(self, asked: Asked) -> Answer:
         if asked.bearer not in self.verifying:

@@ -166,6 +166,16 @@ def test_what_only_a_person_can_settle_is_raised_and_not_tried_again(keystead, r
     assert credential.current() == Secret(rotation.first)
 
 
+def test_a_secret_that_was_fetched_by_somebody_else_is_not_passed_over_in_silence(keystead, rotation):
+    mine, theirs = rotating(keystead, rotation), rotating(keystead, rotation)
+    rotation.prepare()
+    theirs.refresh()
+    with pytest.raises(Refused) as raised:
+        mine.refresh()
+    assert raised.value.code == "superseded"
+    assert mine.current() == Secret(rotation.first)
+
+
 def test_a_secret_that_is_no_key_never_replaces_one(keystead, rotation):
     credential = rotating(keystead, rotation)
     rotation.prepare()

@@ -130,6 +130,10 @@ export class RotatingCredential implements Credential {
     if (this.#held.next !== "") await this.#activate();
     if (this.#held.token !== "") return this.#fetchNext();
     const said = await this.#transport.ask("GET", "/v1/rotation", { bearer: this.#held.current });
+    if (isObject(said) && said["is_current"] === false) {
+      // Nothing of ours fetched it: a person claimed it and has to give it to us, or somebody else has our secret.
+      throw new Refused("a newer secret of this key works, and this client was not given it", "superseded", 0);
+    }
     if (!isObject(said) || said["ready"] !== true) return isObject(said) ? Number(said["check_after"] ?? 60) : 60;
     await this.#keep({ token: randomBytes(24).toString("base64url") });
     return this.#fetchNext();

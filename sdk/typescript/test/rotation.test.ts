@@ -26,7 +26,8 @@ class FakeRotation {
   constructor(keystead: FakeKeystead) {
     keystead.on("GET /v1/rotation", this.#guarded("get", (asked) => {
       if (!this.verifying.has(asked.bearer)) return problem("invalid_token", 401);
-      return [200, { ready: this.state === "prepared" && asked.bearer === this.newest, check_after: 60 }];
+      const isCurrent = asked.bearer === this.newest;
+      return [200, { ready: this.state === "prepared" && isCurrent, is_current: isCurrent, check_after: 60 }];
     }));
     keystead.on("POST /v1/rotation/next", this.#guarded("next", (asked) => {
       if (!this.verifying.has(asked.bearer)) return problem("invalid_token", 401);
@@ -177,6 +178,16 @@ test("what only a person can settle is raised, told, and not tried again", () =>
     credential.start();
     while (told.length === 0) await pause(5);
     await credential.close();
+  }));
+
+test("a secret that was fetched by somebody else is not passed over in silence", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    const open = (): Promise<RotatingCredential> => RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    const [mine, theirs] = [await open(), await open()];
+    rotation.prepare();
+    await theirs.refresh();
+    await assert.rejects(mine.refresh(), (error) => error instanceof Refused && error.code === "superseded");
   }));
 
 test("the file is for its owner alone", async () => {

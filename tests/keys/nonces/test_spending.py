@@ -11,7 +11,7 @@ from keys.models import NonceStore, SpentNonce
 from keys.nonces import spending
 from keys.nonces.in_database import NoncesInDatabase
 from keys.nonces.in_force import CHANGE_DOUBT_SECONDS, LEASE_SECONDS, StoreInForce
-from keys.nonces.in_valkey import NoncesInValkey, ValkeyDown
+from keys.nonces.in_valkey import START, NoncesInValkey, ValkeyDown
 from keys.nonces.members import KEPT_SECONDS, NonceStoreUnavailable
 from keys.nonces.spending import Nonces
 from keys.states import NonceStoreName
@@ -69,6 +69,16 @@ def test_a_store_that_is_new_refuses_what_was_signed_before_it(settled_nonces: A
     assert NonceStore.objects.get().store == "valkey"
     put_in_force(NonceStoreName.VALKEY, seconds_ago=CHANGE_DOUBT_SECONDS + 2)
     assert spend(process(), "n" * 22)
+
+
+def test_where_another_thread_reads_the_store_begins_before_the_first_request(settled_nonces: Any, valkey: Any) -> None:
+    valkey.delete(START)
+    here = process()
+    here.renew()
+    began = int(valkey.get(START))
+    assert abs(began - time.time()) < 5
+    valkey.set(START, began - KEPT_SECONDS)  # as if that had been a while ago: the first request does not begin anew
+    assert spend(here, "first of all")
 
 
 def test_without_valkey_the_database_takes_over_and_forgets_nobody(

@@ -269,6 +269,11 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
         "private_is_for_people",
         lambda: rules.may_export_so(MACHINE, whole_range=False, with_private=True),
     ),
+    "gone people cancel an export": ("not_active", lambda: rules.may_cancel_export(NOBODY, is_own=True)),
+    "others cancel an export": (
+        "export_of_others",
+        lambda: rules.may_cancel_export(person(None, Role.AUDITOR), is_own=False),
+    ),
 }
 NOBODY_ACTIVE = ActorFacts(active=True)
 

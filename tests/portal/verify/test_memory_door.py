@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+import io
 import json
 
 import pytest
@@ -336,3 +337,18 @@ def test_what_is_presented_is_counted_with_who_presented_it(door, world, key, tm
     seen = Sighting.objects.get(version=key[1], address="192.0.2.7")
     assert (seen.user_agent, seen.instance, seen.count) == ("curl/8", "pod-1", 3)
     assert Sighting.objects.exclude(version__managed_key=key[0]).get().address == "127.0.0.1"
+
+
+def test_the_site_reads_a_body_that_comes_in_chunks(credential, key):
+    body = json.dumps({"key": key[2].reveal()})
+    headers = {"HTTP_AUTHORIZATION": f"Bearer {credential}", "HTTP_HOST": "localhost", "CONTENT_LENGTH": ""}
+    headers["wsgi.input"] = io.BytesIO(body.encode())
+    site = Client().post(
+        "/v1/verify", body, content_type="application/json", HTTP_TRANSFER_ENCODING="chunked", **headers
+    )
+    assert site.json()["valid"] is True
+
+
+def test_a_scope_that_nobody_could_have_is_said_of_every_key(door, key):
+    for text in (key[2].reveal(), mint("prod").secret.reveal()):
+        assert door.ask("/v1/verify", {"key": text, "scopes": ["not a scope"]}).status == 422

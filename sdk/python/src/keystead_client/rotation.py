@@ -102,6 +102,9 @@ class RotatingCredential:
             if self._held.token:
                 return self._fetch()
             said = self._get()
+            if said.get("is_current") is False:
+                # Nothing of ours fetched it: a person claimed it and has to give it to us, or somebody else has our secret.
+                raise Refused("a newer secret of this key works, and this client was not given it", code="superseded")
             if not said["ready"]:
                 return float(said["check_after"])
             self._keep(token=secrets.token_urlsafe(24))
