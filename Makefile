@@ -32,7 +32,7 @@ manage: install ## a management command against the running development site: ma
 	@exec env KEYSTEAD_ENV=development PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python manage.py $(ARGS)
 
 test: install-dev browser node ## the tests, with real PostgreSQL, Valkey and Chromium
-	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: install-dev browser node ## the tests that take minutes
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)

@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 pytest_plugins = ("tests.portal.browser",)  # one Chromium a run, whichever modules want it
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATE = "keystead_template"
+FEW_AND_LONG = (
+    "tests/journeys/",
+    "tests/benchmarks/",
+    "tests/portal/test_supervisor.py",
+    "tests/portal/test_schema_fuzz.py",
+    "tests/keys/races/",
+    "tests/keys/notifications/test_receivers_down.py",
+    "tests/audit/test_archive.py",
+)
 _engines: embedded.Engines | None = None
 _database: WorkersDatabase | None = None
 
@@ -132,6 +141,12 @@ def pytest_configure(config: pytest.Config) -> None:
     django.setup()
     _list_static_files_once()
     _inhabited = _inhabit(_database)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the modules of few and long tests, lest one of them is left to a single worker at the end."""
+    items.sort(key=lambda item: not (item.get_closest_marker("browser") or item.nodeid.startswith(FEW_AND_LONG)))
 
 
 def _list_static_files_once() -> None:
