@@ -8,7 +8,7 @@ import pytest
 from tests.architecture.source import ROOT
 from tests.benchmarks.running import run_quickly
 
-pytestmark = pytest.mark.timeout(900)  # a PostgreSQL and two sealers start in it; half a minute on an idle machine
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]  # a PostgreSQL and two sealers start in it
 KEYS = {"metric", "value", "unit", "goal", "holds", "part", "when"}
 MEASURES = ("writes", "cpu", "lag", "drain", "proofs", "export", "verification", "search")
 

@@ -125,6 +125,7 @@ def hunted(
     print(f"kills {dict(kills)}, {traffic.attempts} verifications, {traffic.accepted} accepted")
 
 
+@pytest.mark.long
 def test_a_client_whose_answers_are_lost_at_every_border_always_has_a_secret_that_works(
     portal_server: PortalServer, door: VerifyDoor, borders: Borders, world: World
 ) -> None:
