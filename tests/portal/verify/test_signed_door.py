@@ -106,7 +106,7 @@ CHANGES: dict[str, Callable[[Question], object]] = {
     "body gone": lambda question: question.update(body_digest=None),
     "content type": lambda question: question["headers"].update({"content-type": "text/plain"}),
     "nonce": lambda question: _replace(question, 'nonce="', 'nonce="x'),
-    "keyid": lambda question: _replace(question, 'keyid="', 'keyid="z', cut=1),
+    "keyid": lambda question: _replace(question, f'keyid="{(kid := _kid_in(question))}', f'keyid="{kid[::-1]}'),
     "algorithm": lambda question: _replace(
         question,
         *(
@@ -124,6 +124,10 @@ CHANGES: dict[str, Callable[[Question], object]] = {
         signature=", ".join([question["headers"]["signature"]] * 2)
     ),
 }
+
+
+def _kid_in(question: Question) -> str:
+    return str(question["headers"]["signature-input"].partition('keyid="')[2].partition('"')[0])
 
 
 def _respell(question: Question, spell: Callable[[str], str]) -> None:
