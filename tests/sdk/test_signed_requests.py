@@ -68,7 +68,7 @@ def serving(application) -> Iterator[str]:
         thread.join()
 
 
-def test_signed_requests_pass_once_and_unchanged(portal_server, verify_door, world, credential):
+def test_signed_requests_pass_once_and_unchanged(portal_server, world, credential, verify_door):
     shared = signer_of(world, "hmac-sha256", name="Shared")
     signers = [Signer.hmac(shared.secret), pair_signer(world)]
     with (
@@ -124,7 +124,7 @@ async def through_asgi(door: str, credential: str, signer: Signer) -> None:
 
 
 def test_the_client_for_typescript_signs_what_the_one_for_python_lets_in(
-    portal_server, verify_door, world, credential, tmp_path
+    portal_server, world, credential, verify_door, tmp_path
 ):
     need_node()
     shared = signer_of(world, "hmac-sha256", name="Shared")
