@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from benchmarks.measuring import percentile, processor_seconds
 from benchmarks.results import Result, at_most, told
 from benchmarks.verify.population import populate
 from benchmarks.verify.receipts import PATIENCE, stop
-from benchmarks.verify.serving import free_port
+from benchmarks.verify.serving import free_port, running
 from benchmarks.verify.sizes import Sizes
 from keys import doorbell
 from keys.models import Verifier
@@ -86,7 +85,7 @@ def _keystead(cluster: Cluster) -> Iterator[tuple[str, int]]:
         "KEYSTEAD_FEED_URL": f"http://127.0.0.1:{feed_port}/v1/feed",
     }
     site = [sys.executable, "-m", "gunicorn", "--config=python:portal.serving"]
-    with _running(site, environment), _running([sys.executable, "-m", "portal.verify.feed"], environment) as feed:
+    with running(site, environment), running([sys.executable, "-m", "portal.verify.feed"], environment) as feed:
         children = Path(f"/proc/{feed.pid}/task/{feed.pid}/children")
         deadline = time.monotonic() + PATIENCE
         while not children.read_text().split() and time.monotonic() < deadline:
@@ -116,25 +115,3 @@ def _programs(url: str, credential: str, count: int) -> Iterator[None]:
             process.kill()
             process.wait()
         Verifier.objects.update(stopped_at=clock.now(), valid_until=clock.now())
-
-
-@contextmanager
-def _running(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one thread
-    )
-    try:
-        yield process
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()

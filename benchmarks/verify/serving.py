@@ -50,6 +50,14 @@ def serving(target: str, environment: Mapping[str, str]) -> Iterator[Server]:
     else:
         words = "--interface wsgi --http 1 --workers 1 --blocking-threads 1 --backlog 2048 --no-ws --log-level warning"
         command = [sys.executable, "-m", "granian", *words.split(), "--host", "127.0.0.1", "--port", str(port), target]
+    with running(command, environment) as process:
+        _wait(port, process)
+        yield Server(port, process)
+
+
+@contextmanager
+def running(command: list[str], environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a command, with all that it starts, until the context ends."""
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -59,8 +67,7 @@ def serving(target: str, environment: Mapping[str, str]) -> Iterator[Server]:
         preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one thread
     )
     try:
-        _wait(port, process)
-        yield Server(port, process)
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGTERM)
         try:

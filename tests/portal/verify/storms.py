@@ -10,7 +10,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple, Self
 
@@ -96,6 +97,21 @@ class VerifyServer:
             except subprocess.TimeoutExpired:
                 self.send(signal.SIGKILL)
                 self.process.wait()
+
+
+@contextmanager
+def servers_of(folder: Path, count: int, **environment: str) -> Iterator[list[VerifyServer]]:
+    """So many, started at the same time."""
+    servers = [VerifyServer(folder, **environment) for _ in range(count)]
+    for server in servers:
+        server.start()
+    try:
+        for server in servers:
+            server.wait_until_fresh()
+        yield servers
+    finally:
+        for server in servers:
+            server.stop()
 
 
 class Heard(NamedTuple):

@@ -20,7 +20,7 @@ from keys.verification.receipts import How, stop_with_receipt
 from portal.embedded import Engines
 from tests.keys.jobs.processes import silenced
 from tests.people import World, acting, issued, verifying_credential
-from tests.portal.verify.storms import Storm, VerifyServer
+from tests.portal.verify.storms import Storm, VerifyServer, servers_of
 from tests.portal.verify.wires import Wire
 
 pytestmark = pytest.mark.timeout(240)
@@ -44,16 +44,8 @@ def valkey_wire(valkey) -> Iterator[Wire]:
 def two_verifiers(sealing, world, valkey_wire, tmp_path) -> Iterator[list[VerifyServer]]:
     """Two servers that are woken over a wire which can be cut."""
     environment = {"REDIS_URL": f"redis://127.0.0.1:{valkey_wire.port}/0"}
-    servers = [VerifyServer(tmp_path, **environment) for _ in range(2)]
-    for server in servers:
-        server.start()
-    try:
-        for server in servers:
-            server.wait_until_fresh()
+    with servers_of(tmp_path, 2, **environment) as servers:
         yield servers
-    finally:
-        for server in servers:
-            server.stop()
 
 
 @dataclass(frozen=True, kw_only=True)

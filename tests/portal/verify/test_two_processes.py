@@ -16,28 +16,13 @@ import pytest
 
 from keys.verification.shared_limits import DOUBT
 from tests.people import issued, verifying_credential
-from tests.portal.verify.storms import VerifyServer
+from tests.portal.verify.storms import VerifyServer, servers_of
 from tests.portal.verify.test_signed_door import received
 from tests.portal.verify.wires import Wire
 from tests.signing_keys import allow_signing, signer_of
 
 pytestmark = pytest.mark.timeout(120)
 DAILY = 40
-
-
-@contextmanager
-def doors(folder: Path, count: int, **environment: str) -> Iterator[list[VerifyServer]]:
-    """So many processes, started at the same time."""
-    servers = [VerifyServer(folder, **environment) for _ in range(count)]
-    for server in servers:
-        server.start()
-    try:
-        for server in servers:
-            server.wait_until_fresh()
-        yield servers
-    finally:
-        for server in servers:
-            server.stop()
 
 
 @contextmanager
@@ -87,7 +72,7 @@ def test_a_captured_request_and_a_spent_limit_are_known_to_both(sealing, world, 
     signer = signer_of(world, "hmac-sha256")
     limited = issued(world, name="Limited", limits={"requests_per_day": DAILY})[2].reveal()
     service = Service(verifying_credential(world).reveal())
-    with doors(tmp_path, 2) as (here, there):
+    with servers_of(tmp_path, 2) as (here, there):
         captured = received(signer)
         assert service.is_told(here, captured) == "valid"
         assert [service.is_told(door, captured) for door in (here, there)] == ["replay", "replay"]
@@ -111,7 +96,7 @@ def test_nobody_who_signs_waits_for_a_database_that_does_not_answer(sealing, wor
     allow_signing(world)
     signer = signer_of(world, "hmac-sha256")
     service = Service(verifying_credential(world).reveal())
-    with a_wire_to_the_database() as (wire, away), doors(tmp_path, 1, **away) as (door,):
+    with a_wire_to_the_database() as (wire, away), servers_of(tmp_path, 1, **away) as (door,):
         assert service.is_told(door, received(signer)) == "valid"
         wire.silence()
         told, slowest, since = [], 0.0, time.monotonic()
@@ -136,7 +121,7 @@ def test_while_valkey_is_away_two_processes_accept_no_more_than_a_limit_and_what
     limited = issued(world, name="Limited", limits={"requests_per_day": 400})[2].reveal()
     service = Service(verifying_credential(world).reveal())
     path = os.environ["REDIS_URL"].removeprefix("unix://").split("?")[0]
-    with Wire(Path(path)) as wire, doors(tmp_path, 2, REDIS_URL=f"redis://127.0.0.1:{wire.port}/0") as both:
+    with Wire(Path(path)) as wire, servers_of(tmp_path, 2, REDIS_URL=f"redis://127.0.0.1:{wire.port}/0") as both:
         accepted = sum(service.asks(both[0], "/v1/verify", {"key": limited})["valid"] for _ in range(100))
         time.sleep(1)  # until the other has heard of it
         unnoticed = 0
