@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
@@ -51,26 +52,25 @@ class KeyRequestQuerySet(models.QuerySet["KeyRequest"]):
     def lapsed_by(self, at: datetime) -> KeyRequestQuerySet:
         return self.filter(state__in=OPEN_REQUEST_STATES, lapses_at__lte=at)
 
-    def awaiting(self, seats: tuple[UUID, ...], at: datetime) -> KeyRequestQuerySet:
+    def awaiting(self, person: UUID, seats: Collection[UUID], at: datetime) -> KeyRequestQuerySet:
         """What a person may still decide for one of `seats` (their own, or a colleague's as delegate)."""
-        person = seats[:1]
         approver = Q(service__owner_team__memberships__in=_living_approvers(seats)) | Q(
             policy__approver_team__memberships__in=_living_approvers(seats)
         )
-        decided = Approval.objects.filter(voided_at=None, person_id__in=person).values("request_id")
+        decided = Approval.objects.filter(voided_at=None, person_id=person).values("request_id")
         return (
             self.pending(at)
             .filter(pk__in=KeyRequest.objects.filter(approver).values("pk"))
-            .exclude(requester_id__in=person)
-            .exclude(recipient_id__in=person)
-            .exclude(last_editor_id__in=person)
-            .exclude(requested_by_key__recipient_id__in=person)
-            .exclude(requested_by_key__versions__claimed_by_id__in=person)
+            .exclude(requester_id=person)
+            .exclude(recipient_id=person)
+            .exclude(last_editor_id=person)
+            .exclude(requested_by_key__recipient_id=person)
+            .exclude(requested_by_key__versions__claimed_by_id=person)
             .exclude(pk__in=decided)
         )
 
 
-def _living_approvers(seats: tuple[UUID, ...]) -> models.QuerySet[Membership]:
+def _living_approvers(seats: Collection[UUID]) -> models.QuerySet[Membership]:
     return Membership.objects.living().filter(person_id__in=seats, roles__contains=["approver"])
 
 

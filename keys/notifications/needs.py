@@ -1,11 +1,12 @@
 """Know what waits for a person: everything that somebody has to do something about, and that they can.
 
-One statement finds all of it, because every page counts it.
+One statement finds all of it, because every page counts it, and it is written once for each kind of reader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -29,8 +30,8 @@ from keys.models import (
 )
 from keys.models.webhooks import WebhookEndpointQuerySet
 from keys.monitoring.laggards import with_laggards
+from keys.notifications.prepared import LaterId, LaterIds, LaterInstant, Prepared
 from keys.people.standing import standing_of
-from keys.policy.facts import ActorFacts
 from keys.states import DeliveryState, RequestState, Role
 from keys.webhooks.endpoints import STOPPED
 
@@ -77,33 +78,46 @@ def needs_of(actor: Actor, *, at: datetime) -> Needs:
     who = standing_of(actor, at=at)
     if not who.active or who.person_id is None:
         return Needs()
-    first, *others = [
-        rows[:MOST].annotate(need=Value(str(kind), output_field=CharField())).values_list("need", "pk")
-        for kind, rows in _waiting(who, who.person_id, at=at)
-    ]
+    led = [team_id for team_id in who.teams if who.is_lead_of(team_id)]
+    others = set(who.seats) - {who.person_id}
+    found = _statement(leads=bool(led), administers=who.has(Role.ADMINISTRATOR)).run(
+        at=at, me=who.person_id, seats=[who.person_id, *others], teams=list(who.teams), led=led
+    )
     ids: dict[NeedKind, list[UUID]] = {}
-    for kind, pk in first.union(*others, all=True):
+    for kind, pk in found:
         ids.setdefault(NeedKind(kind), []).append(pk)
     return Needs(ids=ids)
 
 
-def _waiting(who: ActorFacts, me: UUID, *, at: datetime) -> Iterator[tuple[NeedKind, QuerySet[Any]]]:
-    led = [team_id for team_id in who.teams if who.is_lead_of(team_id)]
-    keys = ManagedKey.objects.filter(owner_team__in=list(who.teams))
+@functools.cache
+def _statement(*, leads: bool, administers: bool) -> Prepared:
+    first, *others = [
+        rows[:MOST].annotate(need=Value(str(kind), output_field=CharField())).values_list("need", "pk")
+        for kind, rows in _waiting(leads=leads, administers=administers)
+    ]
+    return Prepared(first.union(*others, all=True))
+
+
+def _waiting(*, leads: bool, administers: bool) -> Iterator[tuple[NeedKind, QuerySet[Any]]]:
+    # Any: whoever asks for an instant or an identifier puts it into a query, and a query takes these too.
+    at: Any = LaterInstant("at")
+    me: Any = LaterId("me")
+    seats: Any = LaterIds("seats")
+    led: Any = LaterIds("led")
+    keys = ManagedKey.objects.filter(owner_team__in=LaterIds("teams"))
     answered_for = ManagedKey.objects.filter(Q(owner_team__in=led) | Q(recipient_id=me))
     yield NeedKind.SUSPENDED, standing_as(keys, Standing.SUSPENDED, at=at).order_by("name", "pk")
     yield NeedKind.LAGGARDS, with_laggards(Rotation.objects.filter(managed_key__in=answered_for), at=at)
     yield NeedKind.CLAIM, _claims(me, at=at)
     yield NeedKind.QUESTION, _questions(me, at=at)
     yield NeedKind.TRANSFER, _transfers(me, led, at=at)
-    yield NeedKind.DECISION, KeyRequest.objects.awaiting((me, *(set(who.seats) - {me})), at).order_by("created_at")
-    if who.has(Role.ADMINISTRATOR):
+    yield NeedKind.DECISION, KeyRequest.objects.awaiting(me, seats, at).order_by("created_at")
+    if administers:
         yield NeedKind.PROPOSAL, PolicyProposal.objects.waiting().exclude(proposed_by_id=me).order_by("created_at")
-    if led or who.has(Role.ADMINISTRATOR):
-        everything = who.has(Role.ADMINISTRATOR)
-        left = ManagedKey.objects.all() if everything else ManagedKey.objects.filter(owner_team__in=led)
+    if leads or administers:
+        left = ManagedKey.objects.all() if administers else ManagedKey.objects.filter(owner_team__in=led)
         yield NeedKind.LEAVER, _leavers(left, at=at)
-        yield NeedKind.WEBHOOK, _failing(WebhookEndpoint.objects.living(), led, everything=everything)
+        yield NeedKind.WEBHOOK, _failing(WebhookEndpoint.objects.living(), led, everything=administers)
     yield NeedKind.ENDING, ending_soon(keys, at=at).order_by("authorised_until", "pk")
     own = keys.filter(recipient_id=me)
     yield NeedKind.WITHOUT_SECRET, standing_as(own, Standing.UNCLAIMED, at=at).order_by("name", "pk")
@@ -121,7 +135,7 @@ def _questions(me: UUID, *, at: datetime) -> QuerySet[KeyRequest]:
     return requests.order_by("lapses_at", "pk")
 
 
-def _transfers(me: UUID, led: list[UUID], *, at: datetime) -> QuerySet[KeyTransfer]:
+def _transfers(me: UUID, led: Collection[UUID], *, at: datetime) -> QuerySet[KeyTransfer]:
     offers = KeyTransfer.objects.waiting(at).filter(to_team_id__in=led).exclude(offered_by_id=me)
     return offers.order_by("lapses_at", "pk")
 
@@ -136,7 +150,9 @@ def _leavers(keys: QuerySet[ManagedKey], *, at: datetime) -> QuerySet[Person]:
     return left.order_by("name", "pk")
 
 
-def _failing(endpoints: WebhookEndpointQuerySet, led: list[UUID], *, everything: bool) -> QuerySet[WebhookEndpoint]:
+def _failing(
+    endpoints: WebhookEndpointQuerySet, led: Collection[UUID], *, everything: bool
+) -> QuerySet[WebhookEndpoint]:
     """Endpoints that stopped by themselves, or whose receiver has not accepted something for a while."""
     again = WebhookDelivery.objects.filter(endpoint=OuterRef("pk"), state=DeliveryState.WAITING, attempts__gte=FAILING)
     stopped = Q(disabled_at__isnull=False) & ~Q(disabled_reason=STOPPED)

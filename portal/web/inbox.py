@@ -43,7 +43,7 @@ def inbox(http: HttpRequest, actor: Actor) -> HttpResponse:
     at = clock.now()
     rows = (
         KeyRequest.objects.visible_to(actor)
-        .awaiting(reach_of(actor).seats, at)
+        .awaiting(UUID(actor.id), reach_of(actor).seats, at)
         .select_related("service", "environment", "owner_team", "requester", "requested_by_key", "policy")
     )
     choices = [environment_choice(http, actor)]

@@ -114,7 +114,7 @@ def test_who_holds_a_programs_key_does_not_approve_what_it_asks_for(world: World
     request = submit_request(draft(world, recipient=world.alice.pk), actor=actor)
     with pytest.raises(Denied, match="approver_is_requester"):
         approve_request(request, digest=request.digest, actor=acting(world.ben, "approve"))
-    assert not KeyRequest.objects.awaiting((world.ben.pk,), clock.now()).exists()
+    assert not KeyRequest.objects.awaiting(world.ben.pk, [world.ben.pk], clock.now()).exists()
     agree(request, world.bob, world.carol)
 
 
