@@ -36,9 +36,12 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION audit_private_belongs() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    written xid8;
 BEGIN
-    PERFORM FROM public.audit_event event WHERE event.id = NEW.event_id AND event.txid = pg_current_xact_id();
-    IF NOT FOUND THEN
+    -- Found by `id` alone: the planner could as well read every event of this transaction to find one, for each of them.
+    SELECT event.txid INTO written FROM public.audit_event event WHERE event.id = NEW.event_id;
+    IF written IS DISTINCT FROM pg_current_xact_id() THEN
         RAISE EXCEPTION 'a private part belongs to an event of the same transaction'
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
