@@ -16,7 +16,6 @@ from tests.servers import PortalServer
 
 NEWEST = 3  # of the secrets of one key: at most two verify, and one may be lost between them
 UNANSWERED = "unanswered"
-HEARD = 20  # times in a row: then each process that answers has been asked
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +23,7 @@ class Sample:
     """One look at a key: what each secret that its owner knew at the beginning was answered, by version."""
 
     key: int
+    place: int  # of whoever asked: each has a connection of its own, and so always the same process
     began: float
     heard: float
     verdicts: Mapping[int, str]
@@ -104,7 +104,7 @@ class Traffic:
                 for version in sorted(known[key])[-NEWEST:]:
                     verdicts[version] = service.ask(known[key][version], instance=f"worker-{place}")
                     due = max(due + self._pause, time.monotonic() - 1)
-                self.samples.append(Sample(key=key, began=began, heard=time.time(), verdicts=verdicts))
+                self.samples.append(Sample(key=key, place=place, began=began, heard=time.time(), verdicts=verdicts))
                 self.attempts += len(verdicts)
                 self._over.wait(max(0.0, due - time.monotonic()))
         except BaseException as error:
@@ -137,16 +137,15 @@ class Traffic:
         return sum(verdict == "valid" for each in self.samples for verdict in each.verdicts.values())
 
     def settle(self, key: int) -> None:
-        """Wait until every process has heard of a new key; from now on there is always a secret of it that works."""
-        row = 0
+        """Wait until everybody has heard of a new key; from now on there is always a secret of it that works."""
+        know: set[int] = set()
 
-        def count(sample: Sample) -> bool:
-            nonlocal row
+        def all_know(sample: Sample) -> bool:
             if sample.key == key:
-                row = row + 1 if sample.is_valid else 0
-            return row == HEARD
+                (know.add if sample.is_valid else know.discard)(sample.place)
+            return len(know) == len(self._threads)
 
-        self.wait_for(count)
+        self.wait_for(all_know)
         self._promised[key] = time.time()
 
     def without_a_valid_one(self) -> list[Sample]:

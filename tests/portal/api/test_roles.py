@@ -205,8 +205,8 @@ def test_what_is_hidden_answers_like_what_does_not_exist(stage, operation, metho
         method_of = getattr(client, method.lower())
         address = path.format(id=name)
         answer = method_of(address) if method == "GET" else method_of(address, body, format="json")
-        text = answer.content.decode().replace(name, "")
-        return answer.status_code, re.sub(r'"request_id":"[^"]*"', "", text), sorted(answer.headers)
+        text = re.sub(r'"request_id":"[^"]*"|"instance":"[^"]*"', "", answer.content.decode())
+        return answer.status_code, text, sorted(answer.headers)
 
     assert said(pk) == said(nothing)
     assert said(pk)[0] == 404
