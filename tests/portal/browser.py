@@ -2,16 +2,20 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 CHROMIUM = os.environ.get("KEYSTEAD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+PICTURES = os.environ.get("KEYSTEAD_PICTURES")
+View = tuple[dict[str, int], Literal["light", "dark"]]
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--force-color-profile=srgb"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+VIEWS: tuple[View, ...] = ((WIDE, "light"), (NARROW, "dark"))
 AXE_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 # What another scheme or width of the same page can break. The rest is the same elements with the same names once more.
 AXE_RULES_OF_LOOKS = {
@@ -49,6 +53,27 @@ class Visit:
     def _refused(self, words: str) -> None:
         self.violations.append(words)
 
+    def show(self, view: View) -> None:
+        """Turn the present page, and those that follow, to a width and a scheme; nothing is asked for anew."""
+        viewport, scheme = view
+        self.page.set_viewport_size(viewport)  # type: ignore[arg-type]  # a TypedDict of the same two
+        self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+
+    def amiss(self, name: str, *, views: Sequence[View] = VIEWS, after_click: bool = False) -> list[str]:
+        """What of the present page is not accessible or wider than the screen: judged whole in the first view, by looks in others."""
+        found = []
+        for place, view in enumerate(views):
+            self.show(view)
+            said = f"{name} {view[1]} {view[0]['width']}"
+            lines = self.findings(after_click=after_click and place == 0, looks_only=place > 0)
+            found += [f"{said}: {line}" for line in lines]
+            if self.page.evaluate("document.documentElement.scrollWidth") > view[0]["width"]:
+                found.append(f"{said}: scrolls sideways")
+            if PICTURES:
+                self.picture(Path(PICTURES) / f"{said}.png".replace("/", "-").replace(" ", "-"))
+        self.show(views[0])
+        return found
+
     def findings(self, *, after_click: bool = False, looks_only: bool = False) -> list[str]:
         """Run axe on the present page; a line for each element that fails a rule.
 
@@ -57,7 +82,8 @@ class Visit:
         if after_click:
             # On a busy machine a click returns before its page is there, and axe would judge the one that is leaving.
             self.page.wait_for_load_state("networkidle")
-        self.page.evaluate(AXE_SCRIPT)
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(AXE_SCRIPT)
         found = self.page.evaluate(
             "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']})",
             AXE_RULES_OF_LOOKS if looks_only else AXE_RULES,

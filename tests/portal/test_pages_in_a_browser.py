@@ -48,7 +48,7 @@ def test_pages_are_accessible_and_keep_the_policy(
     for path, _ in PAGES:
         made.page.goto(gallery_url + path)
         assert made.page.locator("html").get_attribute("data-bs-theme") == scheme
-        assert made.findings() == [], path
+        assert made.findings(looks_only=viewport is NARROW) == [], path
         assert made.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], path
     made.context.close()
     assert made.violations == []

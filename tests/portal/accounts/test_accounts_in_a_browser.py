@@ -1,6 +1,5 @@
 """The account pages in Chromium: from the invitation to a signed-in session with a real passkey ceremony."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -11,22 +10,15 @@ from keys.crypto import otp
 from keys.models import Passkey, TotpDevice
 from keys.people.factors import seed_of
 from tests.accounts import PASSWORD, actions, invited, last_event
-from tests.portal.browser import NARROW, WIDE, Visit
+from tests.portal.browser import NARROW, PICTURES, WIDE, Visit
 from tests.servers import PortalServer
 
 pytestmark = pytest.mark.browser
-PICTURES = os.environ.get("KEYSTEAD_PICTURES", "")
 
 
 def look(visit: Visit, name: str) -> None:
     """Check a page as it stands: accessible, on a narrow screen too, and within the policy."""
-    for viewport in (WIDE, NARROW):
-        visit.page.set_viewport_size(viewport)
-        assert visit.findings(after_click=True, looks_only=viewport is NARROW) == [], name
-        assert visit.page.evaluate("document.documentElement.scrollWidth") <= viewport["width"], name
-    visit.page.set_viewport_size(WIDE)
-    if PICTURES:
-        visit.picture(Path(PICTURES) / f"{name}.png")
+    assert visit.amiss(name, views=((WIDE, "light"), (NARROW, "light")), after_click=True) == []
 
 
 def test_a_person_joins_signs_in_and_steps_up_with_a_passkey(visit: Visit, portal_server: PortalServer) -> None:

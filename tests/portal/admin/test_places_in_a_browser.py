@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -18,7 +16,6 @@ from tests.portal.api.sessions import session_cookie
 from tests.portal.browser import NARROW, WIDE, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
-PICTURES = os.environ.get("KEYSTEAD_PICTURES")
 
 
 @pytest.fixture
@@ -88,18 +85,9 @@ def test_pages_are_clean(furnished: World, portal_server, visit: Visit, who: str
     _sign_in(visit, portal_server.url, getattr(furnished, who))
     visit.page.set_default_timeout(10_000)
     found = []
-    for number, address in enumerate(_addresses(furnished)[who]):
-        for width, theme in ((WIDE, "light"), (WIDE, "dark"), (NARROW, "light")):
-            visit.page.set_viewport_size(width)
-            visit.context.add_cookies([{"name": "theme", "value": theme, "url": portal_server.url}])
-            visit.page.goto(portal_server.url + address)
-            name = f"{who}-{number:02d}-{theme}-{width['width']}"
-            if PICTURES and (width, theme) != (WIDE, "dark"):
-                visit.picture(Path(PICTURES) / f"{name}.png")
-            if width is WIDE:
-                found += [f"{name} {address}: {finding}" for finding in visit.findings(looks_only=theme == "dark")]
-            if visit.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-                found.append(f"{name} {address}: scrolls sideways")
+    for address in _addresses(furnished)[who]:
+        visit.page.goto(portal_server.url + address)
+        found += visit.amiss(address, views=((WIDE, "light"), (WIDE, "dark"), (NARROW, "light")))
     # A page that answers 404 or 422 on purpose is told by the browser's console; nothing else may be.
     assert [each for each in visit.mistakes if "status of 4" not in each] == []
     assert found == []
@@ -118,6 +106,4 @@ def test_choosing_many_and_looking_before_acting_needs_no_other_script(
     page.select_option("select[name=action]", "suspend")
     page.click("button[name=index]")
     assert "suspend 2 keys" in page.inner_text("main")
-    if PICTURES:
-        visit.picture(Path(PICTURES) / "admin-bulk.png")
-    assert visit.findings(after_click=True) == []
+    assert visit.amiss("suspend 2 keys", after_click=True) == []

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 from django.conf import settings
 from playwright.sync_api import Browser
 
 from keys.models import Person
-from tests.portal.browser import NARROW, WIDE, Visit
+from tests.portal.browser import VIEWS, View, Visit
 from tests.portal.web.signing_in import signed_in
 from tests.servers import PortalServer
 
-PICTURES = os.environ.get("KEYSTEAD_PICTURES")
-VIEWS = ((WIDE, "light"), (NARROW, "dark"))
 
-
-def browser_of(person: Person, browser: Browser, server: PortalServer, viewport: dict[str, int], scheme: str) -> Visit:
+def browser_of(person: Person, browser: Browser, server: PortalServer, view: View = VIEWS[0]) -> Visit:
+    viewport, scheme = view
     context = browser.new_context(viewport=viewport, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
     key = signed_in(person).cookies[settings.SESSION_COOKIE_NAME].value
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": key, "url": server.url}])
@@ -31,23 +27,18 @@ def amiss(
     browser: Browser,
     server: PortalServer,
     *,
-    views: Iterable[tuple[dict[str, int], str]] = VIEWS,
+    views: Sequence[View] = VIEWS,
     all_there: bool = True,
 ) -> list[str]:
     """What breaks accessibility, the policy or the width of the screen; without `all_there` pages may answer refusals."""
     found: list[str] = []
-    for viewport, scheme in views:
-        visit = browser_of(person, browser, server, viewport, scheme)
-        for path in paths:
-            answer = visit.page.goto(server.url + path)
-            if all_there and (answer is None or answer.status != 200):
-                found.append(f"{path}: {answer and answer.status}")
-            found += [f"{scheme} {path}: {each}" for each in visit.findings(looks_only=scheme == "dark")]
-            if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
-                found.append(f"{scheme} {path}: scrolls sideways")
-            if PICTURES:
-                visit.picture(Path(PICTURES) / f"{scheme}{path.replace('/', '-')}.png")
-        found += [f"{scheme} {each}" for each in visit.violations]
-        found += [f"{scheme} {each}" for each in visit.mistakes if "Failed to load resource" not in each]
-        visit.context.close()
+    visit = browser_of(person, browser, server, views[0])
+    for path in paths:
+        answer = visit.page.goto(server.url + path)
+        if all_there and (answer is None or answer.status != 200):
+            found.append(f"{path}: {answer and answer.status}")
+        found += visit.amiss(path, views=views)
+    found += visit.violations
+    found += [each for each in visit.mistakes if "Failed to load resource" not in each]
+    visit.context.close()
     return found

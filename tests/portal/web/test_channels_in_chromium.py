@@ -11,7 +11,8 @@ from keys.people.calendar_feeds import make_feed
 from keys.webhooks.chats import add_chat
 from keys.webhooks.endpoints import add_endpoint
 from tests.people import World, acting, approved, issued, submitted
-from tests.portal.web.looking import VIEWS, amiss
+from tests.portal.browser import VIEWS
+from tests.portal.web.looking import amiss
 from tests.servers import PortalServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.urls import reverse
@@ -18,7 +16,6 @@ from tests.portal.browser import NARROW, WIDE
 from tests.portal.web.looking import browser_of
 
 pytestmark = pytest.mark.browser
-PICTURES = os.environ.get("KEYSTEAD_PICTURES")
 
 
 def asked(person, **columns):
@@ -34,7 +31,7 @@ def asked(person, **columns):
 
 def test_the_pages_are_clean_in_every_state_and_follow_a_worker(chromium, portal_server, world):
     at = clock.now()
-    browser = browser_of(world.auditor, chromium, portal_server, WIDE, "light")
+    browser = browser_of(world.auditor, chromium, portal_server)
     browser.page.goto(portal_server.url + reverse("audit_exports"))
     assert "No file was made yet" in browser.page.content()
     found = [f"empty: {each}" for each in browser.findings()]
@@ -48,24 +45,12 @@ def test_the_pages_are_clean_in_every_state_and_follow_a_worker(chromium, portal
     waiting = asked(world.auditor, form="ocsf")
     addresses = [reverse("audit_exports"), reverse("audit_export"), reverse("audit_export") + "?environment=prod"]
     addresses += [reverse("audit_export_file", args=[each.uid]) for each in (done, failed, expired, running, waiting)]
+    for address in addresses:
+        browser.page.goto(portal_server.url + address)
+        found += browser.amiss(address, views=((WIDE, "light"), (WIDE, "dark"), (NARROW, "light")))
+    follow(browser.page, portal_server.url, running)
+    found += [*browser.violations, *browser.mistakes]
     browser.context.close()
-    for viewport, scheme in ((WIDE, "light"), (WIDE, "dark"), (NARROW, "light")):
-        visit = browser_of(world.auditor, chromium, portal_server, viewport, scheme)
-        for number, address in enumerate(addresses):
-            visit.page.goto(portal_server.url + address)
-            found += [
-                f"{scheme} {address}: {each}"
-                for each in visit.findings(looks_only=(viewport, scheme) != (WIDE, "light"))
-            ]
-            if visit.page.evaluate("document.documentElement.scrollWidth") > viewport["width"]:
-                found.append(f"{scheme} {viewport['width']} {address}: scrolls sideways")
-            if PICTURES:
-                name = f"exports-{number}-{scheme}-{viewport['width']}.png"
-                visit.page.screenshot(path=Path(PICTURES) / name, full_page=True)
-        found += [*visit.violations, *visit.mistakes]
-        if viewport is WIDE and scheme == "light":
-            follow(visit.page, portal_server.url, running)
-        visit.context.close()
     assert found == []
 
 
