@@ -58,6 +58,8 @@ class Visit:
         viewport, scheme = view
         self.page.set_viewport_size(viewport)  # type: ignore[arg-type]  # a TypedDict of the same two
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        # The page hears of it when it is next painted.
+        self.page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def amiss(self, name: str, *, views: Sequence[View] = VIEWS, after_click: bool = False) -> list[str]:
         """What of the present page is not accessible or wider than the screen: judged whole in the first view, by looks in others."""
