@@ -1,4 +1,4 @@
-"""Run one race from several operating-system processes: `python -m tests.keys.races.processes SCENARIO …` prints outcomes."""
+"""Run races from several operating-system processes: `python -m tests.keys.races.processes` is one, told what to do line by line."""
 
 from __future__ import annotations
 
@@ -15,27 +15,47 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def race(*runs: tuple[str, ...], calls: int, threads: int = 5) -> Counter[str]:
-    """Start one process for each of `runs` (scenario and its arguments); all begin when the last is ready."""
+class Racers:
+    """Processes that wait for races: to start one costs more than most races do."""
+
+    def __init__(self) -> None:
+        self._waiting: list[subprocess.Popen[str]] = []
+
+    def race(self, *runs: tuple[str, ...], calls: int, threads: int = 5) -> Counter[str]:
+        """Let a process make each of `runs` (scenario and its arguments); all begin when the last is ready."""
+        while len(self._waiting) < len(runs):
+            self._waiting.append(_start())
+        racers = self._waiting[: len(runs)]
+        for racer, run in zip(racers, runs, strict=True):
+            _tell(racer, json.dumps([calls, threads, *run]))
+        for racer in racers:
+            assert _hear(racer) == "ready"
+        for racer in racers:
+            _tell(racer, "go")
+        return sum((Counter(json.loads(_hear(racer))) for racer in racers), Counter())
+
+    def end(self) -> None:
+        for racer in self._waiting:
+            racer.communicate(timeout=20)
+
+
+def _start() -> subprocess.Popen[str]:
     environment = os.environ | {"DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.keys.races.processes", str(calls), str(threads)]
-    racers = [
-        subprocess.Popen([*command, *run], cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE, text=True)
-        for run in runs
-    ]
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n", racer.communicate(timeout=120)[1]
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    outcomes: Counter[str] = Counter()
-    for racer in racers:
-        out, err = racer.communicate(timeout=120)
-        assert racer.returncode == 0, err
-        outcomes.update(json.loads(out))
-    return outcomes
+    command = [sys.executable, "-m", "tests.keys.races.processes"]
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE, text=True)
+
+
+def _tell(racer: subprocess.Popen[str], line: str) -> None:
+    assert racer.stdin is not None
+    racer.stdin.write(f"{line}\n")
+    racer.stdin.flush()
+
+
+def _hear(racer: subprocess.Popen[str]) -> str:
+    assert racer.stdout is not None
+    line = racer.stdout.readline().strip()
+    assert line, f"a racer ended with {racer.wait(20)}; its words are above"
+    return line
 
 
 class _Proved:
@@ -74,13 +94,18 @@ def main() -> None:
     import django
 
     django.setup()
+    from django.db import connections
+
     from tests.races import at_once
 
-    calls, threads, name, *arguments = sys.argv[1:]
-    act = _scenario(name, arguments)
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(json.dumps(at_once(*[act] * int(calls), workers=int(threads))))
+    for line in sys.stdin:
+        calls, threads, name, *arguments = json.loads(line)
+        act = _scenario(name, arguments)
+        print("ready", flush=True)
+        sys.stdin.readline()
+        outcomes = at_once(*[act] * calls, workers=threads)
+        connections.close_all()  # the next test gets another database of this name
+        print(json.dumps(outcomes), flush=True)
 
 
 if __name__ == "__main__":
