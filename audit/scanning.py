@@ -23,6 +23,7 @@ FIRST_STEP, LARGEST_STEP, GROWTH = 500, 32_000, 8
 MOST_COUNTED = 10_000
 
 _SEALED = "EXISTS (SELECT FROM audit_leaf WHERE audit_leaf.event_id = candidate.id AND audit_leaf.index < %s)"
+_PLACE = ("occurred_at", "id")
 
 Lane: TypeAlias = tuple[str, ...]
 
@@ -62,7 +63,9 @@ class Found:
     stopped_at: Position | None = None
 
 
-class _Statement(NamedTuple):
+class Statement(NamedTuple):
+    """A statement, or a part of one, and the values it is bound to."""
+
     sql: str
     values: list[Any]  # what psycopg takes
 
@@ -86,14 +89,30 @@ def find_page(
             question, lead, others, after=after, newer=newer, most=size + 1, until=time.monotonic() + patience
         )
     else:
-        straight = _candidates(question, lead, [], after=after, newer=newer, limit=size + 1)
-        places = [Position(occurred_at=at, id=number) for at, number in _rows(straight)]
+        found = _candidates(question, lead, _PLACE, after=after, newer=newer, limit=size + 1)
+        places = [Position(occurred_at=at, id=number) for at, number in _rows(found)]
     shown = places[:size]
     return Found(
         places=shown[::-1] if newer else shown,
         has_more=len(places) > size,
         stopped_at=stopped_at,
     )
+
+
+def straight(
+    question: Question, columns: Sequence[str], *, after: Position | None, newer: bool, limit: int
+) -> Statement | None:
+    """Select `columns` of the `limit` events that `find_page` would find, or None where it must look more than once.
+
+    The index that finds an event leads to its row: nothing looks the row up again. Of several lanes each may fill the
+    page, so their rows are read when it is known which are on it.
+    """
+    lead = question.filters[0] if question.filters else None
+    if len(question.filters) > 1 or question.sealed_before is not None:
+        return None
+    if lead is not None and (not lead.leads or len(lead.lanes) > 1):
+        return None
+    return _candidates(question, lead, columns, after=after, newer=newer, limit=limit)
 
 
 def _in_steps(
@@ -132,9 +151,9 @@ def _narrowest(question: Question) -> Filter | None:
     leading = [each for each in question.filters if each.leads]
     if len(leading) < 2:
         return leading[0] if leading else None
-    counts = [_candidates(question, each, [], after=None, newer=False, limit=MOST_COUNTED) for each in leading]
+    counts = [_candidates(question, each, _PLACE, after=None, newer=False, limit=MOST_COUNTED) for each in leading]
     parts = [f"(SELECT count(*) FROM ({each.sql}) AS counted)" for each in counts]  # noqa: S608 - our names
-    (row,) = _rows(_Statement(f"SELECT {', '.join(parts)}", [value for each in counts for value in each.values]))
+    (row,) = _rows(Statement(f"SELECT {', '.join(parts)}", [value for each in counts for value in each.values]))
     return min(zip(row, leading, strict=True), key=lambda pair: int(pair[0]))[1]
 
 
@@ -155,11 +174,12 @@ def _look(
     most: int,
 ) -> tuple[list[Position], Position | None]:
     """Look at `step` candidates: the first `most` that fit, and the last candidate when there may be more."""
-    candidates = _candidates(question, lead, others, after=after, newer=newer, limit=step)
+    asked = dict.fromkeys(column for each in others for column in each.columns)
+    candidates = _candidates(question, lead, [*_PLACE, *asked], after=after, newer=newer, limit=step)
     order = "occurred_at, id" if newer else "occurred_at DESC, id DESC"
     fits = [_fits(each) for each in others]
     if question.sealed_before is not None:
-        fits.append(_Statement(_SEALED, [question.sealed_before]))
+        fits.append(Statement(_SEALED, [question.sealed_before]))
     where = "WHERE " + " AND ".join(each.sql for each in fits) if fits else ""
     sql = (
         f"WITH candidate AS MATERIALIZED ({candidates.sql})"  # noqa: S608 - column names of ours, values are parameters
@@ -167,42 +187,40 @@ def _look(
         f" UNION ALL (SELECT true, occurred_at, id FROM candidate ORDER BY {order} OFFSET %s LIMIT 1)"
     )
     values = [*candidates.values, *(value for each in fits for value in each.values), most, step - 1]
-    rows = _rows(_Statement(sql, values))
+    rows = _rows(Statement(sql, values))
     places = [Position(occurred_at=at, id=number) for is_end, at, number in rows if not is_end]
     end = next((Position(occurred_at=at, id=number) for is_end, at, number in rows if is_end), None)
     return places, end
 
 
-def _rows(statement: _Statement) -> list[tuple[Any, ...]]:
+def _rows(statement: Statement) -> list[tuple[Any, ...]]:
     with bound_cursor() as cursor:
         cursor.execute(statement.sql, statement.values)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
 
 
-def _fits(each: Filter) -> _Statement:
+def _fits(each: Filter) -> Statement:
     marks = ", ".join(f"({', '.join(['%s'] * len(each.columns))})" for _ in each.lanes)
-    return _Statement(f"({', '.join(each.columns)}) IN ({marks})", [value for lane in each.lanes for value in lane])
+    return Statement(f"({', '.join(each.columns)}) IN ({marks})", [value for lane in each.lanes for value in lane])
 
 
 def _candidates(
     question: Question,
     lead: Filter | None,
-    others: Sequence[Filter],
+    selected: Sequence[str],
     *,
     after: Position | None,
     newer: bool,
     limit: int,
-) -> _Statement:
-    """The first `limit` events in the order of reading that the leading filter lets through.
+) -> Statement:
+    """Select columns of the first `limit` events in the order of reading that the leading filter lets through.
 
     `(action, occurred_at) >= (a, start) AND (action, occurred_at) < (a, end)` says no more than `action = a` and the span.
     But an equality would let the planner walk the index of time and throw away what does not fit, for hours if it must.
     """
     columns = lead.columns if lead else ()
     lane = [f"lane.c{number}" for number in range(len(columns))]
-    asked = ", ".join(dict.fromkeys(column for each in others for column in each.columns))
-    selected = ", ".join(filter(None, ["occurred_at", "id", asked]))
     conditions, values = _bounds(question, columns, lane, after=after, newer=newer)
     if columns == ("outcome",):
         conditions.append(f"outcome <> '{Outcome.SUCCESS}'")  # the index is of these only
@@ -211,9 +229,9 @@ def _candidates(
     direction = "ASC" if newer else "DESC"
     order = ", ".join(f"{column} {direction}" for column in (*columns, "occurred_at", "id"))
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    one = f"SELECT {selected} FROM audit_event {where} ORDER BY {order} LIMIT {limit:d}"  # noqa: S608 - our names
+    one = f"SELECT {', '.join(selected)} FROM audit_event {where} ORDER BY {order} LIMIT {limit:d}"  # noqa: S608 - our names
     if lead is None:
-        return _Statement(one, values)
+        return Statement(one, values)
     lanes = ", ".join(["%s::text[]"] * len(columns))
     names = ", ".join(f"c{number}" for number in range(len(columns)))
     whole = (
@@ -222,7 +240,7 @@ def _candidates(
         f" CROSS JOIN LATERAL ({one}) AS found"
         f" ORDER BY occurred_at {direction}, id {direction} LIMIT {limit:d}"
     )
-    return _Statement(whole, [*(list(each) for each in zip(*lead.lanes, strict=True)), *values])
+    return Statement(whole, [*(list(each) for each in zip(*lead.lanes, strict=True)), *values])
 
 
 def _bounds(

@@ -9,10 +9,19 @@ from django.db import connections
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seal:
-    """The final place of one event; `checkpoint` is the size of the first signed head above it."""
+class LeafPlace:
+    """The final place of one event."""
 
     leaf: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal(LeafPlace):
+    """The same with what proves it; `checkpoint` is the size of the first signed head above it.
+
+    Each costs a page of the log as much as its events do: a list that shows places alone does without.
+    """
+
     leaf_hash: bytes
     checkpoint: int
 

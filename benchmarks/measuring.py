@@ -76,6 +76,12 @@ def held_bytes(pid: int | str = "self") -> int:
     return _status(pid, "VmRSS")
 
 
+def disk_bytes(pid: int) -> int:
+    """Return how much a process has had the disk read so far (proc_pid_io(5)): what memory held is not in it."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("read_bytes:")).split()[1])
+
+
 def forget_peak() -> None:
     """Let our peak begin again at what is held now (proc(5), clear_refs)."""
     Path("/proc/self/clear_refs").write_text("5")

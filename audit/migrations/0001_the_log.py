@@ -238,7 +238,7 @@ class Migration(migrations.Migration):
             name="AuditLeaf",
             fields=[
                 ("index", models.BigIntegerField(primary_key=True, serialize=False)),
-                ("event_id", models.BigIntegerField(unique=True)),
+                ("event_id", models.BigIntegerField()),
                 ("leaf_hash", models.BinaryField()),
             ],
             options={
@@ -419,6 +419,10 @@ class Migration(migrations.Migration):
                 ),
                 name="audithold_lifted_by_someone",
             ),
+        ),
+        migrations.AddConstraint(
+            model_name="auditleaf",
+            constraint=models.UniqueConstraint(fields=("event_id",), include=("index",), name="audit_leaf_event"),
         ),
         migrations.AddConstraint(
             model_name="auditleaf",

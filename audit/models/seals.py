@@ -12,12 +12,14 @@ class AuditLeaf(models.Model):
     """The final place of an event in the log, and its leaf hash (RFC 9162)."""
 
     index = models.BigIntegerField(primary_key=True)
-    event_id = models.BigIntegerField(unique=True)
+    event_id = models.BigIntegerField()
     leaf_hash = models.BinaryField()
 
     class Meta:
         db_table = "audit_leaf"
         constraints: ClassVar = [
+            # A page of scattered events reads their places in the index, and not a block of the table for each.
+            models.UniqueConstraint(fields=["event_id"], include=["index"], name="audit_leaf_event"),
             models.CheckConstraint(condition=Q(index__gte=0), name="audit_leaf_index"),
             models.CheckConstraint(condition=Q(leaf_hash__length=32), name="audit_leaf_hash_size"),
         ]

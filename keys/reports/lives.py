@@ -13,9 +13,9 @@ from audit.actor import Actor
 from audit.events import LogRead
 from audit.log import record
 from audit.models import AuditEvent
-from audit.reading import ReadEvents, read_events
+from audit.reading import read_events
 from audit.scanning import Filter, Question, find_page
-from audit.seals import Seal
+from audit.seals import Seal, seals_of
 from keys.approvals.evidence import SignatureState, signature_state
 from keys.models import Approval, KeyRequest, KeyTransfer, KeyVersion, ManagedKey, Sighting, UsageCount
 from keys.operations import operation
@@ -75,7 +75,7 @@ def read_key_life(key: ManagedKey, *, actor: Actor) -> KeyLife:
         .order_by("created_at", "id")
     )
     approvals = Approval.objects.filter(request__in=requests).select_related("person", "seat", "request")
-    (events, seals), has_older = _events(key, requests)
+    events, has_older = _events(key, requests)
     life = KeyLife(
         key=key,
         requests=requests,
@@ -87,21 +87,21 @@ def read_key_life(key: ManagedKey, *, actor: Actor) -> KeyLife:
         uses=_uses(key),
         events=events,
         has_older=has_older,
-        seals=seals,
+        seals=seals_of(event.pk for event in events),
         names=names_in(events),
     )
     record(LogRead(target_id=LOG, searched={"life": f"key:{key.pk}"}, shown=len(events)), actor=actor, at=at)
     return life
 
 
-def _events(key: ManagedKey, requests: list[KeyRequest]) -> tuple[ReadEvents, bool]:
+def _events(key: ManagedKey, requests: list[KeyRequest]) -> tuple[list[AuditEvent], bool]:
     wanted = [Subject("key", str(key.pk)), *(Subject("request", str(each.pk)) for each in requests)]
     subjects = [subject for each in wanted for subject in subjects_of(each)]
     # A refused attempt names the thing that was asked for by its identifier alone.
     lanes = [lane for subject in subjects for lane in (subject, Subject("access", subject.id))]
     question = Question(filters=(Filter(("target_type", "target_id"), tuple(lanes)),))
     found = find_page(question, size=MOST_EVENTS)
-    return read_events([place.id for place in reversed(found.places)]), found.has_more
+    return read_events([place.id for place in reversed(found.places)]).events, found.has_more
 
 
 def _uses(key: ManagedKey) -> list[Use]:

@@ -18,9 +18,9 @@ from audit.exporters.manifest import Manifest, export
 from audit.log import record
 from audit.models import AuditEvent
 from audit.queries import Position
-from audit.reading import read_events
-from audit.scanning import Found, find_page
-from audit.seals import Seal
+from audit.reading import ReadEvents, read_events, read_page
+from audit.scanning import Found
+from audit.seals import LeafPlace
 from keys.errors import Conflict, NotFound
 from keys.models import ManagedKey
 from keys.operations import operation
@@ -36,14 +36,14 @@ LOG = "log"
 
 @dataclass(frozen=True, kw_only=True)
 class LogPage:
-    """Some events, newest first, with their private parts where those still exist, and their seals by event.
+    """Some events, newest first, with their private parts where those still exist, and their places in the sealed log by event.
 
     `following` is where older events go on, `preceding` where newer ones do. `looked_until`: patience ended there before
     the page was full; whoever goes on looks further.
     """
 
     events: list[AuditEvent]
-    seals: Mapping[int, Seal]
+    sealed: Mapping[int, LeafPlace]
     following: Position | None
     preceding: Position | None = None
     looked_until: Position | None = None
@@ -94,28 +94,27 @@ def find_events(
     search: LogSearch, *, after: Position | None = None, newer: bool = False, size: int = PAGE_SIZE
 ) -> LogPage:
     """Return a page as `search_log` does, for anybody and off the record: part of a larger operation."""
-    found = _find(search, after=after, newer=newer, size=size)
-    events, seals = read_events([place.id for place in found.places])
+    (events, sealed), found = _read(search, after=after, newer=newer, size=size)
     older, younger = (found.places[-1], found.places[0]) if found.places else (None, None)
     onward = found.stopped_at or ((younger if newer else older) if found.has_more else None)
     back = (older if newer else younger) or after
     return LogPage(
         events=events,
-        seals=seals,
+        sealed=sealed,
         following=back if newer else onward,
         preceding=onward if newer else back if after else None,
         looked_until=found.stopped_at,
     )
 
 
-def _find(search: LogSearch, *, after: Position | None, newer: bool, size: int) -> Found:
+def _read(search: LogSearch, *, after: Position | None, newer: bool, size: int) -> tuple[ReadEvents, Found]:
     if search.sample is None:
-        return find_page(search.question(), after=after, newer=newer, size=size)
+        return read_page(search.question(), after=after, newer=newer, size=size)
     # A sample is a few hundred events that are known by their places.
     rows = search.select().page_before(after) if newer else search.select().page_after(after)
     places = [Position(occurred_at=at, id=number) for at, number in rows.values_list("occurred_at", "id")[: size + 1]]
-    shown = places[:size]
-    return Found(places=shown[::-1] if newer else shown, has_more=len(places) > size)
+    shown = places[:size][::-1] if newer else places[:size]
+    return read_events([place.id for place in shown]), Found(places=shown, has_more=len(places) > size)
 
 
 @operation

@@ -19,7 +19,7 @@ from audit.log import record
 from audit.models import AuditCheckpoint, AuditEvent, AuditLeaf
 from audit.reading import read_events
 from audit.sampling import ALGORITHM, Draw, draw
-from audit.seals import Seal
+from audit.seals import Seal, seals_of
 from keys.errors import Conflict, Invalid, NotFound
 from keys.events import LogSampled
 from keys.operations import operation
@@ -151,12 +151,11 @@ def _sample(uid: UUID) -> Sample:
     leaves = facts["leaves"]
     assert isinstance(leaves, list)
     places = dict(AuditLeaf.objects.filter(index__in=leaves).values_list("index", "event_id"))
-    events, seals = read_events(list(places.values()))
-    rows = {each.pk: each for each in events}
+    rows = {each.pk: each for each in read_events(list(places.values())).events}
     return Sample(
         event=event,
         facts=facts,
         leaves=[leaf for leaf in leaves if isinstance(leaf, int)],
         drawn=[rows.get(places.get(leaf, -1)) for leaf in leaves if isinstance(leaf, int)],
-        seals=seals,
+        seals=seals_of(rows),
     )

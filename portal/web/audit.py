@@ -45,7 +45,7 @@ def audit(http: HttpRequest, actor: Actor) -> HttpResponse:
         return render(http, "web/audit/log.html", context | {"too_slow": True}, status=503)
     saved = saved_for(actor)
     context |= {
-        "rows": event_rows(found.events, names_in(found.events), found.seals),
+        "rows": event_rows(found.events, names_in(found.events), found.sealed),
         "following": form.query(after=found.following.text()) if found.following else "",
         "preceding": form.query(after=found.preceding.text(), newer="1") if found.preceding else "",
         "newest": form.query() if place else "",

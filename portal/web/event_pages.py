@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from audit.canonical import JsonValue
 from audit.events import Severity, catalogued
 from audit.models import AuditEvent
-from audit.seals import Seal
+from audit.seals import LeafPlace, Seal
 from keys.events import LogSampled
 from keys.reports.labels import Names, actor_name, private_facts, reference, subject_of, words_for_action
 from keys.reports.searches import Subject
@@ -44,7 +44,7 @@ class EventRow:
     severity_tone: str
     reason: str
     uid: UUID
-    seal: Seal | None
+    seal: LeafPlace | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +59,12 @@ class ChangedField:
     is_private: bool
 
 
-def event_rows(events: Iterable[AuditEvent], names: Names, seals: Mapping[int, Seal]) -> list[EventRow]:
-    """Shape a page of events; what has no seal still waits for the sealer."""
-    return [_row(event, names, seals.get(event.pk)) for event in events]
+def event_rows(events: Iterable[AuditEvent], names: Names, sealed: Mapping[int, LeafPlace]) -> list[EventRow]:
+    """Shape a page of events; what has no place still waits for the sealer. A page with proofs gives whole seals."""
+    return [_row(event, names, sealed.get(event.pk)) for event in events]
 
 
-def _row(event: AuditEvent, names: Names, seal: Seal | None) -> EventRow:
+def _row(event: AuditEvent, names: Names, seal: LeafPlace | None) -> EventRow:
     kind = catalogued(event.action)
     severity = kind.severity if kind else Severity.INFORMATIONAL
     return EventRow(

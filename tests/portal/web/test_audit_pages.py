@@ -244,7 +244,7 @@ def test_a_search_that_takes_too_long_says_what_to_do(world, monkeypatch):
             cursor.execute("SET LOCAL statement_timeout = 20")
             cursor.execute("SELECT pg_sleep(5)")
 
-    monkeypatch.setattr("keys.reports.log.find_page", slow)
+    monkeypatch.setattr("keys.reports.log.read_page", slow)
     page = signed_in(world.auditor).get("/audit/?environment=prod")
     assert page.status_code == 503
     assert "This search takes too long" in page.content.decode()
@@ -257,7 +257,7 @@ def test_where_patience_ended_the_page_says_how_far_it_looked(world, monkeypatch
         rename_person(world.alice, actor=acting(world.alice), name=f"Alice {number}")
         search_log(LogSearch(), actor=acting(world.auditor), size=1)
     monkeypatch.setattr("audit.scanning.LARGEST_STEP", 5)
-    monkeypatch.setattr("keys.reports.log.find_page", functools.partial(find_page, patience=-1))
+    monkeypatch.setattr("audit.reading.find_page", functools.partial(find_page, patience=-1))
     client = signed_in(world.auditor)
     page = client.get("/audit/?who=auditor@example.com&action=person.changed")
     pages = 1
