@@ -17,6 +17,7 @@ from psycopg.pq import Format
 def bound_cursor(using: str = "default") -> CursorWrapper:
     """Return a cursor to be used in a `with`; it counts and raises as Django's do, and reads what the server holds in binary."""
     connection = connections[using]
+    connection.close_if_health_check_failed()  # as Django's own cursors do: the server may have been restarted meanwhile
     connection.ensure_connection()
     plain: Any = psycopg.Cursor(connection.connection)  # Any: the stubs know no cursor but Django's
     plain.format = Format.BINARY

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from django.db import connections
-
+from audit.bound import bound_cursor
 from keys.verification.lookup import IS_BEHIND, VERIFIER
 
 # A clock that also runs while the machine sleeps: one that stood still would let a lease outlive its end.
@@ -110,7 +109,7 @@ def clock() -> float:
 
 def history() -> tuple[str, str]:
     """Which database this is, as far as its past goes, and its present position."""
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_HISTORY)
         name, position = cursor.fetchone()
     return name, position
@@ -120,7 +119,7 @@ def read_positions(places: Collection[str]) -> tuple[str, dict[str, bool]]:
     """Which database this is, and of each position whether it lies in its future."""
     if not places:
         return "", {}
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_POSITIONS, [list(places)])
         rows = cursor.fetchall()
     return rows[0][0], {place: ahead for _, place, ahead in rows}
@@ -137,7 +136,7 @@ def renew_many(renewals: Sequence[Renewal]) -> dict[UUID, float]:
     if not renewals:
         return {}
     holders = [each.holder for each in renewals]
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(
             _RENEW,
             {
@@ -165,7 +164,7 @@ def look_many(positions: Collection[str]) -> dict[str, Seen]:
     """The same for many positions at once."""
     if not positions:
         return {}
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_LOOK, [list(positions)])
         rows = cursor.fetchall()
     return {
@@ -176,11 +175,11 @@ def look_many(positions: Collection[str]) -> dict[str, Seen]:
 
 def acknowledge(holder: UUID, *, applied: str) -> None:
     """Say that everything visible in `applied` is in memory."""
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_ACKNOWLEDGE, {"id": holder, "applied": applied})
 
 
 def end(holder: UUID) -> None:
     """Give the lease back, after the last answer."""
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_END, [holder])

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connections, transaction
 
+from audit.bound import bound_cursor
 from keys.crypto.digests import CURRENT_ALGORITHM
 from keys.sealing import keyring
 from keys.states import KeyKind
@@ -116,17 +117,29 @@ def load(catalogue: Catalogue) -> Snapshot:
 def load_keys(keys: Iterable[UUID], catalogue: Catalogue) -> dict[UUID, Held]:
     """Read all versions of these keys as they are now; a key without any is told too."""
     wanted = list(keys)
-    return {key: Held() for key in wanted} | dict(_by_key(_rows(_OF_KEYS, (wanted,)), catalogue))
+    return {key: Held() for key in wanted} | dict(_by_key(_few(_OF_KEYS, (wanted,)), catalogue))
 
 
 def read_found(condition: str, parameters: Iterable[Any]) -> Iterator[Found]:  # Any: what the driver takes
-    """Read the rows for which a condition of ours holds."""
+    """Read the rows for which a condition of ours holds, however many."""
     return _rows(f"{EVERYTHING} WHERE {condition}", tuple(parameters))
+
+
+def read_few(condition: str, parameters: Iterable[Any]) -> Iterator[Found]:
+    """The same for a few rows, which somebody waits for."""
+    return _few(f"{EVERYTHING} WHERE {condition}", tuple(parameters))
 
 
 def inside(members: dict[str, Any]) -> bytes:
     """Write the members of a JSON object without its braces."""
     return json.dumps(members, ensure_ascii=False, separators=(",", ":")).encode()[1:-1]
+
+
+def _few(statement: str, parameters: tuple[Any, ...]) -> Iterator[Found]:
+    with bound_cursor(VERIFIER) as cursor:
+        cursor.execute(statement, parameters)
+        rows = cursor.fetchall()
+    yield from map(found_in, rows)
 
 
 def _rows(statement: str, parameters: tuple[Any, ...]) -> Iterator[Found]:

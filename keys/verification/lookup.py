@@ -9,8 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from django.db import connections
-
+from audit.bound import bound_cursor
 from keys.crypto.row_mac import VersionFields
 from keys.errors import Unavailable
 from keys.sealing import verifies_of
@@ -33,7 +32,7 @@ SELECT clock_timestamp(), v.id AS version_id, v.kid, v.sequence, v.state, v.dige
            AND n.state = 'active' AND n.activated_at <= clock_timestamp() AND n.expires_at > clock_timestamp()
            AND (n.retire_at IS NULL OR n.retire_at > clock_timestamp())
        ) END,
-       p.signature_required, p.signed_scopes, p.signature_window_seconds, k.limits
+       p.signature_required, p.signed_scopes, p.signature_window_seconds, k.limits::text
 FROM keys_keyversion v
 JOIN keys_managedkey k ON k.id = v.managed_key_id
 JOIN keys_service s ON s.id = k.service_id
@@ -89,7 +88,7 @@ class Found:
 
 def find(kid: str) -> Found | None:
     """Read the version that `kid` names, or None; raise Unavailable while a restored database is behind its log."""
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_BY_KID, [kid])
         is_behind, *row = cursor.fetchone()
     if is_behind:
@@ -146,5 +145,5 @@ def found_in(row: Sequence[Any]) -> Found:  # Any: whatever the columns of EVERY
         signature_required=bool(signature_required),
         signed_scopes=tuple(signed_scopes or ()),
         signature_window_seconds=signature_window_seconds or 60,
-        limits=json.loads(row[35]),  # Django leaves JSON of raw statements as text
+        limits=json.loads(row[35]),
     )

@@ -14,6 +14,7 @@ import structlog
 from django.db import InterfaceError, OperationalError, connection
 
 from audit import clock
+from audit.bound import bound_cursor
 from keys.doorbell import ring
 from keys.models import ManagedKey, RevocationReceipt
 from keys.verification import lease
@@ -152,7 +153,7 @@ class _Waiting:
         return self._words + ended
 
     def _begin(self) -> None:
-        with connection.cursor() as cursor:
+        with bound_cursor() as cursor:
             cursor.execute(_CHANGES, [self._keys])
             self._changes = cursor.fetchone()[0] or []
         at = clock.now()
@@ -179,7 +180,7 @@ def _outcome(first: _Lease, now: _Lease | None, *, at: datetime) -> How | None:
 
 
 def _leases(places: dict[str, Any], changes: Sequence[str]) -> list[_Lease]:
-    with connection.cursor() as cursor:
+    with bound_cursor() as cursor:
         cursor.execute(_LEASES, {**places, "changes": list(changes)})
         rows = cursor.fetchall()
     return [

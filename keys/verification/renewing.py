@@ -14,16 +14,17 @@ from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from django.db import connection, connections, transaction
+from django.db import connection, transaction
 
 from audit import clock
+from audit.bound import bound_cursor
 from audit.canonical import canonical_json
 from keys.crypto import base64url, snapshot_keys
 from keys.models import Verifier
 from keys.sealing import keyring
 from keys.verification import lease
 from keys.verification.lease import Holder, Renewal, Seen
-from keys.verification.loading import read_found
+from keys.verification.loading import read_few
 from keys.verification.lookup import VERIFIER, Found
 from keys.verification.sharing import PAST, digest_of, end_of, milliseconds, policy_of, position_in, verifies
 from keys.verification.verifier import Binding
@@ -151,7 +152,7 @@ def signed(changes: Changes, *, asked: Asked) -> dict[str, Any]:
 
 def _holders(verifiers: Collection[UUID]) -> dict[UUID, tuple[Holder, int]]:
     """Those that were not stopped, each with the term of its environment in milliseconds."""
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_HOLDERS, [list(verifiers)])
         rows = cursor.fetchall()
     return {
@@ -190,7 +191,7 @@ def _changes_of(seen: Iterable[Seen], holders: Iterable[Holder]) -> dict[tuple[U
         return {}
     told: dict[tuple[UUID, Place], dict[str, Any]] = {}
     services, environments = zip(*places, strict=True)
-    for found in read_found(_OF_KEYS, [list(keys), list(services), list(environments)]):
+    for found in read_few(_OF_KEYS, [list(keys), list(services), list(environments)]):
         name = found.key_id, (found.service_id, found.environment_id)
         change = told.setdefault(name, {"key_id": str(found.key_id), "versions": [], "gone": []})
         if verifies(found):

@@ -16,6 +16,7 @@ import structlog
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
+from audit.bound import bound_cursor
 from keys.verification import lease
 from keys.verification.hearing import Hearing
 from keys.verification.lookup import VERIFIER
@@ -98,6 +99,6 @@ class Ringer:
 
 
 def _places_of(keys: frozenset[UUID]) -> frozenset[tuple[UUID, UUID]]:
-    with connections[VERIFIER].cursor() as cursor:
+    with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_PLACES, [list(keys)])
         return frozenset((service, environment) for service, environment in cursor.fetchall())
