@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, OutOfMemoryError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from redis.retry import Retry
 
 from keys.nonces.line import PATIENCE, Line, array_of, packed
-from keys.nonces.members import DOUBT_SECONDS, KEPT_SECONDS, NonceStoreUnavailable, member
+from keys.nonces.members import DOUBT_SECONDS, KEPT_SECONDS, NonceStoreUnavailable, Signed, member
 
 SLICE_SECONDS: Final = 32
 SETS_OF_LEVEL: Final = (16, 128, 1024, 8192)
@@ -92,6 +93,29 @@ class NoncesInValkey:
         """Remember a nonce; False when it is remembered already. NonceStoreUnavailable, or ValkeyDown."""
         return self._told(self._run(self.command(kid, nonce, created=created, now=now)), now=now)
 
+    def spend_all(self, signed: Sequence[Signed]) -> list[bool | NonceStoreUnavailable | ValkeyDown]:
+        """Remember many nonces in one exchange: for each what `spend` says, or what it raises."""
+        try:
+            self._check_now_and_then()
+        except (ValkeyDown, redis.RedisError) as error:
+            return [_down(error)] * len(signed)
+        commands = [self.command(each.kid, each.nonce, created=each.created, now=each.now) for each in signed]
+        answers = self._line.ask_all(commands)
+        return [self._outcome(answer, each) for answer, each in zip(answers, signed, strict=True)]
+
+    def _outcome(self, answer: Any, signed: Signed) -> bool | NonceStoreUnavailable | ValkeyDown:  # Any: of any command
+        if answer == _FRESH:
+            return True
+        try:
+            if isinstance(answer, ResponseError):
+                # The script is not there, or memory is full: nothing was done, so it may be asked again, by itself.
+                return self.spend(signed.kid, signed.nonce, created=signed.created, now=signed.now)
+            if isinstance(answer, redis.RedisError):
+                return _down(answer)
+            return self._told(int(answer), now=signed.now)
+        except (NonceStoreUnavailable, ValkeyDown) as unavailable:
+            return unavailable
+
     def command(self, kid: str, nonce: str, *, created: int, now: float) -> bytes:
         """Write the call of the script that spends a nonce."""
         digest = member(kid, nonce)
@@ -134,8 +158,7 @@ class NoncesInValkey:
 
     def _run(self, command: bytes) -> int:
         try:
-            if time.monotonic() - self._checked_at > CHECKED_EVERY_SECONDS:
-                self._check()
+            self._check_now_and_then()
             try:
                 return int(self._line.ask(command))
             except NoScriptError:
@@ -144,7 +167,11 @@ class NoncesInValkey:
         except OutOfMemoryError:
             raise NonceStoreUnavailable("nonce_store_full", retry_after=5) from None
         except redis.RedisError as error:
-            raise ValkeyDown(type(error).__name__) from None
+            raise _down(error) from None
+
+    def _check_now_and_then(self) -> None:
+        if time.monotonic() - self._checked_at > CHECKED_EVERY_SECONDS:
+            self._check()
 
     def _check(self) -> None:
         """See that Valkey never evicts: a bounded memory that forgets the oldest is an attacker's way in."""
@@ -157,3 +184,7 @@ class NoncesInValkey:
         """Write the marker first and load the script second: who finds the script finds a marker of this life."""
         self._client.eval(_BEGIN, 1, START)
         self._client.script_load(self.script)
+
+
+def _down(error: Exception) -> ValkeyDown:
+    return error if isinstance(error, ValkeyDown) else ValkeyDown(type(error).__name__)

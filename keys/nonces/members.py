@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
+from typing import Final, NamedTuple
 
 from keys.errors import Unavailable
 from keys.signatures.profile import FUTURE_SKEW_SECONDS, LONGEST_WINDOW_SECONDS
@@ -22,6 +22,15 @@ class NonceStoreUnavailable(Unavailable):
     def __init__(self, code: str, *, retry_after: int = 1) -> None:
         super().__init__(code)
         self.retry_after = retry_after
+
+
+class Signed(NamedTuple):
+    """A signature that is true in everything else: its key, its nonce, when it was made, and when it was judged."""
+
+    kid: str
+    nonce: str
+    created: int
+    now: float
 
 
 def member(kid: str, nonce: str) -> int:

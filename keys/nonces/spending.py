@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
@@ -14,7 +15,7 @@ from django.conf import settings
 from keys.nonces.in_database import NoncesInDatabase
 from keys.nonces.in_force import CHANGE_DOUBT_SECONDS, InForce, StoreInForce
 from keys.nonces.in_valkey import NoncesInValkey, ValkeyDown
-from keys.nonces.members import NonceStoreUnavailable
+from keys.nonces.members import NonceStoreUnavailable, Signed
 from keys.states import NonceStoreName
 
 # How long Valkey may be away before the database takes over; a restart of it is shorter.
@@ -43,10 +44,9 @@ class Nonces:
         store = self._in_force.current()
         if not self._in_force.is_renewed:
             store = self._settled(store)
-        began = now - store.standing_for
-        if created <= began + CHANGE_DOUBT_SECONDS:
-            seconds = max(1, int(began + CHANGE_DOUBT_SECONDS + 1 - now))
-            raise NonceStoreUnavailable("nonce_store_young", retry_after=seconds)
+        young = _too_young(store, created=created, now=now)
+        if young is not None:
+            raise young
         if store.store == NonceStoreName.DATABASE:
             return self._database.spend(kid, nonce, created=created)
         try:
@@ -58,6 +58,38 @@ class Nonces:
             raise NonceStoreUnavailable("nonce_store_unavailable") from None
         self._away_since, self._is_given_up = None, False
         return is_first
+
+    def spend_all(self, signed: Sequence[Signed]) -> list[bool | NonceStoreUnavailable]:
+        """Remember many nonces, in one exchange where that is possible: for each what `spend` says, or what it raises."""
+        try:
+            store = self._in_force.current()
+        except NonceStoreUnavailable as unavailable:
+            return [unavailable] * len(signed)
+        if store.store != NonceStoreName.VALKEY or not self._in_force.is_renewed:
+            return [self._alone(each) for each in signed]
+        refused = [_too_young(store, created=each.created, now=each.now) for each in signed]
+        asked = [each for each, young in zip(signed, refused, strict=True) if young is None]
+        heard = iter(self._heard(self._valkey.spend_all(asked)) if asked else ())
+        return [next(heard) if young is None else young for young in refused]
+
+    def _heard(
+        self, outcomes: Sequence[bool | NonceStoreUnavailable | ValkeyDown]
+    ) -> list[bool | NonceStoreUnavailable]:
+        down = next((each for each in outcomes if isinstance(each, ValkeyDown)), None)
+        if down is None:
+            self._away_since, self._is_given_up = None, False
+        else:
+            self._without_valkey(str(down))
+        return [
+            NonceStoreUnavailable("nonce_store_unavailable") if isinstance(each, ValkeyDown) else each
+            for each in outcomes
+        ]
+
+    def _alone(self, signed: Signed) -> bool | NonceStoreUnavailable:
+        try:
+            return self.spend(signed.kid, signed.nonce, created=signed.created, now=signed.now)
+        except NonceStoreUnavailable as unavailable:
+            return unavailable
 
     def renew(self) -> None:
         """Learn which store is in force, and change it if it has to be: for a thread beside the one that answers."""
@@ -99,6 +131,14 @@ class Nonces:
     def _change(self, store: InForce, to: NonceStoreName) -> None:
         self._in_force.change(store, to)
         _log.warning("nonces are remembered elsewhere", outcome=str(to))
+
+
+def _too_young(store: InForce, *, created: int, now: float) -> NonceStoreUnavailable | None:
+    """Why a signature of then is refused: while the other store was in force somebody may have accepted it."""
+    began = now - store.standing_for
+    if created > began + CHANGE_DOUBT_SECONDS:
+        return None
+    return NonceStoreUnavailable("nonce_store_young", retry_after=max(1, int(began + CHANGE_DOUBT_SECONDS + 1 - now)))
 
 
 @cache

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from keys.nonces.spending import nonces
 from keys.policy.addresses import outside_networks
@@ -19,7 +20,7 @@ from keys.verification.brownouts import is_browned_out
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
 from keys.verification.signing_keys import signing_keys
-from keys.verification.standing import standing_of
+from keys.verification.standing import Standing, standing_of
 from keys.verification.verifier import Question, lacks_scope
 
 
@@ -32,7 +33,18 @@ class SignedVerdict:
     signer: Found | None = None
 
 
-def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
+class Unspent(NamedTuple):
+    """No answer yet: everything holds but that this is the first time, which nobody has asked."""
+
+    signer: Found
+    presented: Presented
+
+    def told(self, *, is_first: bool) -> SignedVerdict:
+        """The answer, now that it was asked."""
+        return SignedVerdict(reason=None if is_first else Reason.REPLAY, signer=self.signer)
+
+
+def judge_signed(
     request: SignedRequest,
     *,
     find: Callable[[str], Found | None],
@@ -41,10 +53,34 @@ def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
     now: float,
     warns: bool = False,
 ) -> SignedVerdict:
-    """Decide about `request` at `now`, seconds since the epoch; raises NonceStoreUnavailable, which is no verdict.
+    """Decide about `request`, its nonce included; raises NonceStoreUnavailable, which is no verdict. See `judge_unspent`."""
+    return spent(
+        judge_unspent(request, find=find, is_outside=is_outside, question=question, now=now, warns=warns), now=now
+    )
+
+
+def spent(judged: SignedVerdict | Unspent, *, now: float) -> SignedVerdict:
+    """The answer when everything is asked; raises NonceStoreUnavailable."""
+    if isinstance(judged, SignedVerdict):
+        return judged
+    presented = judged.presented
+    return judged.told(is_first=nonces().spend(presented.kid, presented.nonce, created=presented.created, now=now))
+
+
+def judge_unspent(  # noqa: PLR0911 - one question a line, each with its reason
+    request: SignedRequest,
+    *,
+    find: Callable[[str], Found | None],
+    is_outside: Callable[[Found], Reason | None],
+    question: Question,
+    now: float,
+    warns: bool = False,
+    standing: Callable[[Found], Standing] = standing_of,
+) -> SignedVerdict | Unspent:
+    """Decide about `request` at `now`, seconds since the epoch, in all but whether it is the first time.
 
     `find` looks a version up by its kid, in the database or in memory under a lease; `is_outside` says why it is none of
-    the caller's; `warns`: whether an old version is refused for moments before its end.
+    the caller's; `warns`: whether an old version is refused for moments before its end; `standing` may remember.
     """
     try:
         presented = read_signed(request)
@@ -64,7 +100,7 @@ def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
     if is_too_old(presented, now=now, window=found.signature_window_seconds):
         return SignedVerdict(reason=Reason.SIGNATURE_EXPIRED, signer=found)
     at = max(found.at, datetime.fromtimestamp(now, tz=UTC))  # a clock that is slow here lengthens no key's life
-    refused = is_outside(found) or standing_of(found).refusal(at)
+    refused = is_outside(found) or standing(found).refusal(at)
     if (
         refused is None
         and warns
@@ -72,16 +108,10 @@ def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
     ):
         refused = Reason.ROTATE_NOW
     refused = refused or _not_enough(found, question)
-    if refused is None and not _spend(presented, now=now):
-        refused = Reason.REPLAY
-    return SignedVerdict(reason=refused, signer=found)
+    return SignedVerdict(reason=refused, signer=found) if refused else Unspent(found, presented)
 
 
 def _not_enough(found: Found, question: Question) -> Reason | None:
     if outside_networks(found.fields.networks, question.client.address):
         return Reason.NETWORK
     return lacks_scope(found, question)
-
-
-def _spend(presented: Presented, *, now: float) -> bool:
-    return nonces().spend(presented.kid, presented.nonce, created=presented.created, now=now)

@@ -22,10 +22,11 @@ from portal.verify.database import Database
 from portal.verify.forward_auth import forward_auth
 from portal.verify.introspection import introspect
 from portal.verify.memory import AskTheDatabase, Memory
-from portal.verify.problems import NEVER_STORED, Reply, problem
+from portal.verify.problems import LATER, NEVER_STORED, Reply, problem
 from portal.verify.questions import Endpoint, verify, verify_batch
 from portal.verify.quick import Quick
 from portal.verify.reading import Body, Refused
+from portal.verify.signed import PATH as SIGNED
 from portal.verify.signed import verify_signature
 
 if TYPE_CHECKING:
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
 
 ENDPOINTS: Final[Mapping[str, tuple[Endpoint, frozenset[str]]]] = {
     "/v1/verify": (verify, frozenset({"POST"})),
-    "/v1/verify-signature": (verify_signature, frozenset({"POST"})),
+    SIGNED: (verify_signature, frozenset({"POST"})),
     "/v1/verify:batch": (verify_batch, frozenset({"POST"})),
     "/oauth2/introspect": (introspect, frozenset({"POST"})),
     "/v1/forward-auth": (forward_auth, frozenset({"GET", "HEAD", "POST"})),
 }
 _YES: Final = [("Content-Type", "application/json"), *NEVER_STORED.items()]
+ANSWERED_LATER: Final[list[bytes]] = []  # what the application returns when another thread tells the server
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
 _log = structlog.get_logger("keystead.verification")
 
@@ -50,9 +52,9 @@ class VerifyApplication:
         self.feed = feed
         self.answers: Counter[tuple[str, int]] = Counter()
         self.quick_answers = 0
-        self._memory = Memory(feed, tallies)
-        self._quick = Quick(self._memory)
-        self.limiter = self._memory.limiter
+        self.memory = Memory(feed, tallies)
+        self._quick = Quick(self.memory)
+        self.limiter = self.memory.limiter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -69,6 +71,8 @@ class VerifyApplication:
             reply = self._answered(path, environ, Body(environ))
         else:
             reply = self._about_itself(path, environ)
+        if reply is LATER:
+            return ANSWERED_LATER
         self.answers[path if path in ENDPOINTS else "other", reply.status] += 1
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
@@ -83,7 +87,7 @@ class VerifyApplication:
             if environ.get("QUERY_STRING"):
                 raise Refused(400, "address_not_allowed_here")
             try:
-                return endpoint(self._memory, environ, body)
+                return endpoint(self.memory, environ, body)
             except AskTheDatabase:
                 return endpoint(Database(self.feed.catalogue, self.feed.offset), environ, body)
         except Refused as refused:

@@ -31,6 +31,8 @@ from portal.verify.reading import Refused
 class Database:
     """The same questions as to memory, each a look at the rows."""
 
+    gathering = None
+
     def __init__(self, catalogue: Catalogue, offset: float) -> None:
         self._catalogue = catalogue
         self._offset = offset

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from keys.verification.lease import clock
 from portal.verify.problems import Reply
+from portal.verify.signed import PATH as SIGNED
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
@@ -31,6 +32,9 @@ class _Verifier(Collector):
             "keystead_verifier_answers", "Answers by endpoint and status.", labels=["verifier", "endpoint", "status"]
         )
         answers.add_metric([*name, "/v1/verify", "200 quick"], application.quick_answers)
+        if application.memory.gathering is not None:
+            for status, count in list(application.memory.gathering.answers.items()):
+                answers.add_metric([*name, SIGNED, f"{status} gathered"], count)
         for (endpoint, status), count in list(application.answers.items()):
             answers.add_metric([*name, endpoint, str(status)], count)
         yield answers

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from keys.policy.addresses import outside_networks
 from keys.signatures.reading import SignedRequest
@@ -23,13 +23,17 @@ from keys.verification.loading import entry_of
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
 from keys.verification.recall import name_of, not_in_force, why_refused, why_unknown
-from keys.verification.signed import SignedVerdict, judge_signed
+from keys.verification.signed import SignedVerdict, Unspent, judge_unspent, spent
 from keys.verification.snapshot import Entry, Place
+from keys.verification.standing import Standing, standing_of
 from keys.verification.tallies import SeenAs, Tallies
 from keys.verification.verifier import Question, out_of_bounds
 from portal import client_address
 from portal.verify.door import bearer_of
 from portal.verify.reading import Refused
+
+if TYPE_CHECKING:
+    from portal.verify.gathering import Gathering
 
 VALID: Final = "valid"
 MOST_ASKERS: Final = 10_000
@@ -53,7 +57,8 @@ class Memory:
         self.feed = feed
         self.tallies = tallies
         self.limiter = Limiter()
-        self._signers: dict[str, tuple[Found, Entry]] = {}
+        self.gathering: Gathering | None = None  # who spends nonces of several at once, where somebody does
+        self._signers: dict[str, tuple[Found, Entry, Standing]] = {}
         self._seen: dict[tuple[str, str, str], SeenAs] = {}
 
     def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker:
@@ -102,17 +107,25 @@ class Memory:
         self, request: SignedRequest, question: Question, asker: Asker
     ) -> tuple[SignedVerdict, Entry | None]:
         """Say why a signed request is refused, or None with what its key opens."""
-        verdict = judge_signed(
+        return self.counted(spent(self.judge_unspent(request, question, asker), now=asker.at), question, asker)
+
+    def judge_unspent(self, request: SignedRequest, question: Question, asker: Asker) -> SignedVerdict | Unspent:
+        """Judge all of a signed request but whether it is the first time."""
+        return judge_unspent(
             request,
             find=self.feed.snapshot.signers.get,
             is_outside=partial(out_of_bounds, binding=asker.asks),
             question=question,
             now=asker.at,
             warns=True,
+            standing=self._standing_of_signer,
         )
+
+    def counted(self, verdict: SignedVerdict, question: Question, asker: Asker) -> tuple[SignedVerdict, Entry | None]:
+        """Hold a signer to its limits, and count what is said of it."""
         if verdict.signer is None:
             return verdict, None
-        entry = self._entry_of_signer(verdict.signer)
+        entry = self.entry_of_signer(verdict.signer)
         if verdict.reason is None and entry.grant.limits:
             verdict = replace(verdict, reason=self.limiter.refusal(entry.key, entry.grant.limits, asker.at))
         client = question.client
@@ -120,15 +133,21 @@ class Memory:
         self.tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)
         return verdict, None if verdict.reason else entry
 
-    def _entry_of_signer(self, found: Found) -> Entry:
+    def entry_of_signer(self, found: Found) -> Entry:
         """What is said and counted of a version that signs, as long as its row stays as it is."""
+        return self._signer(found)[1]
+
+    def _standing_of_signer(self, found: Found) -> Standing:
+        return self._signer(found)[2]
+
+    def _signer(self, found: Found) -> tuple[Found, Entry, Standing]:
         kept = self._signers.get(found.fields.kid)
         if kept is None or kept[0] is not found:
             if len(self._signers) >= MOST_ASKERS:
                 self._signers.clear()
-            kept = found, entry_of(found, self.feed.catalogue.grant_of(found))
+            kept = found, entry_of(found, self.feed.catalogue.grant_of(found)), standing_of(found)
             self._signers[found.fields.kid] = kept
-        return kept[1]
+        return kept
 
     def refuse_if_stale(self, place: Place, now: float) -> None:
         """Nothing is said of a place that was not heard of within its lease; where memory is no source, the caller asks another."""

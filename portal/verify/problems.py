@@ -47,6 +47,11 @@ class Reply:
     headers: Mapping[str, str]
 
 
+# Of an environment of WSGI: how whoever answers later tells the server (status, headers, body).
+RESPOND: Final = "keystead.respond"
+LATER: Final = Reply(status=0, body=b"", headers={})
+
+
 def reply(status: int, body: Mapping[str, Any], **headers: str) -> Reply:
     """Write a JSON answer; of header names the hyphens are underscores."""
     kind = "application/json" if status < 400 else "application/problem+json"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from keys.signatures.reading import SignedRequest
 from keys.verification.reasons import Reason
@@ -14,12 +14,18 @@ from portal.verify.memory import Asker, Instants
 from portal.verify.problems import NEVER_STORED, Reply
 from portal.verify.reading import Body, Refused, member_of, read_question, read_strictly
 
+if TYPE_CHECKING:
+    from portal.verify.gathering import Gathering
+
 MOST_KEYS: Final = 100
 _ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
 
 
 class Source(Protocol):
     """Where verdicts come from: memory, or the database."""
+
+    @property
+    def gathering(self) -> Gathering | None: ...
 
     def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker: ...
 

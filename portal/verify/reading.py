@@ -120,10 +120,15 @@ def question_in(value: Mapping[str, JsonValue], errors: dict[str, str]) -> Quest
     """Read what a service wants to know of a key, whichever way that is presented; what is wrong goes into `errors`."""
     scopes = _scopes(value.get("scopes", []), errors)
     method = value.get("method", "")
-    if not isinstance(method, str) or (method and not _METHOD.fullmatch(method)):
+    if not isinstance(method, str) or (method and not is_method(method)):
         errors["method"] = "not_a_method"
         method = ""
     return Question(scopes=scopes, method=method, client=read_client(value.get("client", {}), errors))
+
+
+def is_method(text: str) -> bool:
+    """Whether a text may be the method of a request."""
+    return _METHOD.fullmatch(text) is not None
 
 
 def _scopes(value: Any, errors: dict[str, str]) -> tuple[str, ...]:  # Any: whatever JSON held

@@ -2,49 +2,103 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from keys.nonces.members import NonceStoreUnavailable
 from keys.signatures.reading import HEADERS, Header, SignedRequest, is_content_digest
+from keys.verification.signed import SignedVerdict
+from keys.verification.snapshot import Entry
 from keys.verification.verifier import Question
-from portal.verify.problems import NEVER_STORED, Reply, reply
+from portal.verify.problems import LATER, NEVER_STORED, RESPOND, Reply, reply
 from portal.verify.questions import Source, ask, instants
-from portal.verify.reading import Body, Refused, question_in, read_strictly
+from portal.verify.reading import Body, Refused, is_method, question_in, read_strictly
 
+PATH: Final = "/v1/verify-signature"
 MOST_LINES: Final = 10
 LONGEST_LINE: Final = 4096
 _MEMBERS: Final = {"method", "scheme", "authority", "path", "query", "headers", "body_digest", "scopes", "client"}
 LONGEST: Final = {"authority": 300, "path": 16 * 1024, "query": 16 * 1024}
+_TEXTS_AND_HEADERS: Final = _MEMBERS - {"scopes", "client"}
+_TEXT: Final = {str}
+_HEADERS: Final = frozenset(HEADERS)
+_SCHEMES: Final = ("https", "http")
+_NOTHING_MORE: Final = Question()
+_scan: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it is there, unannotated
 _ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
 
 
 def verify_signature(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
-    """Answer with the same words as about a presented key; for what is refused also with the time here, to set clocks by."""
+    """Answer, or leave that to who asks about the nonces of many at once."""
     asker = ask(source, environ)
     request, question = read_signed_question(body.read(), environ.get("CONTENT_TYPE", ""))
     source.resume(asker)
+    gathering, respond = source.gathering, environ.get(RESPOND)
+    judged: tuple[SignedVerdict, Entry | None] | None
     try:
-        verdict, entry = source.judge_signed(request, question, asker)
+        if gathering is None or respond is None:
+            judged = source.judge_signed(request, question, asker)
+        else:
+            judged = gathering.judge(request, question, asker, respond)
     except NonceStoreUnavailable as unavailable:
         raise Refused(503, unavailable.code, retry_after=unavailable.retry_after) from None
+    return LATER if judged is None else told(*judged, asker.at)
+
+
+def told(verdict: SignedVerdict, entry: Entry | None, at: float) -> Reply:
+    """Write a verdict in the same words as about a presented key; for what is refused also with the time here, to set clocks by."""
     if verdict.reason is not None or entry is None:
-        told: dict[str, Any] = {"valid": False, "reason": str(verdict.reason)}
+        said: dict[str, Any] = {"valid": False, "reason": str(verdict.reason)}
         if verdict.fault is not None:
-            told["fault"] = str(verdict.fault)
-        return reply(200, told | {"server_time": int(asker.at)})
+            said["fault"] = str(verdict.fault)
+        return reply(200, said | {"server_time": int(at)})
     grant = entry.grant
     facts = b'%s,%s,"kind":"%s","verified_at":"%s"' % (
         entry.told,
         grant.told,
         grant.kind.encode(),
-        instants.told(asker.at),
+        instants.told(at),
     )
     return Reply(status=200, body=b'{"valid":true,%s}' % facts, headers=_ANSWER)
 
 
 def read_signed_question(body: bytes, content_type: str) -> tuple[SignedRequest, Question]:
     """Read what a service received, in its own words; raises Refused with 400, 413, 415 or 422."""
+    plain = _plain(body) if content_type == "application/json" else None
+    return (plain, _NOTHING_MORE) if plain is not None else _carefully(body, content_type)
+
+
+def _plain(body: bytes) -> SignedRequest | None:  # noqa: PLR0911 - one condition a line
+    """Read a body of known members that are all texts, in which only quotation marks are escaped; None for every other."""
+    escaped = body.count(b'\\"')
+    if body.count(b"\\") != escaped or len(body) > LONGEST_LINE:
+        return None
+    try:
+        text = body.decode()
+        value, end = _scan(text, 0)
+    except (ValueError, StopIteration, RecursionError):
+        return None
+    if end != len(text) or type(value) is not dict or not value.keys() <= _TEXTS_AND_HEADERS:
+        return None
+    headers = value.pop("headers", None)
+    if type(headers) is not dict or not headers.keys() <= _HEADERS:
+        return None
+    if not {*map(type, value.values()), *map(type, headers.values())} <= _TEXT:
+        return None
+    # Every other quotation mark borders a text; a name that came twice would show by two too many.
+    if body.count(b'"') - escaped != 4 * (len(value) + len(headers)) + 2:
+        return None
+    get = value.get
+    method, authority, path, digest = get("method", ""), get("authority"), get("path"), get("body_digest")
+    if not (authority and path and len(authority) <= LONGEST["authority"] and is_method(method)):
+        return None
+    if get("scheme", "https") not in _SCHEMES or not (digest is None or is_content_digest(digest)):
+        return None
+    return SignedRequest(method, authority, path, get("query", ""), headers, digest, get("scheme", "https"))
+
+
+def _carefully(body: bytes, content_type: str) -> tuple[SignedRequest, Question]:
     value = read_strictly(body, content_type)
     if not isinstance(value, dict):
         raise Refused(422, "invalid_input", {"": "not_an_object"})
@@ -53,7 +107,7 @@ def read_signed_question(body: bytes, content_type: str) -> tuple[SignedRequest,
     if not question.method and "method" not in errors:
         errors["method"] = "required"
     scheme = value.get("scheme", "https")
-    if scheme not in ("https", "http"):
+    if scheme not in _SCHEMES:
         errors["scheme"] = "not_a_scheme"
     request = SignedRequest(
         method=question.method,

@@ -23,7 +23,7 @@ _log = structlog.get_logger("keystead.verification")
 class Upkeep:
     """What the thread of one verifier's feed does besides: nothing of it may stop that thread, or hold it up for long."""
 
-    def __init__(self, tallies: Tallies, nonces: Nonces) -> None:
+    def __init__(self, nonces: Nonces, *tallies: Tallies) -> None:
         self._tallies = tallies
         self._nonces = nonces
         self._feed: Feed | None = None
@@ -36,7 +36,8 @@ class Upkeep:
 
     def turn(self) -> None:
         """Do what is due. While the database is away only the feed itself goes on asking it."""
-        self._tallies.turn()
+        for each in self._tallies:
+            each.turn()
         now = lease.clock()
         if self._feed is None or self._limits is None or now < self._due_at:
             return

@@ -8,6 +8,7 @@ import signal
 import sys
 
 import django
+from granian.server import mp as granian
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 django.setup()
@@ -21,6 +22,8 @@ from keys.verification.tallies import Tallies  # noqa: E402 - as above
 from portal.checks import refuse_unsafe_production  # noqa: E402 - as above
 from portal.engines import die_with_parent  # noqa: E402 - as above
 from portal.verify.app import VerifyApplication  # noqa: E402 - as above
+from portal.verify.carrying import carried  # noqa: E402 - as above
+from portal.verify.gathering import Gathering  # noqa: E402 - as above
 from portal.verify.upkeep import Upkeep  # noqa: E402 - as above
 
 refuse_unsafe_production()
@@ -31,14 +34,19 @@ if ask_kernel is not None:
 # The thread that hears of a revocation shall not wait for long behind the one that answers.
 sys.setswitchinterval(0.001)
 
-_tallies = Tallies(settings.KEYSTEAD_USAGE_FOLDER)
-_upkeep = Upkeep(_tallies, nonces())
+_tallies, _gathered = (Tallies(settings.KEYSTEAD_USAGE_FOLDER) for _ in range(2))  # each has one thread that counts
+_upkeep = Upkeep(nonces(), _tallies, _gathered)
 _feed = Feed(on_tick=_upkeep.turn)
 application = VerifyApplication(_feed, _tallies)
+_gathering = Gathering(application.memory, nonces(), _gathered).start()
+# Granian wraps an application when it was loaded. Where it does not ask here, each is answered before the next: the same, slower.
+granian._wsgi_call_wrap = carried  # type: ignore[assignment,attr-defined]  # noqa: SLF001 - it has no public name
 _limits = SharedLimits(application.limiter, _feed)
 _upkeep.goes_with(_feed, _limits)
 _feed.start()
 _limits.start()
 atexit.register(_tallies.close)
+atexit.register(_gathered.close)
+atexit.register(_gathering.stop)
 atexit.register(_limits.stop)
 atexit.register(_feed.stop)  # the last one in goes first: no answer after the lease was given back

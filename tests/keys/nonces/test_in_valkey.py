@@ -13,7 +13,7 @@ import redis
 from keys.nonces import in_valkey
 from keys.nonces.in_valkey import LEVEL_ENDS, SETS_OF_LEVEL, SLICE_SECONDS, START, NoncesInValkey, ValkeyDown
 from keys.nonces.line import Line
-from keys.nonces.members import DOUBT_SECONDS, KEPT_SECONDS, NonceStoreUnavailable, member
+from keys.nonces.members import DOUBT_SECONDS, KEPT_SECONDS, NonceStoreUnavailable, Signed, member
 
 KID = "8nbmcDHypESyDn"
 
@@ -175,3 +175,66 @@ def test_a_member_belongs_to_its_key_and_its_nonce() -> None:
     assert len(members) == 6
     assert all(-(2**63) <= each < 2**63 for each in members)
     assert len(LEVEL_ENDS) == len(SETS_OF_LEVEL) - 1
+
+
+def signed(nonce: str) -> Signed:
+    return Signed(KID, nonce, int(time.time()), time.time())
+
+
+def test_of_many_in_one_exchange_each_is_accepted_once(store: NoncesInValkey) -> None:
+    assert spend(store, "n" * 22)
+    asked = [signed(nonce * 22) for nonce in "anbab"]
+    assert store.spend_all(asked) == [True, False, True, False, False]
+
+
+@pytest.mark.parametrize("lost", ["flushdb", "script_flush"])
+def test_of_many_none_is_accepted_by_a_store_that_may_have_forgotten(
+    store: NoncesInValkey, valkey: "redis.Redis", lost: str
+) -> None:
+    assert spend(store, "n" * 22)
+    getattr(valkey, lost)()
+    outcomes = store.spend_all([signed(nonce * 22) for nonce in "nmo"])
+    assert [getattr(each, "code", each) for each in outcomes] == ["nonce_store_young"] * 3
+
+
+class Broken:
+    """A connection that answers so many commands and is lost then, for as many times as `lives` says."""
+
+    def __init__(self, *lives: int) -> None:
+        self.lives, self.left, self.sent = list(lives), 0, list[bytes]()
+
+    def send_packed_command(self, commands: list[bytes]) -> None:
+        self.left = self.lives.pop(0)
+        self.sent += commands
+
+    def read_response(self) -> int:
+        if not self.left:
+            raise redis.ConnectionError
+        self.left -= 1
+        return 1
+
+    def disconnect(self) -> None:
+        self.left = 0
+
+
+def test_what_a_lost_line_did_not_answer_is_asked_once_more_and_then_refused(store: NoncesInValkey) -> None:
+    line = Line(os.environ["REDIS_URL"])
+    line._connection = Broken(1, 2)
+    assert line.ask_all([b"a", b"b", b"c"]) == [1, 1, 1]
+    assert line._connection.sent == [b"abc", b"bc"]
+    store._line._connection = Broken(1, 1)
+    store.ping()
+    outcomes = store.spend_all([signed(nonce * 22) for nonce in "abc"])
+    assert [type(each) for each in outcomes] == [bool, bool, ValkeyDown]
+
+
+def test_a_valkey_that_evicts_is_asked_about_nobody(valkey: "redis.Redis") -> None:
+    settle(valkey)
+    valkey.config_set("maxmemory-policy", "allkeys-lru")
+    valkey.config_set("maxmemory", 10**9)
+    try:
+        outcomes = NoncesInValkey(os.environ["REDIS_URL"]).spend_all([signed("n" * 22)])
+    finally:
+        valkey.config_set("maxmemory", 0)
+        valkey.config_set("maxmemory-policy", "noeviction")
+    assert [type(each) for each in outcomes] == [ValkeyDown]

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from keys.nonces import spending
 from keys.nonces.in_database import NoncesInDatabase
 from keys.nonces.in_force import CHANGE_DOUBT_SECONDS, LEASE_SECONDS, StoreInForce
 from keys.nonces.in_valkey import START, NoncesInValkey, ValkeyDown
-from keys.nonces.members import KEPT_SECONDS, NonceStoreUnavailable
+from keys.nonces.members import KEPT_SECONDS, NonceStoreUnavailable, Signed
 from keys.nonces.spending import Nonces
 from keys.states import NonceStoreName
 
@@ -29,6 +30,9 @@ class Away(NoncesInValkey):
             raise ValkeyDown("ConnectionError")
         return super().spend(kid, nonce, created=created, now=now)
 
+    def spend_all(self, signed: Sequence[Signed]) -> list[bool | NonceStoreUnavailable | ValkeyDown]:
+        return [ValkeyDown("ConnectionError")] * len(signed) if self.is_away else super().spend_all(signed)
+
     def ping(self) -> bool:
         return not self.is_away
 
@@ -41,6 +45,13 @@ def process(valkey: NoncesInValkey | None = None) -> Nonces:
 def spend(nonces: Nonces, nonce: str, *, age: int = 0) -> bool:
     now = time.time()
     return nonces.spend(KID, nonce, created=int(now) - age, now=now)
+
+
+def spend_all(nonces: Nonces, *letters: str, age: int = 0) -> list[bool | str]:
+    """What becomes of many in one exchange, whoever refuses."""
+    now = time.time()
+    outcomes = nonces.spend_all([Signed(KID, letter * 22, int(now) - age, now) for letter in letters])
+    return [each.code if isinstance(each, NonceStoreUnavailable) else each for each in outcomes]
 
 
 def put_in_force(store: NonceStoreName, *, seconds_ago: float) -> None:
@@ -200,3 +211,46 @@ def test_the_database_forgets_what_is_over_and_nothing_else(settled_nonces: Any,
 def test_the_verifier_may_not_unspend(settled_nonces: Any) -> None:
     with connections["verifier"].cursor() as cursor, pytest.raises(DatabaseError, match="permission denied"):
         cursor.execute("UPDATE keys_spentnonce SET created = 0")
+
+
+def test_many_at_once_are_spent_where_the_store_in_force_is(settled_nonces: Any) -> None:
+    here = process()
+    assert spend_all(here, "a", "b", "a") == [True, True, False], "where nobody renews, one by one"
+    here.renew()
+    assert spend_all(here, "c", "a", "c") == [True, False, False]
+    put_in_force(NonceStoreName.DATABASE, seconds_ago=50)
+    here.renew()
+    assert spend_all(here, "d", "d") == [True, False]
+    assert SpentNonce.objects.count() == 1
+
+
+def test_of_many_at_once_only_those_are_refused_that_the_other_store_may_know(settled_nonces: Any) -> None:
+    here = process()
+    put_in_force(NonceStoreName.VALKEY, seconds_ago=CHANGE_DOUBT_SECONDS + 20)
+    here.renew()
+    now = time.time()
+    asked = [Signed(KID, nonce * 22, int(now) - age, now) for nonce, age in (("a", 0), ("b", 30), ("c", 1))]
+    young, *rest = sorted(here.spend_all(asked), key=lambda each: each is True)
+    assert (getattr(young, "code", young), rest) == ("nonce_store_young", [True, True])
+
+
+def test_without_valkey_many_at_once_are_refused_until_the_database_takes_over(
+    settled_nonces: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spending, "PATIENCE_SECONDS", 0.0)
+    here = process(Away(os.environ["REDIS_URL"]))
+    here.renew()
+    assert spend_all(here, "a", "b") == ["nonce_store_unavailable"] * 2
+    here.renew()
+    assert NonceStore.objects.get().store == "database"
+    assert spend_all(here, "a", "b") == ["nonce_store_young"] * 2
+
+
+def test_many_at_once_are_refused_when_nobody_knows_where_they_are_remembered(
+    settled_nonces: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = process()
+    here.renew()
+    known = here._in_force.current()
+    here._in_force._known = known._replace(read_at=known.read_at - LEASE_SECONDS)
+    assert spend_all(here, "a", "b") == ["nonce_store_unavailable"] * 2

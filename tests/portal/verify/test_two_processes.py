@@ -8,7 +8,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,8 @@ def test_a_captured_request_and_a_spent_limit_are_known_to_both(sealing, world, 
         captured = received(signer)
         assert service.is_told(here, captured) == "valid"
         assert [service.is_told(door, captured) for door in (here, there)] == ["replay", "replay"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{here.port}/metrics", timeout=10) as metrics:
+            assert b'status="200 gathered"' in metrics.read(), "a nonce was spent by the thread that answers"
         assert all(service.asks(here, "/v1/verify", {"key": limited})["valid"] for _ in range(DAILY))
         assert service.accepted_until_refused(here, limited) == 0
         assert service.accepted_until_refused(there, limited) < DAILY / 2, "alone it would have been all of them"
@@ -88,6 +92,38 @@ def test_a_captured_request_and_a_spent_limit_are_known_to_both(sealing, world, 
         settled_nonces.flushdb()
         assert [service.is_told(door, captured) for door in (here, there)] == ["nonce_store_young"] * 2
         assert [service.accepted_until_refused(door, limited) for door in (here, there)] == [0, 0]
+
+
+@pytest.mark.long
+def test_nobody_who_presents_a_key_waits_for_a_valkey_that_does_not_answer_about_a_signature(
+    sealing, world, settled_nonces, tmp_path
+):
+    """Nonces are spent beside the thread that answers, of many requests at once."""
+    allow_signing(world)
+    signer = signer_of(world, "hmac-sha256")
+    key = issued(world)[2].reveal()
+    service = Service(verifying_credential(world).reveal())
+    path = os.environ["REDIS_URL"].removeprefix("unix://").split("?")[0]
+    with (
+        Wire(Path(path)) as wire,
+        servers_of(tmp_path, 1, REDIS_URL=f"redis://127.0.0.1:{wire.port}/0") as (door,),
+        ThreadPoolExecutor(8) as clients,
+    ):
+        at_once = [received(signer) for _ in range(8)]
+        assert list(clients.map(partial(service.is_told, door), at_once)) == ["valid"] * 8
+        wire.silence()
+        began = time.monotonic()
+        signed = [
+            clients.submit(service.is_told, door, each) for each in (*at_once[:4], *(received(signer) for _ in "1234"))
+        ]
+        time.sleep(0.2)
+        assert service.asks(door, "/v1/verify", {"key": key})["valid"]
+        assert not any(each.done() for each in signed)
+        assert time.monotonic() < began + 0.5, "a key had to wait"
+        assert [each.result() for each in signed] == ["nonce_store_unavailable"] * 8
+        assert time.monotonic() < began + 4, "one after the other waited for Valkey"
+        wire.mend()
+        assert list(clients.map(partial(service.is_told, door), at_once[:2])) == ["replay"] * 2
 
 
 @pytest.mark.long
