@@ -48,16 +48,16 @@ def digest(text: str | Secret, algorithm: str = CURRENT_ALGORITHM) -> bytes:
     return function(secret_bytes(text))
 
 
-def digester() -> Callable[[str], bytes]:
+def digester() -> Callable[[bytes], bytes]:
     """Return the function that digests one presented text after another with the current algorithm.
 
     For a door that does nothing else: without a look-up by name, and without hiding what the caller holds anyway.
     """
     copy = _DOMAIN.copy
 
-    def run(text: str) -> bytes:
+    def run(text: bytes) -> bytes:
         hasher = copy()
-        hasher.update(text.encode())
+        hasher.update(text)
         return hasher.digest()
 
     return run

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -102,9 +103,8 @@ class Seen:
     keys: tuple[UUID | None, ...]
 
 
-def clock() -> float:
-    """Seconds on a clock of this machine that never jumps, nor stops while it sleeps."""
-    return time.clock_gettime(_CLOCK)
+# Seconds on a clock of this machine that never jumps, nor stops while it sleeps.
+clock: Final[Callable[[], float]] = partial(time.clock_gettime, _CLOCK)
 
 
 def history() -> tuple[str, str]:

@@ -17,7 +17,12 @@ from keys.verification.reasons import Reason
 from keys.verification.snapshot import Entry, Place
 from keys.verification.verifier import Question, kid_of
 
-name_of: Final = digester()  # what memory knows a presented text by
+digest_of: Final = digester()
+
+
+def name_of(text: str) -> bytes:
+    """What memory knows a presented text by."""
+    return digest_of(text.encode())
 
 
 def why_unknown(text: str) -> Reason:

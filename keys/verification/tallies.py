@@ -16,6 +16,7 @@ import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
@@ -31,6 +32,7 @@ _HEAD: Final = struct.Struct("<Q")  # bytes of the name that follows, padded to 
 _BODY: Final = struct.Struct("<Qdd")  # count, first and last time
 SeenAs = tuple[str | None, str, str]  # address, user agent and instance of a client, as the service that asks says
 NOBODY: Final[SeenAs] = (None, "", "")
+VALID: Final = "valid"
 PERIOD: Final = 5.0  # seconds that a file is written; then it waits for whoever adds it to the database
 GRACE: Final = 1.0  # seconds after which nobody counts into the file of before any more
 
@@ -65,7 +67,7 @@ class TallyFile:
         self._counts = self._view.cast("Q")
         self._times = self._view.cast("d")
         self._end = len(MAGIC)
-        self._places: dict[tuple[object, ...], int] = {}
+        self._places: dict[Entry | tuple[Entry, str, SeenAs], int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -75,13 +77,13 @@ class TallyFile:
     def is_full(self) -> bool:
         return self._end > FULL
 
-    def count(self, entry: Entry, outcome: str, at: float, client: SeenAs | None = None) -> None:
+    def count(self, entry: Entry, outcome: str, at: float, client: SeenAs = NOBODY) -> None:
         """Count one verification; once there is no room for newcomers, nothing new is remembered until the next file."""
         # By the entry itself and not by its id: an object is hashed in no time, and nobody else has its address while it is held.
-        name = (entry, outcome) if client is None else (entry, outcome, *client)
+        name = entry if outcome is VALID and client is NOBODY else (entry, outcome, client)
         place = self._places.get(name)
         if place is None:
-            place = self._new_place(entry.version, outcome, client or NOBODY, at)
+            place = self._new_place(entry.version, outcome, client, at)
             if place is None:
                 return
             self._places[name] = place
@@ -101,7 +103,7 @@ class TallyFile:
     def _new_place(self, version: UUID, outcome: str, client: SeenAs, at: float) -> int | None:
         if self.is_full:
             return None
-        name = json.dumps([str(version), outcome, *client]).encode()
+        name = b'["%032x", %s' % (version.int, _name_after_version(outcome, client))
         name += b" " * (-len(name) % 8)
         body = self._end + _HEAD.size + len(name)
         self._map[self._end + _HEAD.size : body] = name
@@ -110,6 +112,12 @@ class TallyFile:
         _HEAD.pack_into(self._map, self._end, len(name))
         self._end = body + _BODY.size
         return body // 8
+
+
+@lru_cache(maxsize=1_000)
+def _name_after_version(outcome: str, client: SeenAs) -> bytes:
+    """The rest of a record's name: the same for many versions, and most of what writing a record costs."""
+    return json.dumps([outcome, *client])[1:].encode()
 
 
 class Tallies:

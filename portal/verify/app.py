@@ -22,9 +22,11 @@ from portal.verify.database import Database
 from portal.verify.forward_auth import forward_auth
 from portal.verify.introspection import introspect
 from portal.verify.memory import AskTheDatabase, Memory
-from portal.verify.problems import LATER, NEVER_STORED, Reply, problem
-from portal.verify.questions import Endpoint, verify, verify_batch
+from portal.verify.problems import LATER, Reply, problem
+from portal.verify.questions import ANSWER, Endpoint, verify, verify_batch
 from portal.verify.quick import Quick
+from portal.verify.quick_introspection import QuickIntrospection
+from portal.verify.quick_verdicts import QuickVerdicts
 from portal.verify.reading import Body, Refused
 from portal.verify.signed import PATH as SIGNED
 from portal.verify.signed import verify_signature
@@ -39,7 +41,7 @@ ENDPOINTS: Final[Mapping[str, tuple[Endpoint, frozenset[str]]]] = {
     "/oauth2/introspect": (introspect, frozenset({"POST"})),
     "/v1/forward-auth": (forward_auth, frozenset({"GET", "HEAD", "POST"})),
 }
-_YES: Final = [("Content-Type", "application/json"), *NEVER_STORED.items()]
+_YES: Final = list(ANSWER.items())
 ANSWERED_LATER: Final[list[bytes]] = []  # what the application returns when another thread tells the server
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
 _log = structlog.get_logger("keystead.verification")
@@ -51,22 +53,23 @@ class VerifyApplication:
     def __init__(self, feed: Feed, tallies: Tallies) -> None:
         self.feed = feed
         self.answers: Counter[tuple[str, int]] = Counter()
-        self.quick_answers = 0
         self.memory = Memory(feed, tallies)
-        self._quick = Quick(self.memory)
+        self.quick: Mapping[str, Quick] = {
+            "/v1/verify": QuickVerdicts(self.memory),
+            "/oauth2/introspect": QuickIntrospection(self.memory),
+        }
         self.limiter = self.memory.limiter
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
         path = environ["PATH_INFO"]
-        if path == "/v1/verify" and environ["REQUEST_METHOD"] == "POST":
-            body = Body(environ)
-            said = self._quick.verify(environ, body)
-            if said is not None:
-                self.quick_answers += 1
+        quick = self.quick.get(path)
+        if quick is not None:
+            said = quick.answer(environ)
+            if isinstance(said, bytes):
                 start_response("200 OK", _YES)
                 return [said]
-            reply = self._answered(path, environ, body)
+            reply = self._answered(path, environ, said)
         elif path in ENDPOINTS:
             reply = self._answered(path, environ, Body(environ))
         else:

@@ -23,9 +23,9 @@ from keys.signatures.reading import SignedRequest
 from keys.verification.lease import clock
 from keys.verification.signed import SignedVerdict, Unspent, spent
 from keys.verification.snapshot import Entry
-from keys.verification.tallies import SeenAs, Tallies
+from keys.verification.tallies import VALID, SeenAs, Tallies
 from keys.verification.verifier import Question
-from portal.verify.memory import VALID, Asker, Memory
+from portal.verify.memory import Asker, Memory
 from portal.verify.problems import Reply, problem
 from portal.verify.reading import Refused
 from portal.verify.signed import told

@@ -31,7 +31,8 @@ class _Verifier(Collector):
         answers = CounterMetricFamily(
             "keystead_verifier_answers", "Answers by endpoint and status.", labels=["verifier", "endpoint", "status"]
         )
-        answers.add_metric([*name, "/v1/verify", "200 quick"], application.quick_answers)
+        for endpoint, quick in application.quick.items():
+            answers.add_metric([*name, endpoint, "200 quick"], quick.answers)
         if application.memory.gathering is not None:
             for status, count in list(application.memory.gathering.answers.items()):
                 answers.add_metric([*name, SIGNED, f"{status} gathered"], count)

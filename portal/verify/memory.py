@@ -19,14 +19,14 @@ from keys.verification.credentials import OWN_SERVICE
 from keys.verification.feed import Feed
 from keys.verification.lease import clock
 from keys.verification.limits import Limiter
-from keys.verification.loading import entry_of
+from keys.verification.loading import entry_of, told_time
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
 from keys.verification.recall import name_of, not_in_force, why_refused, why_unknown
 from keys.verification.signed import SignedVerdict, Unspent, judge_unspent, spent
 from keys.verification.snapshot import Entry, Place
 from keys.verification.standing import Standing, standing_of
-from keys.verification.tallies import SeenAs, Tallies
+from keys.verification.tallies import VALID, SeenAs, Tallies
 from keys.verification.verifier import Question, out_of_bounds
 from portal import client_address
 from portal.verify.door import bearer_of
@@ -35,7 +35,6 @@ from portal.verify.reading import Refused
 if TYPE_CHECKING:
     from portal.verify.gathering import Gathering
 
-VALID: Final = "valid"
 MOST_ASKERS: Final = 10_000
 
 
@@ -200,17 +199,17 @@ class AskTheDatabase(Exception):
 
 
 class Instants:
-    """Write instants as answers do; a thousand answers in a second share all but the milliseconds."""
+    """Write instants as answers do: once for all answers of a millisecond."""
 
-    __slots__ = ("_second", "_text")
+    __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._second = -1
-        self._text = b""
+        self._last = -1, b""
 
     def told(self, at: float) -> bytes:
-        second = int(at)
-        if second != self._second:
-            self._text = datetime.fromtimestamp(second, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S").encode()
-            self._second = second
-        return b"%s.%03dZ" % (self._text, int((at - second) * 1000))
+        milliseconds = int(at * 1000)
+        last = self._last
+        if last[0] != milliseconds:
+            instant = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+            last = self._last = milliseconds, str(told_time(instant)).encode()
+        return last[1]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from portal.verify.gathering import Gathering
 
 MOST_KEYS: Final = 100
-_ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
+ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
 
 
 class Source(Protocol):
@@ -49,7 +49,7 @@ def verify(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
     asker = ask(source, environ)
     asked = read_question(body.read(), environ.get("CONTENT_TYPE", ""))
     source.resume(asker)
-    return Reply(status=200, body=_told(source, asked.key, asked.question, asker), headers=_ANSWER)
+    return Reply(status=200, body=_told(source, asked.key, asked.question, asker), headers=ANSWER)
 
 
 def verify_batch(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
@@ -68,7 +68,7 @@ def verify_batch(source: Source, environ: Mapping[str, Any], body: Body) -> Repl
     asked = [member_of(each, f"keys.{place}.") for place, each in enumerate(questions)]
     source.resume(asker)
     results = b",".join(_told(source, each.key, each.question, asker) for each in asked)
-    return Reply(status=200, body=b'{"results":[%s]}' % results, headers=_ANSWER)
+    return Reply(status=200, body=b'{"results":[%s]}' % results, headers=ANSWER)
 
 
 def ask(source: Source, environ: Mapping[str, Any]) -> Asker:

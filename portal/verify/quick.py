@@ -1,160 +1,127 @@
-"""Answer the ordinary question at the speed of the server: a caller in force, a plain body, a verdict about the key.
+"""Answer ordinary questions at the speed of the server: a caller in force, a plain body, a verdict about the key.
 
-Whatever is not plainly that is None here, and the careful way decides (portal/verify/memory.py): about callers, about what
-cannot be read, about scopes that are missing. What is said here the careful way would say too (tests/portal/verify/test_quick.py).
+Whatever is not plainly that goes to the careful way (portal/verify/memory.py), which decides about callers, about what cannot be
+read, about scopes that are missing. What is said here the careful way would say too (tests/portal/verify/test_quick.py).
+Nothing is remembered of a key but what memory holds of every key: each verdict is made anew, out of what is in force.
 """
 
 from __future__ import annotations
 
-import ipaddress
-import json
-from typing import Any, Final, NoReturn
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from typing import Any, ClassVar, Final
 
 from keys.policy.addresses import read_address
 from keys.verification.lease import clock
-from keys.verification.recall import name_of, why_refused, why_unknown
-from keys.verification.tallies import NOBODY, SeenAs
+from keys.verification.recall import digest_of, why_refused
+from keys.verification.snapshot import Entry
+from keys.verification.tallies import VALID, SeenAs
 from keys.verification.verifier import Client, Question
-from portal.verify.memory import VALID, Instants, Memory
+from portal.verify.memory import Memory
 from portal.verify.reading import Body
 
 LONGEST: Final = 4096
 MOST_ADDRESSES: Final = 10_000
-_JSON: Final = "application/json"
-_CLIENT: Final = frozenset({"address", "user_agent", "instance"})
+# By the text of the header: whoever writes a length in another way takes the careful one.
+_LENGTHS: Final = {str(length): length for length in range(1, LONGEST + 1)}
+# What a question says besides the key: which scopes are needed, and who presented it.
+Around = tuple[tuple[str, ...], SeenAs]
+Plain = tuple[bytes, Around]  # and the text that was presented
 
 
-def _refuse(_text: str) -> NoReturn:
-    raise ValueError
+class Quick(ABC):
+    """The ordinary path of one endpoint in one process."""
 
-
-_NO: Final = b'{"valid":false,"reason":"%s"}'
-_scan: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once  # type: ignore[attr-defined]  # it is there, unannotated
-Plain = tuple[str, "list[str] | None", "SeenAs | None"]
-
-
-def _question(scopes: list[str] | None, client: SeenAs | None) -> Question:
-    address, user_agent, instance = client or NOBODY
-    return Question(
-        scopes=tuple(scopes or ()), client=Client(address=address, user_agent=user_agent, instance=instance)
-    )
-
-
-class Quick:
-    """The ordinary path of one process."""
+    kind: ClassVar[str]  # of the body
 
     def __init__(self, memory: Memory) -> None:
+        self.answers = 0
         self._memory = memory
         self._feed = memory.feed
-        self._instants = Instants()
-        self._addresses: dict[str, str] = {}
 
-    def verify(self, environ: dict[str, Any], body: Body) -> bytes | None:  # noqa: PLR0911 - one condition a line
-        """The body of a verdict, or None."""
+    def answer(self, environ: dict[str, Any]) -> bytes | Body:  # noqa: PLR0911 - one condition a line
+        """The body of an answer with 200; or the question's own, perhaps read, for the careful way."""
         authorization: str = environ.get("HTTP_AUTHORIZATION", "")
-        if authorization[:7] != "Bearer " or environ["QUERY_STRING"] or environ.get("CONTENT_TYPE") != _JSON:
-            return None
-        feed = self._feed
-        now = clock()
-        caller = feed.snapshot.entries.get(name_of(authorization[7:]))
+        length = _LENGTHS.get(environ.get("CONTENT_LENGTH", ""))
         if (
-            caller is None
-            or now + feed.offset >= caller.until
-            or now >= caller.grant.place.fresh_until
-            or not caller.grant.is_open
+            length is None
+            or authorization[:7] != "Bearer "
+            or environ["REQUEST_METHOD"] != "POST"
+            or environ["QUERY_STRING"]
+            or environ.get("CONTENT_TYPE") != self.kind
+            or "HTTP_CONTENT_ENCODING" in environ
         ):
-            return None
-        asks = caller.grant.asks
-        if asks is None or now >= asks.fresh_until or "HTTP_CONTENT_ENCODING" in environ:
-            return None
-        plain = self.read(body.read())
+            return Body(environ)
+        feed, now = self._feed, clock()
+        caller = feed.snapshot.entries.get(digest_of(authorization[7:].encode()))
+        if caller is None:
+            return Body(environ)
+        asking = caller.grant
+        asks = asking.asks
+        if (
+            asks is None
+            or not asking.is_open
+            or now + feed.offset >= caller.until
+            or now >= asking.place.fresh_until
+            or now >= asks.fresh_until
+        ):
+            return Body(environ)
+        body: bytes = environ["wsgi.input"].read(length)
+        plain = self.read(body, environ)
         if plain is None:
-            return None
-        key, scopes, client = plain
+            return Body(environ, body)
+        text, (scopes, client) = plain
         # Only now: the body may have taken its time, and what was fresh when it began need not be.
         now, entries, tallies = clock(), feed.snapshot.entries, self._memory.tallies.file
         at = now + feed.offset
         if at >= caller.until or now >= asks.fresh_until:
-            return None
-        entry = entries.get(name_of(key))
+            return Body(environ, body)
+        entry = entries.get(digest_of(text))
         if entry is None:
             if scopes:
-                return None  # the careful way says which of them nobody could have
-            reason = why_unknown(key)
+                return Body(environ, body)  # the careful way says which of them nobody could have
+            said = self.unknown(text)
         else:
             grant = entry.grant
             if scopes and not grant.free.issuperset(scopes):
-                return None
+                return Body(environ, body)
             if at < entry.until and grant.place is asks and grant.is_open:
-                tallies.count(caller, VALID, at, self._memory.seen_as(environ))
+                said = self.valid(entry, at)
                 tallies.count(entry, VALID, at, client)
-                return b'{"valid":true,%s,%s,"verified_at":"%s"}' % (entry.told, grant.told, self._instants.told(at))
-            # A key with limits comes here too, and is for the careful way to count.
-            refused = why_refused(entry, asks=asks, question=_question(scopes, client), at=at)
-            if refused is None:
-                return None
-            reason = refused
-            tallies.count(entry, str(reason), at, client or NOBODY)
+            else:
+                # A key with limits comes here too, and is for the careful way to count.
+                reason = why_refused(entry, asks=asks, question=_question(scopes, client), at=at)
+                if reason is None:
+                    return Body(environ, body)
+                said = self.refused(reason)
+                tallies.count(entry, str(reason), at, client)
         tallies.count(caller, VALID, at, self._memory.seen_as(environ))
-        return _NO % reason.encode()
+        self.answers += 1
+        return said
 
-    def read(self, body: bytes) -> Plain | None:
-        """Read a body without escapes whose members are all known; None for every other, however good."""
-        if b"\\" in body or len(body) > LONGEST:
-            return None
-        try:
-            text = body.decode()
-            value, end = _scan(text, 0)
-        except (ValueError, StopIteration, RecursionError):
-            return None
-        if end != len(text) or type(value) is not dict:
-            return None
-        key = value.get("key")
-        if type(key) is not str:
-            return None
-        if len(value) == 1:
-            return (key, None, None) if body.count(b'"') == 4 else None
-        return self._more(value, key, body)
+    @abstractmethod
+    def read(self, body: bytes, environ: dict[str, Any]) -> Plain | None:
+        """Read a plain question; None for every other, however good."""
 
-    def _more(self, value: dict[str, Any], key: str, body: bytes) -> Plain | None:
-        # Without escapes every quotation mark borders a text; a name that came twice would show by two too many.
-        texts, known = 2, 1
-        scopes = value.get("scopes")
-        if scopes is not None:
-            if type(scopes) is not list or not all(type(each) is str for each in scopes):
-                return None
-            texts, known = texts + 1 + len(scopes), known + 1
-        if "method" in value:
-            method = value["method"]
-            if type(method) is not str or not (method.isascii() and method.isalpha() and method.isupper()):
-                return None
-            texts, known = texts + 2, known + 1
-            if len(method) > 20:
-                return None
-        seen: SeenAs | None = None
-        if "client" in value:
-            client = value["client"]
-            if type(client) is not dict or not client.keys() <= _CLIENT:
-                return None
-            seen = self._client(client)
-            if seen is None:
-                return None
-            texts, known = texts + 1 + 2 * len(client), known + 1
-        return (key, scopes, seen) if known == len(value) and body.count(b'"') == 2 * texts else None
+    @abstractmethod
+    def valid(self, entry: Entry, at: float) -> bytes:
+        """Say what a key opens."""
 
-    def _client(self, client: dict[str, Any]) -> SeenAs | None:
-        address, user_agent, instance = client.get("address"), client.get("user_agent", ""), client.get("instance", "")
-        if type(user_agent) is not str or type(instance) is not str or len(user_agent) > 200 or len(instance) > 100:
-            return None
-        if address is None:
-            return (None, user_agent, instance) if "address" not in client else None
-        known = self._addresses.get(address) if type(address) is str else None
-        if known is None:
-            try:
-                known = str(read_address(address if type(address) is str else ""))
-            except (ValueError, ipaddress.AddressValueError):
-                return None
-            if len(self._addresses) >= MOST_ADDRESSES:
-                self._addresses.clear()
-            self._addresses[address] = known
-        return known, user_agent, instance
+    @abstractmethod
+    def refused(self, reason: str) -> bytes:
+        """Say that it opens nothing, to whoever presented its secret."""
+
+    @abstractmethod
+    def unknown(self, text: bytes) -> bytes:
+        """Say the same of a text that is no key's."""
+
+
+@lru_cache(maxsize=MOST_ADDRESSES)
+def address_of(text: str) -> str:
+    """Read an address into its one form; ValueError otherwise."""
+    return str(read_address(text))
+
+
+def _question(scopes: tuple[str, ...], seen: SeenAs) -> Question:
+    address, user_agent, instance = seen
+    return Question(scopes=scopes, client=Client(address=address, user_agent=user_agent, instance=instance))

@@ -28,21 +28,17 @@ class Body:
 
     __slots__ = ("_content", "_environ")
 
-    def __init__(self, environ: Mapping[str, Any]) -> None:
+    def __init__(self, environ: Mapping[str, Any], content: bytes | None = None) -> None:
         self._environ = environ
-        self._content: bytes | None = None
+        self._content = content  # where somebody has read it already
 
     def read(self) -> bytes:
         """Return the bytes; only after the caller proved who it is."""
         if self._content is None:
             length = self._environ.get("CONTENT_LENGTH") or ""
-            if 0 < len(length) < 5 and length.isdecimal() and length.isascii():  # the common case without the care
-                most = int(length)
-            elif length:
-                most = readable(length)
-            else:
-                # Without a length the server ends the stream where the chunks end; one byte too many shows too much.
-                most = LONGEST_BODY + 1 if "HTTP_TRANSFER_ENCODING" in self._environ else 0
+            # Without a length the server ends the stream where the chunks end; one byte too many shows too much.
+            chunks = LONGEST_BODY + 1 if "HTTP_TRANSFER_ENCODING" in self._environ else 0
+            most = readable(length) if length else chunks
             self._content = bytes(self._environ["wsgi.input"].read(most)) if most else b""
         return self._content
 

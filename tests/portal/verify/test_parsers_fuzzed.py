@@ -13,7 +13,8 @@ from keys.signatures.reading import HEADERS
 from portal.verify.app import ENDPOINTS
 from portal.verify.forward_auth import _key_in, _scopes_in
 from portal.verify.introspection import _token, address_in
-from portal.verify.quick import Quick
+from portal.verify.quick_introspection import QuickIntrospection
+from portal.verify.quick_verdicts import QuickVerdicts
 from portal.verify.reading import Refused, read_question
 from portal.verify.signed import read_signed_question
 from tests.people import issued, verifying_credential
@@ -104,15 +105,19 @@ def test_every_question_is_answered(tmp_path, world, examples):
 
 
 @EXAMPLES
-def test_the_quick_reader_says_nothing_or_reads(examples):
-    quick = Quick.__new__(Quick)  # its reading needs nothing of what it decides by
-    quick._addresses = {}
+def test_the_quick_readers_say_nothing_or_read(examples):
+    verdicts = QuickVerdicts.__new__(QuickVerdicts)  # their reading needs nothing of what they decide by
+    verdicts._around = {}
+    introspection = QuickIntrospection.__new__(QuickIntrospection)
 
     @fuzzing(examples)
     @given(BODIES)
     def read(body):
-        plain = quick.read(body)
+        plain = verdicts.read(body, {})
         if plain is not None:
-            assert json.loads(body)["key"] == plain[0]
+            assert json.loads(body)["key"].encode() == plain[0]
+        plain = introspection.read(body, {})
+        if plain is not None:
+            assert _token(body, FORM).encode() == plain[0]
 
     read()
