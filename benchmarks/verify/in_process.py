@@ -1,4 +1,7 @@
-"""Measure the client that decides in a service's own process: time beside a digest and a look-up, memory, and loading."""
+"""Measure the client that decides in a service's own process: time beside a digest and a look-up, memory, and loading.
+
+Beside it a signed request, whole, and the bare verification of its signature.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +15,39 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from benchmarks.cluster import Cluster
+from benchmarks.measuring import by_turns, ratio
 from benchmarks.results import Result, at_least, at_most, told
 from benchmarks.verify.sizes import Sizes
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "sdk" / "python" / "src"))
 
-from keystead_client import LocalVerifier, digest
+from keystead_client import LocalVerifier, MemoryNonces, SignedRequest, Signer, digest
 from keystead_client.beliefs import State
 from keystead_client.feed import CLOCK, clock
+from keystead_client.signature_reading import read_signed
 from keystead_client.snapshots import RECORD, read_snapshot
 
 SHARE, BYTES, SECONDS = 0.5, 110.0, 2.0
+SIGNED_SHARE = 0.9  # of the bare verification of a signature
 ASKED = 10_000  # different keys in a turn; a service meets few keys at a time
 TURNS = 20
+KID = "8nbmcDHypESyDn"
+BODY = b'{"amount":"12.50","currency":"EUR","to":"DE02120300000000202051","text":"Invoice 4711"}'
 
 
 def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     """Load the largest number of versions, and ask."""
     count = sizes.versions[-1]
-    content, signer = _snapshot(count)
+    pair = Ed25519PrivateKey.generate()
+    content, signer = _snapshot(count, pair)
     gc.collect()
     before = _resident()
     began = time.process_time()
@@ -45,13 +57,17 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     gc.collect()
     # What came was there before and is given back; the records of it, 64 bytes each, are what is held now.
     held = (_resident() - before) / count + RECORD
-    verifier = LocalVerifier("http://localhost:1", credential=_text(0))
+    # As in a program that has been there for an hour: what was signed before its memory began is refused.
+    nonces = MemoryNonces()
+    nonces._made_at -= 3_600  # noqa: SLF001 - as said
+    verifier = LocalVerifier("http://localhost:1", credential=_text(0), nonces=nonces)
     feed = verifier._feed  # noqa: SLF001 - what is measured is the answer, not the network
     feed.state, now = State(snapshot), clock(CLOCK)
     feed.believe(now + 3_600, offset=time.time() - now)
     verifier._started = True  # noqa: SLF001 - as above: nobody to follow
     return [
         *_beside_a_dictionary(verifier, count, sizes),
+        *_beside_a_bare_verification(verifier, pair, sizes),
         at_most(f"a snapshot of {count:,} keys: bytes a key", held, BYTES, "B"),
         at_most(f"a snapshot of {count:,} keys: verified and loaded", loaded, SECONDS, "s"),
     ]
@@ -90,6 +106,59 @@ def _beside_a_dictionary(verifier: LocalVerifier, count: int, sizes: Sizes) -> l
     ]
 
 
+def _beside_a_bare_verification(verifier: LocalVerifier, pair: Ed25519PrivateKey, sizes: Sizes) -> list[Result]:
+    """Each request is signed anew, as its nonce is spent; the bare verification has the same signatures and keys."""
+    pem = pair.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    sign, public = Signer.ed25519(pem, keyid=KID).sign, pair.public_key()
+    bodies = {"without a body": b"", "with a body of 88 bytes": BODY}
+
+    def checked(body: bytes) -> float:
+        asked = _signed_by(sign, body, sizes.signed)
+
+        def check() -> None:
+            for facts in asked:
+                if not verifier.verify_signature(SignedRequest(**facts), scopes=("orders:read",)):
+                    raise RuntimeError("refused")
+            verifier._uses.count()  # noqa: SLF001 - counting belongs to the cost
+
+        return _cost(check, len(asked))
+
+    def bare(body: bytes) -> float:
+        read = [read_signed(SignedRequest(**facts)) for facts in _signed_by(sign, body, sizes.signed)]
+        pairs = [(base64.b64decode(each.signature[10:-1]), each.base) for each in read]
+
+        def verify() -> None:
+            for signature, base in pairs:
+                if body:
+                    hashlib.sha256(body).digest()  # nobody can leave that out
+                public.verify(signature, base)
+
+        return _cost(verify, len(pairs))
+
+    variants = {(how, what): partial(how, body) for what, body in bodies.items() for how in (checked, bare)}
+    found = by_turns({f"{how.__name__} {what}": work for (how, what), work in variants.items()}, rounds=sizes.rounds)
+    results = []
+    for what in bodies:
+        mine, least = found[f"checked {what}"], found[f"bare {what}"]
+        results += [
+            told(f"Ed25519 {what}: bare verification", statistics.median(least), "us"),
+            told(f"a signed request in process {what}: form, digest, time, key, nonce", statistics.median(mine), "us"),
+            at_least(f"the same {what}: share of the bare verification", ratio(least, mine), SIGNED_SHARE, "x"),
+        ]
+    return results
+
+
+def _signed_by(sign: Callable[..., dict[str, str]], body: bytes, count: int) -> list[dict[str, Any]]:
+    """What a service would have of so many requests."""
+    method, url = ("POST" if body else "GET"), "https://api.example.com/v1/withdrawals?a=1&b=2"
+    target = {"method": method, "authority": "api.example.com", "path": "/v1/withdrawals", "query": "a=1&b=2"}
+    signed = (sign(method, url, body=body, content_type="application/json") for _ in range(count))
+    return [
+        {**target, "headers": {name.lower(): (value,) for name, value in headers.items()}, "body": body}
+        for headers in signed
+    ]
+
+
 def _cost(work: Callable[[], None], times: int) -> float:
     began = time.process_time()
     work()
@@ -100,22 +169,26 @@ def _text(number: int) -> str:
     return f"ks_prod_{number:014d}_{'n' * 49}"
 
 
-def _snapshot(count: int) -> tuple[bytes, str]:
-    """Write what Keystead would send for so many keys, and the key that signed it."""
+def _snapshot(count: int, pair: Ed25519PrivateKey) -> tuple[bytes, str]:
+    """Write what Keystead would send for so many keys and one that signs, and the key that signed it."""
     key = Ed25519PrivateKey.generate()
     ends_at = (time.time_ns() // 1_000_000) + 86_400_000
     records = sorted(
         digest(_text(each)) + struct.pack("<14s2xIIQ", b"%014d" % each, 0, 0, ends_at) for each in range(count)
     )
     policy = {"scopes": ["orders:read"], "networks": [], "owner_team": "t", "service": "orders", "environment": "prod"}
+    signer = pair.public_key().public_bytes_raw() + struct.pack("<14s2xIIQ", KID.encode(), 0, 0, ends_at)
     header = json.dumps(
         {"kid": "snap-1", "service": "orders", "environment": "prod", "position": "0", "lease_ms": 3000, "count": count,
-         "policies": [policy], "warned": {}}
+         "policies": [policy], "warned": {}, "signers": _base64url(signer)}
     ).encode()  # fmt: skip
     body = b"KSSNAP1\n" + struct.pack("<I", len(header)) + header + b"".join(records)
     signature = key.sign(b"keystead snapshot v1\n" + hashlib.sha256(body).digest())
-    x = base64.urlsafe_b64encode(key.public_key().public_bytes_raw()).rstrip(b"=").decode()
-    return body + signature, x
+    return body + signature, _base64url(key.public_key().public_bytes_raw())
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def _resident() -> int:

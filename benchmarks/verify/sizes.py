@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """`keys` in the database, `seconds` a round, `rounds` by turns; versions in memory; verifiers, programs and stops of the receipts."""
+    """`keys` in the database, `seconds` a round, `rounds` by turns; versions in memory; verifiers, programs and stops of the receipts.
+
+    `signed` requests in a turn, in process.
+    """
 
     keys: int = 10_000
     seconds: float = 4.0
@@ -18,6 +21,7 @@ class Sizes:
     stops: int = 100
     programs: tuple[int, ...] = (100, 500)
     counts: int = 2_000_000
+    signed: int = 4_000
 
 
 FULL = Sizes()
@@ -31,4 +35,5 @@ QUICK = Sizes(
     stops=4,
     programs=(4,),
     counts=20_000,
+    signed=100,
 )

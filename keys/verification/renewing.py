@@ -26,7 +26,17 @@ from keys.verification import lease
 from keys.verification.lease import Holder, Renewal, Seen
 from keys.verification.loading import read_few
 from keys.verification.lookup import VERIFIER, Found
-from keys.verification.sharing import PAST, digest_of, end_of, milliseconds, policy_of, position_in, verifies
+from keys.verification.sharing import (
+    PAST,
+    digest_of,
+    end_of,
+    milliseconds,
+    policy_of,
+    position_in,
+    public_key_of,
+    signs,
+    verifies,
+)
 from keys.verification.verifier import Binding
 
 SIGNED_CHANGES: Final = b"keystead changes v1\n"
@@ -193,9 +203,11 @@ def _changes_of(seen: Iterable[Seen], holders: Iterable[Holder]) -> dict[tuple[U
     services, environments = zip(*places, strict=True)
     for found in read_few(_OF_KEYS, [list(keys), list(services), list(environments)]):
         name = found.key_id, (found.service_id, found.environment_id)
-        change = told.setdefault(name, {"key_id": str(found.key_id), "versions": [], "gone": []})
+        change = told.setdefault(name, {"key_id": str(found.key_id), "versions": [], "signers": [], "gone": []})
         if verifies(found):
-            change["versions"].append(_version(found))
+            change["versions"].append({"digest": digest_of(found).hex(), **_version(found)})
+        elif signs(found):
+            change["signers"].append({"public_key": base64url.encode(public_key_of(found)), **_version(found)})
         else:
             change["gone"].append(found.fields.kid)
     return told
@@ -204,7 +216,6 @@ def _changes_of(seen: Iterable[Seen], holders: Iterable[Holder]) -> dict[tuple[U
 def _version(found: Found) -> dict[str, Any]:
     ends, retires = end_of(found)
     return {
-        "digest": digest_of(found).hex(),
         "kid": found.fields.kid,
         "policy": policy_of(found),
         "retires": retires,

@@ -1,6 +1,7 @@
 """Write what a client's own verifier may hold: the keys of one service in one environment, signed.
 
-Digests let nobody forge a key, so they may leave; secrets that are shared to sign with never do.
+Digests and public keys let nobody forge a key, so they may leave; secrets that are shared to sign with never do. A public key is
+no digest, and stands apart: whoever knows of no signers must not take the one for the other.
 """
 
 from __future__ import annotations
@@ -16,20 +17,22 @@ from django.db import connections
 
 from audit import clock
 from audit.canonical import canonical_json
-from keys.crypto import snapshot_keys
+from keys.crypto import base64url, snapshot_keys
 from keys.crypto.digests import CURRENT_ALGORITHM
+from keys.crypto.errors import Malformed
 from keys.sealing import keyring
 from keys.states import KeyKind
 from keys.verification import lease
 from keys.verification.loading import read_found, told_time
 from keys.verification.lookup import VERIFIER, Found
 from keys.verification.standing import standing_of
-from keys.verification.verifier import Binding, is_intact
+from keys.verification.verifier import Binding, is_intact, scopes_unsigned
 
 MAGIC: Final = b"KSSNAP1\n"
 SIGNED_SNAPSHOT: Final = b"keystead snapshot v1\n"
 RECORD: Final = struct.Struct("<32s16sIIQ")
 RETIRES: Final = 1
+_PUBLIC_KEY_LENGTH: Final = 32
 PAST: Final = "@"  # in a position, before the name of the past that it belongs to
 _AT_PLACE: Final = "k.service_id = %s AND k.environment_id = %s AND v.state = 'active'"
 _TERM: Final = "SELECT max_staleness_ms FROM keys_environment WHERE id = %s"
@@ -56,15 +59,13 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
     """Every version that verifies now, signed; returns its position too. Whatever commits meanwhile comes as a change."""
     past, place = lease.history()
     position = position_in(place, past)
-    rows = [found for found in read_found(_AT_PLACE, [binding.service_id, binding.environment_id]) if verifies(found)]
-    rows.sort(key=digest_of)
+    found_there = list(read_found(_AT_PLACE, [binding.service_id, binding.environment_id]))
+    shown = sorted((found for found in found_there if verifies(found)), key=digest_of)
+    signers = sorted((found for found in found_there if signs(found)), key=lambda found: found.fields.kid.encode())
+    rows = [*shown, *signers]
     policies: dict[bytes, int] = {}
-    records = bytearray()
-    for found in rows:
-        policy = canonical_json(policy_of(found))
-        number = policies.setdefault(policy, len(policies))
-        ends, retires = end_of(found)
-        records += RECORD.pack(digest_of(found), found.fields.kid.encode(), number, RETIRES if retires else 0, ends)
+    records = b"".join(_record(found, digest_of(found), policies) for found in shown)
+    pairs = b"".join(_record(found, public_key_of(found), policies) for found in signers)
     kid, _ = snapshot_keys.sign(b"", keyring())
     header: dict[str, Any] = {
         "kid": kid,
@@ -75,12 +76,14 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
         "position": position,
         "issued_at": told_time(rows[0].at) if rows else None,
         "lease_ms": term_of(binding.environment_id),
-        "count": len(rows),
+        "count": len(shown),
+        # Where whoever knows of digests alone does not look.
+        "signers": base64url.encode(pairs),
         "policies": [json.loads(policy) for policy in policies],
         "warned": {found.fields.kid: milliseconds(found.warned_since) for found in rows if found.warned_since},
     }
     head = canonical_json(header)
-    content = MAGIC + struct.pack("<I", len(head)) + head + bytes(records)
+    content = MAGIC + struct.pack("<I", len(head)) + head + records
     _, signature = snapshot_keys.sign(SIGNED_SNAPSHOT + hashlib.sha256(content).digest(), keyring())
     return position, content + signature
 
@@ -98,9 +101,23 @@ def verifies(found: Found) -> bool:
         and fields.digest is not None
         and fields.digest_algorithm == CURRENT_ALGORITHM
         and not found.signature_required
-        and standing_of(found).refusal(found.at) is None
-        and is_intact(found, keyring())
+        and _is_in_force(found)
     )
+
+
+def signs(found: Found) -> bool:
+    """Whether a version may be held outside to check signatures with: it verifies now, by a public key."""
+    if found.fields.kind != KeyKind.ED25519:
+        return False
+    try:
+        return len(public_key_of(found)) == _PUBLIC_KEY_LENGTH and _is_in_force(found)
+    except Malformed:
+        return False
+
+
+def public_key_of(found: Found) -> bytes:
+    """What checks the signatures of a version; raises Malformed."""
+    return base64url.decode(found.fields.public_key)
 
 
 def digest_of(found: Found) -> bytes:
@@ -110,15 +127,16 @@ def digest_of(found: Found) -> bytes:
 
 
 def policy_of(found: Found) -> dict[str, Any]:
-    """What many versions have in common."""
-    return {
-        "scopes": [scope for scope in found.fields.scopes if scope not in found.signed_scopes],
-        "signed_scopes": list(found.signed_scopes),
+    """What many versions have in common. One that signs has every scope, and its signatures have an age."""
+    policy: dict[str, Any] = {
         "networks": list(found.fields.networks),
         "owner_team": found.owner_team,
         "service": found.service,
         "environment": found.fields.environment,
     }
+    if found.fields.kind == KeyKind.BEARER:
+        return policy | {"scopes": list(scopes_unsigned(found)), "signed_scopes": list(found.signed_scopes)}
+    return policy | {"scopes": list(found.fields.scopes), "window": found.signature_window_seconds}
 
 
 def end_of(found: Found) -> tuple[int, bool]:
@@ -131,6 +149,17 @@ def end_of(found: Found) -> tuple[int, bool]:
 def milliseconds(at: Any) -> int:  # Any: a datetime, or None that was asked for before
     """Write an instant as clients read it."""
     return int(at.timestamp() * 1000)
+
+
+def _is_in_force(found: Found) -> bool:
+    return standing_of(found).refusal(found.at) is None and is_intact(found, keyring())
+
+
+def _record(found: Found, known_by: bytes, policies: dict[bytes, int]) -> bytes:
+    """Write one version; its policy is numbered where it is the first to have it."""
+    number = policies.setdefault(canonical_json(policy_of(found)), len(policies))
+    ends, retires = end_of(found)
+    return RECORD.pack(known_by, found.fields.kid.encode(), number, RETIRES if retires else 0, ends)
 
 
 def as_records(content: bytes) -> tuple[Mapping[str, Any], Iterable[tuple[Any, ...]]]:

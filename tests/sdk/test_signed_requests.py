@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import httpx2
@@ -16,14 +17,18 @@ import pytest
 import requests
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from keystead_client import AsyncVerifier, Signer, Verifier
+from keystead_client import AsyncVerifier, LocalVerifier, MemoryNonces, Signer, Verifier
 from keystead_client.httpx_auth import SignatureAuth as HttpxSignatureAuth
 from keystead_client.integrations.asgi import KeysteadMiddleware as AsgiMiddleware
 from keystead_client.integrations.wsgi import KeysteadMiddleware
 from keystead_client.requests_auth import SignatureAuth
 
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.revocation import revoke_key
+from keys.models import ManagedKey
+from keys.states import RevocationReason
 from tests.people import acting, approved, verifying_credential
+from tests.sdk.cookbook import until
 from tests.sdk.node import CLIENT, need_node
 from tests.signing import pem_of
 from tests.signing_keys import allow_signing, program_signer, settle_nonces, signer_of
@@ -121,6 +126,36 @@ async def through_asgi(door: str, credential: str, signer: Signer) -> None:
             assert (answer.status_code, answer.content) == (200, BODY), answer.text
             refused = await client.post("/orders", content=BODY)
             assert refused.status_code == 401
+
+
+def test_in_process_a_pair_is_accepted_once_until_it_is_revoked(portal_server, world, credential):
+    nonces = MemoryNonces()
+    nonces._made_at -= 60  # as in a program that has been there for a while
+    signer = pair_signer(world)
+    key = ManagedKey.objects.get(name="Pair")
+    with (
+        LocalVerifier(portal_server.url, credential=credential, nonces=nonces) as verifier,
+        serving(KeysteadMiddleware(echo, verifier, scopes=("orders:read",))) as url,
+    ):
+
+        def code_of(answer: requests.Response) -> tuple[int, str]:
+            return answer.status_code, answer.json()["code"]
+
+        sent = requests.Request("POST", f"{url}/orders?b=2&a=1", data=BODY, auth=SignatureAuth(signer)).prepare()
+        with requests.Session() as session:
+            answer = session.send(sent, timeout=20)
+            assert (answer.status_code, answer.content) == (200, BODY), answer.text
+            assert code_of(session.send(sent, timeout=20)) == (401, "replay")
+            for changed, code in (
+                ({"data": BODY + b" "}, "signature_malformed"),
+                ({"method": "PUT"}, "signature_invalid"),
+            ):
+                wanted = {"method": "POST", "url": sent.url, "data": BODY, "headers": sent.headers, **changed}
+                assert code_of(requests.request(**wanted, timeout=20)) == (401, code)
+        revoke_key(key, actor=acting(world.alice, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+        asked = partial(requests.get, f"{url}/orders", auth=SignatureAuth(signer), timeout=20)
+        until(lambda: asked().status_code == 401, seconds=4.0)
+        assert code_of(asked()) == (401, "signature_invalid")
 
 
 def test_the_client_for_typescript_signs_what_the_one_for_python_lets_in(

@@ -38,6 +38,7 @@ class FakeFeed:
         self.sign_with(KID)
         self.position, self.lease_ms, self.renew_ms = 0, 3000, 20
         self.records: list[bytes] = []
+        self.signers: list[bytes] = []
         self.policies = [POLICY]
         self.warned: dict[str, int] = {}
         self.changes: list[tuple[int, dict[str, Any]]] = []
@@ -68,6 +69,7 @@ class FakeFeed:
         return {
             "kid": self.kid, "service": "orders", "environment": "prod", "position": str(self.position),
             "lease_ms": self.lease_ms, "count": len(self.records), "policies": self.policies, "warned": self.warned,
+            "signers": base64url(b"".join(sorted(self.signers, key=lambda each: each[32:48]))),
         }  # fmt: skip
 
     def snapshot(self) -> bytes:
@@ -75,9 +77,16 @@ class FakeFeed:
         body = b"KSSNAP1\n" + struct.pack("<I", len(header)) + header + b"".join(sorted(self.records))
         return body + self.key.sign(b"keystead snapshot v1\n" + hashlib.sha256(body).digest())
 
-    def change(self, *versions: dict[str, Any], gone: tuple[str, ...] = (), key_id: str = "k-1") -> int:
+    def change(
+        self,
+        *versions: dict[str, Any],
+        signers: tuple[dict[str, Any], ...] = (),
+        gone: tuple[str, ...] = (),
+        key_id: str = "k-1",
+    ) -> int:
         """Let a key change; return the position to wait for."""
-        self.changes.append((self.position + 1, {"key_id": key_id, "versions": list(versions), "gone": list(gone)}))
+        change = {"key_id": key_id, "versions": list(versions), "signers": list(signers), "gone": list(gone)}
+        self.changes.append((self.position + 1, change))
         self.position += 1
         return self.position
 
@@ -103,4 +112,10 @@ class FakeFeed:
 
 def version(digest: bytes, kid: str, **changes: Any) -> dict[str, Any]:
     known = {"digest": digest.hex(), "kid": kid, "policy": POLICY, "retires": False, "warned": None}
+    return {**known, "ends_at": now_ms() + 3_600_000, **changes}
+
+
+def signing(public_key: bytes, kid: str, **changes: Any) -> dict[str, Any]:
+    """A version that signs by a key pair, as a change tells of it."""
+    known = {"public_key": base64url(public_key), "kid": kid, "policy": POLICY, "retires": False, "warned": None}
     return {**known, "ends_at": now_ms() + 3_600_000, **changes}

@@ -21,7 +21,7 @@ PAIR = Ed25519PrivateKey.generate()
 KEYS = {"snap-1": base64url(PAIR.public_key().public_bytes_raw())}
 HEADER = {
     "kid": "snap-1", "service": "orders", "environment": "prod", "position": "1", "lease_ms": 3000, "count": 1,
-    "policies": [POLICY], "warned": {},
+    "policies": [POLICY], "warned": {}, "signers": base64url(record(bytes(32), "a" * 14)),
 }  # fmt: skip
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=10), st.floats()),
@@ -86,6 +86,7 @@ def test_a_signed_one_of_another_shape_is_refused_too(examples):
         except IntegrityError:
             return
         assert snapshot.find(b"\x01" * 32) is None
+        assert snapshot.find_signer("b" * 14) is None
 
     read()
 

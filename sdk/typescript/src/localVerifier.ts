@@ -37,7 +37,7 @@ export interface LocalOptions extends Connection {
  *
  * It holds the bearer keys of the one service and environment that its credential names, as digests: nothing in it can be
  * presented anywhere. Without a living lease it refuses everything with `stale`. Keys that no longer verify are not in the
- * snapshot, so they are `unknown` here, where `Verifier` would say why.
+ * snapshot, so they are `unknown` here, where `Verifier` would say why. Keys that sign are passed over.
  */
 export class LocalVerifier {
   readonly #feed: Feed;

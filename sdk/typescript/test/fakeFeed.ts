@@ -34,6 +34,7 @@ export class FakeFeed {
   away = false;
   resync = false;
   records: Buffer[] = [];
+  signers: Buffer[] = [];
   policies: unknown[] = [POLICY];
   warned: Record<string, number> = {};
   readonly applied: string[] = [];
@@ -73,6 +74,7 @@ export class FakeFeed {
     const header = Buffer.from(JSON.stringify({
       kid: this.kid, service: "orders", environment: "prod", position: String(this.position), lease_ms: this.leaseMs,
       count: this.records.length, policies: this.policies, warned: this.warned,
+      signers: Buffer.concat(this.signers).toString("base64url"),
     }));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(header.length);
@@ -82,9 +84,9 @@ export class FakeFeed {
   }
 
   /** Lets a key change; returns the position to wait for. */
-  change(versions: Record<string, unknown>[], gone: string[] = [], keyId = "k-1"): string {
+  change(versions: Record<string, unknown>[], gone: string[] = [], keyId = "k-1", signers: Record<string, unknown>[] = []): string {
     this.position += 1;
-    this.#changes.push([this.position, { key_id: keyId, versions, gone }]);
+    this.#changes.push([this.position, { key_id: keyId, versions, signers, gone }]);
     return String(this.position);
   }
 

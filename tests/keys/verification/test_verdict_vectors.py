@@ -15,13 +15,15 @@ from keys.crypto.digests import CURRENT_ALGORITHM, digest
 from keys.crypto.row_mac import VersionFields, row_mac
 from keys.crypto.secrets import Secret
 from keys.sealing import keyring
-from keys.verification import sharing
+from keys.verification import sharing, signed
 from keys.verification.loading import Catalogue, entry_of
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
 from keys.verification.recall import name_of, why_refused, why_unknown
+from keys.verification.signed import judge_signed
 from keys.verification.snapshot import Entry, Place
-from keys.verification.verifier import Binding, Client, Question, decide, kid_of
+from keys.verification.verifier import Binding, Client, Question, decide, kid_of, out_of_bounds
+from tests.keys.signatures.test_vectors import request_of
 from tests.servers import ROOT
 
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "verification.json").read_text())
@@ -49,15 +51,15 @@ def named(text: str) -> UUID:
 
 def found_of(version: dict[str, Any]) -> Found:
     """The row that a version of the vectors would be, found when the snapshot was taken."""
-    bearer = version["kind"] == "bearer"
+    public_key = version.get("public_key", "")
     fields = VersionFields(
         kid=version["kid"],
         key_id=str(named(version["kid"])),
         kind=version["kind"],
-        digest=digest(Secret(version["text"])),
+        digest=digest(Secret(version.get("text", public_key))),
         digest_algorithm=CURRENT_ALGORITHM,
-        public_key="",
-        sealed_secret="" if bearer else "sealed",
+        public_key=public_key,
+        sealed_secret="sealed" if version["kind"] == "hmac-sha256" else "",
         service=str(named(version["service"])),
         environment=version["environment"],
         verifies=(),
@@ -92,6 +94,7 @@ def found_of(version: dict[str, Any]) -> Found:
         verifies_environment_id=None,
         warned_since=instant(version["warned_since"]),
         signed_scopes=tuple(VECTORS["signed_scopes"]),
+        signature_window_seconds=version.get("window", 60),
     )
 
 
@@ -133,11 +136,49 @@ def test_the_verdict_is_that_of_the_vector(judge, case):
     assert str(judge(text, question, instant(case["at"])) or "valid") == case["verdict"]
 
 
-@pytest.mark.parametrize("version", VECTORS["versions"], ids=lambda version: version["name"])
+class Spent(set[tuple[str, str]]):
+    """Nonces that were spent."""
+
+    def spend(self, kid: str, nonce: str, **_: Any) -> bool:
+        is_first = (kid, nonce) not in self
+        self.add((kid, nonce))
+        return is_first
+
+
+def judged(case: dict[str, Any]) -> tuple[str, str]:
+    """The reason and the fault, with every signer of the vectors as a row."""
+    told, signers = case["request"], {each["kid"]: found_of(each) for each in VECTORS["signers"]}
+    verdict = judge_signed(
+        request_of(told),
+        find=signers.get,
+        is_outside=lambda found: out_of_bounds(found, held().asks),
+        question=Question(scopes=tuple(case["scopes"]), client=Client(address=case["address"])),
+        now=case["at"] / 1000,
+        warns=True,
+    )
+    return str(verdict.reason or "valid"), str(verdict.fault or "")
+
+
+@pytest.mark.parametrize("case", VECTORS["signed_cases"], ids=lambda case: case["says"])
+def test_the_verdict_about_a_signed_request_is_that_of_the_vector(monkeypatch, case):
+    spent = Spent()
+    monkeypatch.setattr(signed, "nonces", lambda: spent)
+    if "after" in case:
+        judged(next(each for each in VECTORS["signed_cases"] if each["says"] == case["after"]))
+    assert judged(case) == (case["verdict"], case.get("fault", ""))
+
+
+@pytest.mark.parametrize("version", VECTORS["versions"] + VECTORS["signers"], ids=lambda version: version["name"])
 def test_a_snapshot_holds_of_a_version_what_the_vectors_say(version):
-    found = held().rows[version["kid"]]
+    found = found_of(version)
     here = (version["service"], version["environment"]) == (ASKS["service"], ASKS["environment"])
-    assert (sharing.verifies(found) and here) == bool(version["held"]), "snapshots are of one service and environment"
+    shared = sharing.signs(found) if "public_key" in version else sharing.verifies(found)
+    assert (shared and here) == bool(version["held"]), "snapshots are of one service and environment"
+    assert not (sharing.signs(found) and sharing.verifies(found)), (
+        "nothing that signs is shown, nor the other way round"
+    )
+    shared_secret = found_of({**version, "kind": "hmac-sha256"})
+    assert not sharing.signs(shared_secret), "the kind decides, whatever else is in the row"
     if version["held"]:
         ends_at, retires = sharing.end_of(found)
         assert {

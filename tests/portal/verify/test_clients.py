@@ -15,15 +15,17 @@ from audit import clock
 from audit.canonical import canonical_json
 from keys.crypto import base64url
 from keys.crypto.digests import digest
+from keys.crypto.secrets import Secret
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Sighting, UsageCount, Verifier
 from keys.states import RevocationReason
 from keys.verification import renewing
 from keys.verification.receipts import How, stop_with_receipt
 from keys.verification.renewing import SIGNED_CHANGES
-from keys.verification.sharing import MAGIC, SIGNED_SNAPSHOT, as_records
+from keys.verification.sharing import MAGIC, RECORD, SIGNED_SNAPSHOT, as_records
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
+from tests.signing_keys import allow_signing, signer_of
 
 pytestmark = pytest.mark.usefixtures("sealing")
 
@@ -80,6 +82,42 @@ def test_a_snapshot_holds_what_verifies_here_and_is_signed(world, program):
         public_key(header["kid"]).verify(content[-64:], SIGNED_SNAPSHOT + hashlib.sha256(content[1:-64]).digest())
 
 
+def test_a_snapshot_holds_the_public_halves_of_pairs_apart_and_never_a_shared_secret(world, program, superuser):
+    allow_signing(world, signature_window_seconds=45)
+    secret = issued(world)[2]
+    pair, shared = signer_of(world, "ed25519", name="Pair"), signer_of(world, "hmac-sha256", name="Shared")
+    content = program.get("/v1/snapshot").content
+    header, records = as_records(content)
+    assert [(record[0], header["count"]) for record in records] == [(digest(secret), 1)]
+    [(public_key, kid, policy, _, ends_at)] = RECORD.iter_unpack(base64url.decode(header["signers"]))
+    assert base64url.encode(public_key) == pair.version.public_key
+    assert (kid.rstrip(b"\0").decode(), ends_at) == (pair.version.kid, int(pair.version.expires_at.timestamp() * 1000))
+    assert (header["policies"][policy]["window"], header["policies"][policy]["scopes"]) == (45, ["orders:read"])
+    assert shared.version.kid.encode() not in content
+    assert digest(Secret(shared.secret)) not in content
+    behind_the_back(superuser, f"UPDATE keys_keyversion SET public_key = '{'A' * 43}' WHERE id = '{pair.version.pk}'")
+    assert as_records(program.get("/v1/snapshot").content)[0]["signers"] == "", "a row that SQL changed is nobody's"
+
+
+def test_a_renewal_tells_of_pairs_and_when_they_end(world, program):
+    allow_signing(world)
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    pair, shared = signer_of(world, "ed25519", name="Pair"), signer_of(world, "hmac-sha256", name="Shared")
+
+    def told(position):
+        answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": position}).json()
+        return {each.pop("key_id"): each for each in answer["changes"]}, answer["position"]
+
+    first, position = told(position)
+    [signer] = first[str(pair.key.pk)]["signers"]
+    assert (signer["kid"], signer["public_key"]) == (pair.version.kid, pair.version.public_key)
+    assert (signer["policy"]["window"], "digest" in signer) == (60, False)
+    assert first[str(shared.key.pk)] == {"versions": [], "signers": [], "gone": [shared.version.kid]}
+    revoke(world, pair.key)
+    assert told(position)[0] == {str(pair.key.pk): {"versions": [], "signers": [], "gone": [pair.version.kid]}}
+
+
 def test_a_renewal_brings_what_changed_and_is_the_acknowledgement(world, program):
     key, version, _ = issued(world)
     name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
@@ -88,7 +126,7 @@ def test_a_renewal_brings_what_changed_and_is_the_acknowledgement(world, program
     assert first["lease_ms"] == 3000
     revoke(world, key)
     second = program.post(f"/v1/verifiers/{name}/lease", {"applied": first["position"]}).json()
-    assert second["changes"] == [{"key_id": str(key.pk), "versions": [], "gone": [version.kid]}]
+    assert second["changes"] == [{"key_id": str(key.pk), "versions": [], "signers": [], "gone": [version.kid]}]
     told = {each: second[each] for each in ("lease_ms", "position", "changes", "server_time", "resync")}
     message = SIGNED_CHANGES + f"{name}\n{first['position']}\n".encode() + canonical_json(told)
     public_key(second["kid"]).verify(base64url.decode(second["signature"]), message)

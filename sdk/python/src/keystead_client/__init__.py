@@ -16,10 +16,12 @@ from keystead_client.errors import (
 )
 from keystead_client.key_text import ParsedKey, digest, find_keys, kid_of, parse
 from keystead_client.local import LocalVerifier
+from keystead_client.nonces import MemoryNonces, NonceStore
 from keystead_client.rotation import RotatingCredential
 from keystead_client.secret import Secret
-from keystead_client.signing import SignedRequest, Signer
+from keystead_client.signing import SignedRequest, Signer, content_digest
 from keystead_client.stores import FileStore, KeyringStore, MemoryStore
+from keystead_client.valkey_nonces import ValkeyNonces
 from keystead_client.verdicts import Client, Reason, Verdict
 from keystead_client.verifier import Question, Verifier
 
@@ -34,8 +36,10 @@ __all__ = [
     "KeysteadError",
     "LocalVerifier",
     "MalformedKey",
+    "MemoryNonces",
     "MemoryStore",
     "MissingExtra",
+    "NonceStore",
     "ParsedKey",
     "Question",
     "Reason",
@@ -46,8 +50,10 @@ __all__ = [
     "Signer",
     "Unreachable",
     "Unsafe",
+    "ValkeyNonces",
     "Verdict",
     "Verifier",
+    "content_digest",
     "digest",
     "find_keys",
     "kid_of",

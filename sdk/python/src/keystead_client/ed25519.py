@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from keystead_client.errors import IntegrityError, MissingExtra, Unsafe
 
@@ -18,6 +18,16 @@ try:
 except ImportError:  # pragma: no cover - the extra is installed where tests run
     HAS_ED25519 = False  # type: ignore[misc]
 
+_KEY_LENGTH: Final = 32
+
+
+class PublicKey(Protocol):
+    """What checks signatures, also where the package is not installed and there is none."""
+
+    def verify(self, signature: bytes, data: bytes, /) -> None:
+        """Pass, or raise."""
+        ...
+
 
 def need_ed25519() -> None:
     """Say what to install."""
@@ -29,9 +39,17 @@ def public_key(x: str) -> Ed25519PublicKey:
     """Read the `x` of a JSON Web Key (RFC 8037)."""
     need_ed25519()
     try:
-        return Ed25519PublicKey.from_public_bytes(from_base64url(x))
+        return key_of(raw_key(x))
     except ValueError:
         raise IntegrityError("this is no Ed25519 public key") from None
+
+
+def raw_key(x: str) -> bytes:
+    """Read the 32 bytes of a public key."""
+    raw = from_base64url(x)
+    if len(raw) != _KEY_LENGTH:
+        raise IntegrityError("this is no Ed25519 public key")
+    return raw
 
 
 def signer_of(private_key_pem: bytes) -> Callable[[bytes], bytes]:
@@ -43,12 +61,24 @@ def signer_of(private_key_pem: bytes) -> Callable[[bytes], bytes]:
     return key.sign
 
 
-def check(key: Ed25519PublicKey, signature: bytes, message: bytes) -> None:
-    """Pass, or raise IntegrityError."""
+def key_of(raw: bytes) -> Ed25519PublicKey:
+    """Make the key of 32 bytes."""
+    return Ed25519PublicKey.from_public_bytes(raw)
+
+
+def fits(key: PublicKey, signature: bytes, message: bytes) -> bool:
+    """Whether the key signed the message."""
     try:
         key.verify(signature, message)
     except InvalidSignature:
-        raise IntegrityError("the signature does not fit") from None
+        return False
+    return True
+
+
+def check(key: PublicKey, signature: bytes, message: bytes) -> None:
+    """Pass, or raise IntegrityError."""
+    if not fits(key, signature, message):
+        raise IntegrityError("the signature does not fit")
 
 
 def from_base64url(text: str) -> bytes:

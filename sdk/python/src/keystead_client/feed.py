@@ -60,6 +60,7 @@ class Feed:
         applied, asked_at = state.position, clock(CLOCK)
         try:
             answer = self._ask(applied).json()
+            waited = clock(CLOCK) - asked_at
         except Refused as refused:
             if refused.status not in (404, 409):
                 raise
@@ -79,10 +80,10 @@ class Feed:
         state.follow(answer["changes"], answer["position"])
         # Last, when all of it is applied: from here on the state may be believed.
         until = asked_at + answer["lease_ms"] / 1000 - _SAFETY
-        self.believe(until, offset=answer["server_time"] / 1000 - asked_at)
+        self.believe(until, offset=answer["server_time"] / 1000 - asked_at, ahead=waited)
         return bool(answer["changes"])
 
-    def believe(self, until: float, *, offset: float) -> None:
+    def believe(self, until: float, *, offset: float, ahead: float = 0.0) -> None:
         """Let readers use the state until then, by our clock."""
         state = self.state
         if state is None:
@@ -90,13 +91,13 @@ class Feed:
         with self._remembering:
             if state.plain_ends - offset <= until:  # one of them ends: they are found again, but for that one
                 state.plain, state.plain_ends = {}, NEVER
-            self.belief = Belief(until, offset, state)
+            self.belief = Belief(until, offset, state, ahead)
             self.plain = until, state.plain.get
 
     def remember(self, digest: bytes, found: Found, *, plain: dict[bytes, Verdict]) -> None:
         """Keep what was found where the search began: nobody looks there any more if something changed meanwhile."""
         with self._remembering:
-            until, offset, state = self.belief
+            until, offset, state, _ = self.belief
             # Whatever ends while this belief lasts is asked each time; a later belief looks at `plain_ends` itself.
             if (
                 state is None

@@ -12,16 +12,18 @@ import time
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Final, Self
 
 from keystead_client.beliefs import MOST_HOT, Found
-from keystead_client.brownouts import is_browned_out
 from keystead_client.credentials import AnyCredential, as_credential
+from keystead_client.deciding import accepted, why_not
 from keystead_client.ed25519 import need_ed25519
-from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
+from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable, Unsafe
 from keystead_client.feed import CLOCK, Feed, clock
 from keystead_client.key_text import kid_of
+from keystead_client.nonces import NonceStore
+from keystead_client.signature_judging import judge_signed
+from keystead_client.signing import SignedRequest
 from keystead_client.snapshots import Entry
 from keystead_client.transport import Stream, Transport
 from keystead_client.uses import Uses
@@ -33,15 +35,16 @@ _tagged: Final = hashlib.sha256(b"keystead key digest v1\x00").copy
 _REPORT_SECONDS: Final = 10.0
 _NO_BELL_SECONDS: Final = 30.0
 _CALLS_APART: Final = 1.0  # seconds between two calls of a bell that hangs up
+NO_NONCES: Final = "no_nonce_store"
 _REFUSED: Final = {reason: refusal(reason) for reason in Reason}
 
 
 class LocalVerifier:
     """Decides in process over a signed snapshot of digests, kept fresh under a lease. Thread-safe; never blocks.
 
-    It holds the bearer keys of the one service and environment that its credential names, as digests: nothing in it can be
-    presented anywhere. Without a living lease it refuses everything with `stale`. Keys that no longer verify are
-    not in the snapshot, so they are `unknown` here, where `Verifier` would say why.
+    It holds the bearer keys of the one service and environment that its credential names, as digests, and the public halves of
+    those that sign by a key pair: nothing in it can be presented anywhere. Without a living lease it refuses everything with
+    `stale`. Keys that no longer verify are not in the snapshot, so they are `unknown` here, where `Verifier` would say why.
     """
 
     blocking = False
@@ -52,6 +55,7 @@ class LocalVerifier:
         *,
         credential: AnyCredential,
         name: str = "",
+        nonces: NonceStore | None = None,
         signing_keys: Mapping[str, str] | None = None,
         timeout: float = 2.0,
         tls: ssl.SSLContext | None = None,
@@ -61,7 +65,7 @@ class LocalVerifier:
         self._transport = Transport(url, timeout=timeout, connections=2, tls=tls, allow_plain_http=allow_plain_http)
         self._credential = as_credential(credential)
         self._name = name or f"{socket.gethostname()}:{os.getpid()}"[:80]
-        self._signing_keys = signing_keys
+        self._signing_keys, self._nonces = signing_keys, nonces
         self._reset()
         _living.add(self)
 
@@ -116,7 +120,7 @@ class LocalVerifier:
     def _decide(self, text: str | None, scopes: Sequence[str], client: Client) -> Verdict:
         """Ask every question: of a key that is bound to networks, ends soon, has not enough scopes, or was not presented lately."""
         feed, now = self._feed, clock(CLOCK)
-        until, offset, state = feed.belief
+        until, offset, state, _ = feed.belief
         if now >= until or state is None:
             return self._not_now()
         try:
@@ -140,9 +144,34 @@ class LocalVerifier:
         entry, verdict, plain_until = found
         if plain_until and digest not in plain:
             feed.remember(digest, found, plain=plain)
-        reason = _why_not(entry, int((now + offset) * 1000), scopes, client)
+        reason = why_not(entry, int((now + offset) * 1000), scopes, client)
         self._note((entry.kid, reason or "valid", client))
         return verdict if reason is None else _REFUSED[reason]
+
+    def verify_signature(
+        self, request: SignedRequest, *, scopes: Sequence[str] = (), client: Client = NOBODY_KNOWN
+    ) -> Verdict:
+        """Decide about a request signed by a key pair (RFC 9421), accepted once by all who share `nonces`.
+
+        Raises Unsafe without them: whoever cannot know whether a request came before cannot check one. What a shared secret
+        signed is `not_in_process`: ask `Verifier`. It waits only where the store of nonces does (`signatures_block`).
+        """
+        if self._nonces is None:
+            raise Unsafe("Signed requests need LocalVerifier(nonces=...), or each could be sent again.", code=NO_NONCES)
+        belief = self._feed.belief
+        if clock(CLOCK) >= belief.until or belief.state is None:
+            return self._not_now()
+        verdict, used = judge_signed(request, belief=belief, nonces=self._nonces, scopes=scopes, client=client)
+        if verdict and client is NOBODY_KNOWN:
+            self._note_valid(used)
+        elif used:
+            self._note((used, verdict.reason or "valid", client))
+        return verdict
+
+    @property
+    def signatures_block(self) -> bool:
+        """Whether `verify_signature` may wait for a network, so that an event loop has to call it in a thread."""
+        return self._nonces is not None and self._nonces.blocking
 
     def _not_now(self) -> Verdict:
         if not self._started:
@@ -245,35 +274,9 @@ class LocalVerifier:
             self._uses.sent()
 
 
-def _why_not(entry: Entry, at: int, scopes: Sequence[str], client: Client) -> Reason | None:
-    """The first reason that holds, as Keystead's own verifier orders them."""
-    if at >= entry.ends_at:
-        return Reason.RETIRED if entry.retires else Reason.EXPIRED
-    if entry.warned is not None and is_browned_out(at, ends_at=entry.ends_at, both_since=entry.warned):
-        return Reason.ROTATE_NOW
-    policy = entry.policy
-    if scopes and not policy.signed_scopes.isdisjoint(scopes):
-        return Reason.SIGNATURE_REQUIRED
-    if policy.networks is not None and not policy.networks.allow(client.address):
-        return Reason.NETWORK
-    if scopes and not policy.scopes.issuperset(scopes):
-        return Reason.SCOPE
-    return None
-
-
 def _found(entry: Entry) -> Found:
-    policy = entry.policy
-    verdict = Verdict(
-        valid=True,
-        kid=entry.kid,
-        service=policy.service,
-        environment=policy.environment,
-        scopes=policy.scopes,
-        owner_team=policy.owner_team,
-        expires_at=datetime.fromtimestamp(entry.ends_at / 1000, UTC),
-    )
-    is_plain = policy.networks is None and entry.warned is None
-    return Found(entry, verdict, (entry.ends_at - 1) / 1000 if is_plain else 0.0)
+    is_plain = entry.policy.networks is None and entry.warned is None
+    return Found(entry, accepted(entry), (entry.ends_at - 1) / 1000 if is_plain else 0.0)
 
 
 _living: Final[weakref.WeakSet[LocalVerifier]] = weakref.WeakSet()

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import secrets
 import time
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -16,19 +17,30 @@ from keystead_client.credentials import AnyCredential, as_credential
 from keystead_client.ed25519 import signer_of
 from keystead_client.errors import MalformedKey
 from keystead_client.key_text import KEY_PATTERN, parse
+from keystead_client.signature_profile import (
+    DEFAULT_PORTS,
+    ED25519,
+    HMAC_SHA256,
+    LABEL,
+    TAG,
+    WITH_BODY,
+    WITHOUT_BODY,
+    list_of,
+)
 
-_DEFAULT_PORTS: Final = {"https": ":443", "http": ":80"}
-_WITHOUT_BODY: Final = '("@method" "@authority" "@path" "@query")'
-_WITH_BODY: Final = '("@method" "@authority" "@path" "@query" "content-type" "content-digest")'
+_WITHOUT_BODY: Final = list_of(WITHOUT_BODY)
+_WITH_BODY: Final = list_of(WITH_BODY)
 _ASCII: Final = frozenset(map(chr, range(0x20, 0x7F)))
 CLOCK_FAULTS: Final = ("signature_expired", "signature_in_future")
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(kw_only=True, repr=False, slots=True)
 class SignedRequest:
-    """A signed request as a service received it, for `Verifier.verify_signature`.
+    """A signed request as a service received it, for `verify_signature` of any verifier.
 
-    `headers` are in lower case, each with every value that came; `path` and `query` as they were on the wire.
+    `headers` are in lower case, each with every value that came; `path` and `query` as they were on the wire. Give the `body`,
+    or, of one that is not held whole, the `body_digest` that you computed over what came (`content_digest`): never the
+    client's own header. Neither means that there was no body.
     """
 
     method: str
@@ -38,6 +50,12 @@ class SignedRequest:
     scheme: str = "https"
     headers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: bytes = b""
+    body_digest: str = ""
+
+    @property
+    def received_digest(self) -> str:
+        """What the header Content-Digest must say; empty when there was no body."""
+        return content_digest(self.body) if self.body else self.body_digest
 
     def as_json(self) -> dict[str, Any]:
         """Write what `/v1/verify-signature` reads; the body itself stays here, its digest is made from what was received."""
@@ -48,8 +66,8 @@ class SignedRequest:
             "authority": self.authority,
             "path": self.path,
             "query": self.query,
-            "headers": {name: list(self.headers[name]) for name in wanted if self.headers.get(name)},
-            "body_digest": content_digest(self.body) if self.body else None,
+            "headers": {name: _lines(self.headers[name]) for name in wanted if self.headers.get(name)},
+            "body_digest": self.received_digest or None,
         }
 
 
@@ -69,13 +87,13 @@ class Signer:
             secret = known.current()
             return parse(secret).kid, lambda message: hmac.digest(secret.reveal().encode(), message, "sha256")
 
-        return cls(key, "hmac-sha256")
+        return cls(key, HMAC_SHA256)
 
     @classmethod
     def ed25519(cls, private_key_pem: bytes, *, keyid: str) -> Self:
         """Sign with your own private key; Keystead knows only its public half, under the kid `keyid`."""
         sign = signer_of(private_key_pem)
-        return cls(lambda: (keyid, sign), "ed25519")
+        return cls(lambda: (keyid, sign), ED25519)
 
     def sign(
         self, method: str, url: str, *, body: bytes = b"", content_type: str = "", nonce: str = "", created: int = 0
@@ -87,7 +105,7 @@ class Signer:
         keyid, sign = self._key()
         parameters = (
             f';created={created or int(time.time()) + self._offset};keyid="{keyid}";alg="{self._algorithm}"'
-            f';nonce="{nonce or secrets.token_urlsafe(16)}";tag="keystead-v1"'
+            f';nonce="{nonce or secrets.token_urlsafe(16)}";tag="{TAG}"'
         )
         headers = {"Content-Digest": content_digest(body)} if body else {}
         covered = (_WITH_BODY if body else _WITHOUT_BODY) + parameters
@@ -101,8 +119,8 @@ class Signer:
         base = signature_base(lines, covered)
         return {
             **headers,
-            "Signature-Input": f"keystead={covered}",
-            "Signature": f"keystead=:{base64.b64encode(sign(base)).decode()}:",
+            "Signature-Input": f"{LABEL}={covered}",
+            "Signature": f"{LABEL}=:{base64.b64encode(sign(base)).decode()}:",
         }
 
     def learn_time(self, code: str, server_time: object) -> bool:
@@ -113,9 +131,13 @@ class Signer:
         return True
 
 
+def _lines(header: Sequence[str]) -> list[str]:
+    return [header] if isinstance(header, str) else list(header)  # a text is a sequence of letters too
+
+
 def content_digest(body: bytes) -> str:
     """Write the digest of a body by RFC 9530."""
-    return f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:"
+    return f"sha-256=:{b2a_base64(hashlib.sha256(body).digest(), newline=False).decode()}:"
 
 
 def signature_base(lines: Sequence[tuple[str, str]], covered: str) -> bytes:
@@ -130,7 +152,7 @@ def _target_lines(method: str, url: str) -> list[tuple[str, str]]:
     if KEY_PATTERN.search(url):
         raise MalformedKey("A key stands in the address, where logs and histories keep it.", code="key_in_address")
     parts = urlsplit(url)
-    authority = parts.netloc.rpartition("@")[2].lower().removesuffix(_DEFAULT_PORTS.get(parts.scheme, ":"))
+    authority = parts.netloc.rpartition("@")[2].lower().removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
     return [
         ("@method", method.upper()),
         ("@authority", authority),

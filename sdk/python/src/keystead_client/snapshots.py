@@ -1,4 +1,8 @@
-"""Read a signed snapshot of digests, and find a key in it: 64 bytes a key as they came, and four for the index."""
+"""Read a signed snapshot of digests, and find a key in it: 64 bytes a key as they came, and four for the index.
+
+Keys that sign by a pair are records too, a public key in the place of the digest and found by their kid, apart from the others:
+nothing that is presented is ever looked for among them, nor a signer among what is presented.
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,24 @@ import json
 import struct
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from keystead_client.ed25519 import check, public_key
+from keystead_client.ed25519 import check, from_base64url, public_key
 from keystead_client.errors import IntegrityError
 from keystead_client.networks import Networks
+from keystead_client.signature_profile import LONGEST_WINDOW_SECONDS
 
 MAGIC: Final = b"KSSNAP1\n"
 _SIGNED: Final = b"keystead snapshot v1\n"
 RECORD: Final = 64
 _SIGNATURE: Final = 64
+_KID: Final = 16
 _TAIL: Final = struct.Struct("<16sIIQ")  # kid, policy, flags, end: behind the digest
 _RETIRES: Final = 1
+_WINDOW: Final = 60  # seconds, where nothing is said of signatures
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +42,7 @@ class Policy:
     owner_team: str
     service: str
     environment: str
+    window: int = _WINDOW  # seconds for which a signature is good
 
 
 class Entry(NamedTuple):
@@ -46,10 +55,17 @@ class Entry(NamedTuple):
     warned: int | None
 
 
+class FoundSigner(NamedTuple):
+    """One version that signs by a key pair, and its public half."""
+
+    entry: Entry
+    public_key: bytes
+
+
 class Snapshot:
     """All versions of one service and environment that verified at one position of the feed."""
 
-    __slots__ = ("_buckets", "_policies", "_records", "_shift", "_warned", "count", "lease_ms", "position")
+    __slots__ = ("_buckets", "_policies", "_records", "_shift", "_signers", "_warned", "count", "lease_ms", "position")
 
     def __init__(self, header: Mapping[str, Any], records: bytes) -> None:
         self.position: str = header["position"]
@@ -59,6 +75,7 @@ class Snapshot:
         self._warned: dict[str, int] = dict(header["warned"])
         self._records = records
         self._shift, self._buckets = _index(records, self.count)
+        self._signers = _signers(header.get("signers", ""))
 
     def find(self, digest: bytes) -> Entry | None:
         """Find the version with that digest."""
@@ -66,10 +83,23 @@ class Snapshot:
         records, start = self._records, self._buckets[bucket] * RECORD
         for place in range(start, self._buckets[bucket + 1] * RECORD, RECORD):
             if records[place : place + 32] == digest:
-                padded, policy, flags, ends_at = _TAIL.unpack_from(records, place + 32)
-                kid = padded.rstrip(b"\x00").decode("ascii")
-                return Entry(kid, self._policies[policy], ends_at, bool(flags & _RETIRES), self._warned.get(kid))
+                return self._entry(records, place)
         return None
+
+    def find_signer(self, kid: str) -> FoundSigner | None:
+        """Find the version of that kid that signs by a key pair."""
+        records, wanted = self._signers, kid.encode().ljust(_KID, b"\x00")
+        place = RECORD * bisect_left(
+            range(len(records) // RECORD), wanted, key=lambda number: _kid_at(records, number * RECORD)
+        )
+        if place == len(records) or _kid_at(records, place) != wanted:
+            return None
+        return FoundSigner(self._entry(records, place), records[place : place + 32])
+
+    def _entry(self, records: bytes, place: int) -> Entry:
+        padded, policy, flags, ends_at = _TAIL.unpack_from(records, place + 32)
+        kid = padded.rstrip(b"\x00").decode("ascii")
+        return Entry(kid, self._policies[policy], ends_at, bool(flags & _RETIRES), self._warned.get(kid))
 
 
 def read_snapshot(content: bytes, *, keys: Mapping[str, str], service: str = "", environment: str = "") -> Snapshot:
@@ -114,7 +144,23 @@ def read_policy(value: Mapping[str, Any]) -> Policy:
         owner_team=value["owner_team"],
         service=value["service"],
         environment=value["environment"],
+        window=min(int(value.get("window", _WINDOW)), LONGEST_WINDOW_SECONDS),  # for no longer are nonces remembered
     )
+
+
+def _kid_at(records: bytes, place: int) -> bytes:
+    return records[place + 32 : place + 32 + _KID]
+
+
+def _signers(written: str) -> bytes:
+    """Read the records of those that sign, each after the other by its kid."""
+    records = from_base64url(written)
+    if len(records) % RECORD:
+        raise IntegrityError("a signer was cut")
+    kids = [_kid_at(records, place) for place in range(0, len(records), RECORD)]
+    if any(one >= other for one, other in itertools.pairwise(kids)):
+        raise IntegrityError("the signers are not in order")
+    return records
 
 
 def _object(text: bytes) -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Reason(StrEnum):
     STALE = "stale"
     # This one is ours: Keystead could not be asked, so nothing is valid.
     UNAVAILABLE = "unavailable"
+    # And this: a shared secret signed it, which never leaves Keystead; `Verifier` can ask about it.
+    NOT_IN_PROCESS = "not_in_process"
 
 
 _STATUS: Final[Mapping[str, int]] = {
@@ -75,7 +77,8 @@ NOBODY_KNOWN: Final = Client()
 class Verdict:
     """The answer. It is true only if the key is valid, so `if verifier.verify(...):` fails closed.
 
-    `fault` says what is wrong with a signature that cannot be read, `server_time` helps a client whose clock is wrong.
+    `fault` says what is wrong with a signature that cannot be read, or with the memory of nonces; `server_time` helps a client
+    whose clock is wrong.
     """
 
     valid: bool

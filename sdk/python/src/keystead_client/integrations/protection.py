@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
-from keystead_client.errors import KeysteadError
+from keystead_client.errors import KeysteadError, Unsafe
 from keystead_client.key_text import KEY_PATTERN
+from keystead_client.local import NO_NONCES
 from keystead_client.signing import SignedRequest
 from keystead_client.verdicts import Client, Reason, Verdict, refusal
 
@@ -86,7 +87,7 @@ def decide(verifier: AnyVerifier, arrived: Arrived, scopes: Sequence[str]) -> Ve
 
 async def decide_async(verifier: AnyVerifier, arrived: Arrived, scopes: Sequence[str]) -> Verdict | Answer:
     """Decide about a request in an event loop: whatever would block it runs in a thread."""
-    if getattr(verifier, "blocking", False):
+    if getattr(verifier, "blocking", False) or (arrived.is_signed and getattr(verifier, "signatures_block", False)):
         outcome = await asyncio.to_thread(_ask, verifier, arrived, scopes)
     else:
         outcome = _ask(verifier, arrived, scopes)
@@ -122,7 +123,7 @@ def _ask(verifier: AnyVerifier, arrived: Arrived, scopes: Sequence[str]) -> Verd
 def _ask_about_signature(
     verifier: Any, arrived: Arrived, scopes: Sequence[str]
 ) -> Verdict | Answer | Awaitable[Verdict]:
-    # Any: a verifier in process holds no secrets that sign, and says so by not having the method.
+    # Any: whoever checks no signatures says so by not having the method.
     ask = getattr(verifier, "verify_signature", None)
     if ask is None:
         return refusal(Reason.SIGNATURE_INVALID)
@@ -137,7 +138,12 @@ def _ask_about_signature(
         headers={name: tuple(arrived.headers[name]) for name in SIGNATURE_HEADERS if name in arrived.headers},
         body=arrived.body,
     )
-    answer: Verdict | Awaitable[Verdict] = ask(request, scopes=tuple(scopes), client=arrived.client)
+    try:
+        answer: Verdict | Awaitable[Verdict] = ask(request, scopes=tuple(scopes), client=arrived.client)
+    except Unsafe as error:
+        if error.code != NO_NONCES:
+            raise
+        return refusal(Reason.NOT_IN_PROCESS)  # a stranger's signature is no mistake of a service that wants none
     return answer
 
 

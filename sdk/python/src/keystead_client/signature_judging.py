@@ -1,0 +1,95 @@
+"""Decide in process about a request that is signed by a key pair: its form, its time, its signature, its key, and last its nonce.
+
+The order and the reasons are those of Keystead's door. A stranger gets `signature_invalid` whatever it is: no such key, another
+key, something changed. The nonce is spent last, so that nobody spends one of a request that is refused for something else.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from binascii import a2b_base64
+from collections.abc import Sequence
+from typing import Final
+
+from keystead_client.beliefs import MOST_HOT, Belief, Signer, State
+from keystead_client.deciding import accepted, why_not
+from keystead_client.ed25519 import PublicKey, fits, key_of
+from keystead_client.feed import CLOCK, clock
+from keystead_client.nonces import NonceStore, NonceStoreUnavailable
+from keystead_client.signature_profile import (
+    ED25519,
+    FUTURE_SKEW_SECONDS,
+    LABEL,
+    LONGEST_WINDOW_SECONDS,
+    MalformedSignature,
+)
+from keystead_client.signature_reading import read_signed
+from keystead_client.signing import SignedRequest
+from keystead_client.verdicts import Client, Reason, Verdict
+
+_log: Final = logging.getLogger("keystead_client")
+# Checked with when there is no such key: who does not hold it cannot tell by the time it takes.
+_NOBODY: Final = bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+_BEFORE: Final = len(f"{LABEL}=:")
+
+
+def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
+    request: SignedRequest, *, belief: Belief, nonces: NonceStore, scopes: Sequence[str], client: Client
+) -> tuple[Verdict, str]:
+    """Decide by a belief that holds now; and say whose use it is, by a kid, where that is known."""
+    now, state = clock(CLOCK) + belief.offset, belief.state
+    assert state is not None
+    try:
+        presented = read_signed(request)
+    except MalformedSignature as malformed:
+        return _refused(Reason.SIGNATURE_MALFORMED, now, fault=malformed.fault), ""
+    if presented.created <= now - LONGEST_WINDOW_SECONDS:
+        return _refused(Reason.SIGNATURE_EXPIRED, now), ""
+    # It may be a little earlier than `now`: what is too early for that is too early for everybody's memory of nonces.
+    if presented.created > now - belief.ahead + FUTURE_SKEW_SECONDS:
+        return _refused(Reason.SIGNATURE_IN_FUTURE, now), ""
+    if presented.algorithm != ED25519:
+        return _refused(Reason.NOT_IN_PROCESS, now), ""  # whoever's it is: shared secrets never leave Keystead
+    signer = state.signers.get(presented.kid) or _found(presented.kid, state)
+    key = _nobody() if signer is None else signer.key  # the same work when there is no such key
+    if not fits(key, a2b_base64(presented.signature[_BEFORE:-1]), presented.base) or signer is None:
+        return _refused(Reason.SIGNATURE_INVALID, now), ""
+    entry = signer.entry
+    # Only now the policy's own window: what it is would tell a stranger that the key exists.
+    if presented.created <= now - entry.policy.window:
+        return _refused(Reason.SIGNATURE_EXPIRED, now), entry.kid
+    reason = why_not(entry, int(now * 1000), scopes, client)
+    if reason is not None:
+        return _refused(reason, now), entry.kid
+    try:
+        is_first = nonces.spend(presented.kid, presented.nonce, created=presented.created, now=now)
+    except Exception as error:  # noqa: BLE001 - whatever a store raises: it is not known to be the first time
+        _log.warning("nonces cannot be asked: %s", error)
+        code = error.code if isinstance(error, NonceStoreUnavailable) else NonceStoreUnavailable.code
+        return _refused(Reason.UNAVAILABLE, now, fault=code), ""
+    if is_first is not True:
+        return _refused(Reason.REPLAY, now), entry.kid
+    if clock(CLOCK) >= belief.until:
+        return _refused(Reason.STALE, now), ""  # the store took longer than what was believed lasts
+    return signer.verdict, entry.kid
+
+
+def _found(kid: str, state: State) -> Signer | None:
+    known = state.signers  # before the look-up: a find from before a change must not land among those after it
+    found = state.find_signer(kid)
+    if found is None:
+        return None
+    signer = Signer(found.entry, key_of(found.public_key), accepted(found.entry))
+    if len(known) < MOST_HOT:
+        known[kid] = signer
+    return signer
+
+
+@functools.cache
+def _nobody() -> PublicKey:
+    return key_of(_NOBODY)
+
+
+def _refused(reason: Reason, now: float, *, fault: str = "") -> Verdict:
+    return Verdict(valid=False, reason=reason, fault=fault, server_time=int(now))
