@@ -20,7 +20,7 @@ KEPT_SECONDS: Final = LONGEST_WINDOW_SECONDS + 30
 CLOCKS_SECONDS: Final = 3
 # What was accepted before a store began, and is not in it, was signed at its beginning plus this at the latest.
 DOUBT_SECONDS: Final = FUTURE_SKEW_SECONDS + CLOCKS_SECONDS
-MOST_REMEMBERED: Final = 1_000_000  # about 70 MB
+MOST_REMEMBERED: Final = 1_000_000  # about 100 MB
 
 
 class NonceStoreUnavailable(KeysteadError):
