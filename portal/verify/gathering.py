@@ -12,6 +12,7 @@ import uuid
 from collections import Counter, deque
 from collections.abc import Callable
 from queue import SimpleQueue
+from time import sleep
 from typing import Final, NamedTuple
 
 import structlog
@@ -31,6 +32,10 @@ from portal.verify.reading import Refused
 from portal.verify.signed import told
 
 MOST: Final = 256  # in one exchange: a few milliseconds of Valkey's time
+# Where many come at once, this thread steps aside after each exchange: waking for every one would take the interpreter
+# from the thread that answers, again and again, and gather few.
+MANY: Final = 8
+PAUSE: Final = 0.001  # seconds
 Respond = Callable[[int, list[tuple[str, str]], bytes], object]
 _log = structlog.get_logger("keystead.verification")
 
@@ -84,12 +89,15 @@ class Gathering:
 
     def _follow(self) -> None:
         while batch := self._gathered():
+            count = len(batch)
             try:
                 self._answer(batch)
             except Exception as error:  # noqa: BLE001 - without this thread nothing signed would be answered ever again
                 _log.error("signed requests not answered", exc_info=error)
             for each in batch:  # whoever is left was not answered
                 self._say(each, problem(Refused(503, "unavailable"), request_id=uuid.uuid4().hex))
+            if count >= MANY:
+                sleep(PAUSE)
 
     def _gathered(self) -> deque[_Waiting]:
         """Whoever waits, at least one; nobody when it is over."""

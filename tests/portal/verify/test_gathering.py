@@ -21,7 +21,7 @@ from keys.nonces.in_valkey import NoncesInValkey
 from keys.nonces.spending import Nonces
 from keys.verification.snapshot import NEVER
 from keys.verification.tallies import Tallies
-from portal.verify import signed
+from portal.verify import gathering, signed
 from portal.verify.carrying import carried
 from portal.verify.gathering import Gathering
 from portal.verify.reading import Refused
@@ -158,6 +158,17 @@ def test_a_mistake_refuses_those_it_meets_and_ends_nothing(door, signer, monkeyp
         door.gathering.start()
         assert [(each.said, each.status) for each in waiting] == [("unavailable", 503)] * 2
     assert door.sends(received(signer)).said == "valid"
+
+
+def test_where_many_come_at_once_the_other_thread_has_a_moment_and_nobody_waits_alone(door, signer, monkeypatch):
+    pauses: list[float] = []
+    monkeypatch.setattr(gathering, "sleep", pauses.append)
+    waiting = [door.sends(received(signer)) for _ in range(gathering.MANY)]
+    door.gathering.start()
+    assert [each.said for each in waiting] == ["valid"] * gathering.MANY
+    assert door.sends(received(signer)).said == "valid"
+    door.gathering.stop()
+    assert pauses == [gathering.PAUSE]
 
 
 def test_who_waits_when_it_stops_is_answered_and_the_next_at_once(door, signer):
