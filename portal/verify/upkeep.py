@@ -13,6 +13,7 @@ from keys.verification.feed import Feed
 from keys.verification.shared_limits import SharedLimits
 from keys.verification.snapshot import NEVER
 from keys.verification.tallies import Tallies
+from portal.verify.precedence import answers_before_bytes
 
 HEARD_WITHIN: Final = 2.0  # seconds
 EVERY: Final = 0.5
@@ -29,6 +30,7 @@ class Upkeep:
         self._feed: Feed | None = None
         self._limits: SharedLimits | None = None
         self._due_at = NEVER
+        self._is_in_order = False
 
     def goes_with(self, feed: Feed, limits: SharedLimits) -> None:
         """Name the feed whose thread this is, before that begins."""
@@ -38,6 +40,8 @@ class Upkeep:
         """Do what is due. While the database is away only the feed itself goes on asking it."""
         for each in self._tallies:
             each.turn()
+        # Not at the start: a server makes its threads after it has loaded the application.
+        self._is_in_order = self._is_in_order or answers_before_bytes()
         now = lease.clock()
         if self._feed is None or self._limits is None or now < self._due_at:
             return

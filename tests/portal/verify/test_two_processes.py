@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from keys.verification.shared_limits import DOUBT
+from portal.verify.precedence import CARRIER
 from tests.people import issued, verifying_credential
 from tests.portal.verify.storms import VerifyServer, servers_of
 from tests.portal.verify.test_signed_door import received
@@ -68,6 +69,14 @@ class Service:
         return accepted
 
 
+def carriers_of(door: VerifyServer) -> list[int]:
+    """The threads of its workers that carry bytes."""
+    assert door.process is not None
+    workers = Path(f"/proc/{door.process.pid}/task/{door.process.pid}/children").read_text().split()
+    tasks = [task for worker in workers for task in Path(f"/proc/{worker}/task").iterdir()]
+    return [int(task.name) for task in tasks if (task / "comm").read_text() == f"{CARRIER}\n"]
+
+
 @pytest.mark.parametrize("restarts", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_captured_request_and_a_spent_limit_are_known_to_both(sealing, world, settled_nonces, tmp_path, restarts):
     allow_signing(world)
@@ -80,6 +89,7 @@ def test_a_captured_request_and_a_spent_limit_are_known_to_both(sealing, world, 
         assert [service.is_told(door, captured) for door in (here, there)] == ["replay", "replay"]
         with urllib.request.urlopen(f"http://127.0.0.1:{here.port}/metrics", timeout=10) as metrics:
             assert b'status="200 gathered"' in metrics.read(), "a nonce was spent by the thread that answers"
+        assert set(map(os.sched_getscheduler, carriers_of(here))) == {os.SCHED_BATCH}, "each answer is interrupted"
         assert all(service.asks(here, "/v1/verify", {"key": limited})["valid"] for _ in range(DAILY))
         assert service.accepted_until_refused(here, limited) == 0
         assert service.accepted_until_refused(there, limited) < DAILY / 2, "alone it would have been all of them"
