@@ -41,7 +41,7 @@ ENDPOINTS: Final[Mapping[str, tuple[Endpoint, frozenset[str]]]] = {
     "/oauth2/introspect": (introspect, frozenset({"POST"})),
     "/v1/forward-auth": (forward_auth, frozenset({"GET", "HEAD", "POST"})),
 }
-_YES: Final = list(ANSWER.items())
+YES: Final = list(ANSWER.items())
 ANSWERED_LATER: Final[list[bytes]] = []  # what the application returns when another thread tells the server
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
 _log = structlog.get_logger("keystead.verification")
@@ -62,21 +62,25 @@ class VerifyApplication:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        said = self.quickly(environ)
+        if isinstance(said, bytes):
+            start_response("200 OK", YES)
+            return [said]
+        return self.carefully(environ, start_response, said)
+
+    def quickly(self, environ: WSGIEnvironment) -> bytes | Body | None:
+        """The body of an ordinary answer with 200; or what is to be answered with care: the body of the request, if it was looked at."""
+        quick = self.quick.get(environ["PATH_INFO"])
+        return None if quick is None else quick.answer(environ)
+
+    def carefully(self, environ: WSGIEnvironment, start_response: StartResponse, body: Body | None) -> Iterable[bytes]:
+        """Answer whatever has no quick answer."""
         path = environ["PATH_INFO"]
-        quick = self.quick.get(path)
-        if quick is not None:
-            said = quick.answer(environ)
-            if isinstance(said, bytes):
-                start_response("200 OK", _YES)
-                return [said]
-            reply = self._answered(path, environ, said)
-        elif path in ENDPOINTS:
-            reply = self._answered(path, environ, Body(environ))
-        else:
-            reply = self._about_itself(path, environ)
+        known = path in ENDPOINTS
+        reply = self._answered(path, environ, body or Body(environ)) if known else self._about_itself(path, environ)
         if reply is LATER:
             return ANSWERED_LATER
-        self.answers[path if path in ENDPOINTS else "other", reply.status] += 1
+        self.answers[path if known else "other", reply.status] += 1
         start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else reply.body]
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from portal.verify.app import ANSWERED_LATER, VerifyApplication
+from portal.verify.app import ANSWERED_LATER, YES, VerifyApplication
 from portal.verify.problems import RESPOND
 
 # Of PEP 3333; what else stands in the environment of this process is no request's.
@@ -34,10 +34,15 @@ def carried(application: VerifyApplication, *_: object) -> Callable[[Any, dict[s
     """What granian calls for each request; in place of its own, which ends an answer when the application returns."""
 
     def answer(connection: Any, scope: dict[str, Any]) -> None:  # Any: granian's own, not in its types
-        begun, respond = _Begun(), connection.response_bytes
+        respond = connection.response_bytes
+        quick = application.quickly(scope)
+        if isinstance(quick, bytes):
+            respond(200, YES, quick)
+            return
+        begun = _Begun()
         scope |= _ALWAYS
         scope[RESPOND] = respond
-        said = application(scope, begun)  # type: ignore[arg-type]  # without exc_info, which nobody here uses
+        said = application.carefully(scope, begun, quick)  # type: ignore[arg-type]  # without exc_info, which nobody here uses
         if said is not ANSWERED_LATER:
             respond(begun.status, begun.headers, b"".join(said))
 
