@@ -7,26 +7,19 @@ answer, and holds no key.
 
 from __future__ import annotations
 
-import json
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, Final
 
 from keys.verification.recall import why_unknown
 from keys.verification.snapshot import Entry
 from keys.verification.tallies import NOBODY, SeenAs
 from portal.verify.memory import Instants, Memory
 from portal.verify.quick import LONGEST, Around, Plain, Quick, address_of
+from portal.verify.reading import scanned
 
 MOST_REMEMBERED: Final = 4096
 LONGEST_REMEMBERED: Final = 512  # bytes; so 5 MB as questions are, and 25 MB if somebody tries
 _CLIENT: Final = frozenset({"address", "user_agent", "instance"})
 _COLONS: Final = (b":", b": ")
-
-
-def _refuse(_text: str) -> NoReturn:
-    raise ValueError
-
-
-_scan: Final = json.JSONDecoder(parse_float=_refuse, parse_constant=_refuse).scan_once  # type: ignore[attr-defined]  # it is there, unannotated
 
 
 class QuickVerdicts(Quick):
@@ -75,12 +68,8 @@ def read_plain(body: bytes) -> Plain | None:  # noqa: PLR0911 - one condition a 
     """Read a body without escapes whose members are all known; None for every other, however good."""
     if b"\\" in body or len(body) > LONGEST:
         return None
-    try:
-        text = body.decode()
-        value, end = _scan(text, 0)
-    except (ValueError, StopIteration, RecursionError):
-        return None
-    if end != len(text) or type(value) is not dict:
+    value = scanned(body)
+    if value is None:
         return None
     key = value.get("key")
     if type(key) is not str or not key:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from keys.verification.snapshot import Entry
 from keys.verification.verifier import Question
 from portal.verify.problems import LATER, NEVER_STORED, RESPOND, Reply, reply
 from portal.verify.questions import Source, ask, instants
-from portal.verify.reading import Body, Refused, is_method, question_in, read_strictly
+from portal.verify.reading import Body, Refused, is_method, question_in, read_strictly, scanned
 
 PATH: Final = "/v1/verify-signature"
 MOST_LINES: Final = 10
@@ -25,7 +24,6 @@ _TEXT: Final = {str}
 _HEADERS: Final = frozenset(HEADERS)
 _SCHEMES: Final = ("https", "http")
 _NOTHING_MORE: Final = Question()
-_scan: Final = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # it is there, unannotated
 _ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
 
 
@@ -74,12 +72,8 @@ def _plain(body: bytes) -> SignedRequest | None:  # noqa: PLR0911 - one conditio
     escaped = body.count(b'\\"')
     if body.count(b"\\") != escaped or len(body) > LONGEST_LINE:
         return None
-    try:
-        text = body.decode()
-        value, end = _scan(text, 0)
-    except (ValueError, StopIteration, RecursionError):
-        return None
-    if end != len(text) or type(value) is not dict or not value.keys() <= _TEXTS_AND_HEADERS:
+    value = scanned(body)
+    if value is None or not value.keys() <= _TEXTS_AND_HEADERS:
         return None
     headers = value.pop("headers", None)
     if type(headers) is not dict or not headers.keys() <= _HEADERS:
