@@ -14,7 +14,7 @@ from keys.verification.snapshot import Entry
 from keys.verification.tallies import NOBODY, SeenAs
 from portal.verify.memory import Instants, Memory
 from portal.verify.quick import LONGEST, Around, Plain, Quick, address_of
-from portal.verify.reading import scanned
+from portal.verify.reading import MOST_SCOPES, scanned
 
 MOST_REMEMBERED: Final = 4096
 LONGEST_REMEMBERED: Final = 512  # bytes; so 5 MB as questions are, and 25 MB if somebody tries
@@ -78,7 +78,7 @@ def read_plain(body: bytes) -> Plain | None:  # noqa: PLR0911 - one condition a 
     texts, known = 2, 1
     scopes = value.get("scopes")
     if scopes is not None:
-        if type(scopes) is not list or not all(type(each) is str for each in scopes):
+        if type(scopes) is not list or len(scopes) > MOST_SCOPES or not all(type(each) is str for each in scopes):
             return None
         texts, known = texts + 1 + len(scopes), known + 1
     if "method" in value:
