@@ -17,6 +17,7 @@ from keys.verification.recall import digest_of, why_refused
 from keys.verification.snapshot import Entry
 from keys.verification.tallies import VALID, SeenAs
 from keys.verification.verifier import Client, Question
+from portal.verify import patience
 from portal.verify.memory import Memory
 from portal.verify.reading import Body
 
@@ -66,7 +67,7 @@ class Quick(ABC):
             or now >= asks.fresh_until
         ):
             return Body(environ)
-        body: bytes = environ["wsgi.input"].read(length)
+        body = patience.read(environ, length)
         plain = self.read(body, environ)
         if plain is None:
             return Body(environ, body)

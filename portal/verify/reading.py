@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 from audit.canonical import CanonicalError, JsonValue, parse_strict
 from keys.policy.addresses import read_address
 from keys.verification.verifier import Client, Question
+from portal.verify import patience
 
 LONGEST_BODY: Final = 64 * 1024
 LONGEST_KEY: Final = 512
@@ -40,7 +41,7 @@ class Body:
             # Without a length the server ends the stream where the chunks end; one byte too many shows too much.
             chunks = LONGEST_BODY + 1 if "HTTP_TRANSFER_ENCODING" in self._environ else 0
             most = readable(length) if length else chunks
-            self._content = bytes(self._environ["wsgi.input"].read(most)) if most else b""
+            self._content = patience.read(self._environ, most) if most else b""
         return self._content
 
 

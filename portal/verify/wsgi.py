@@ -24,6 +24,7 @@ from portal.engines import die_with_parent  # noqa: E402 - as above
 from portal.verify.app import VerifyApplication  # noqa: E402 - as above
 from portal.verify.carrying import carried  # noqa: E402 - as above
 from portal.verify.gathering import Gathering  # noqa: E402 - as above
+from portal.verify.patience import Patience  # noqa: E402 - as above
 from portal.verify.upkeep import Upkeep  # noqa: E402 - as above
 
 refuse_unsafe_production()
@@ -39,6 +40,7 @@ _upkeep = Upkeep(nonces(), _tallies, _gathered)
 _feed = Feed(on_tick=_upkeep.turn)
 application = VerifyApplication(_feed, _tallies)
 _gathering = Gathering(application.memory, nonces(), _gathered).start()
+_patience = Patience().start()
 # Granian wraps an application when it was loaded. Where it does not ask here, each is answered before the next: the same, slower.
 granian._wsgi_call_wrap = carried  # type: ignore[assignment,attr-defined]  # noqa: SLF001 - it has no public name
 _limits = SharedLimits(application.limiter, _feed)
@@ -48,5 +50,6 @@ _limits.start()
 atexit.register(_tallies.close)
 atexit.register(_gathered.close)
 atexit.register(_gathering.stop)
+atexit.register(_patience.stop)
 atexit.register(_limits.stop)
 atexit.register(_feed.stop)  # the last one in goes first: no answer after the lease was given back

@@ -37,7 +37,7 @@ class Caller:
     """One kept connection; opened again when the server hung up."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self._socket: socket.socket | None = None
 
     def __enter__(self) -> Self:
@@ -54,7 +54,7 @@ class Caller:
     def ask(self, request: bytes) -> Answer:
         """Send and read one answer; a server may refuse before it has read all, and hang up then."""
         if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=20)
+            self._socket = socket.create_connection(("127.0.0.1", self.port), timeout=20)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         began = time.perf_counter()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import zlib
 
 import pytest
@@ -172,7 +173,21 @@ def credentials_that_are_none(caller, credential, key):
         assert refused(answer) == (405, "method_not_allowed")
 
 
+def half_a_question(caller, credential, key):
+    """Whoever pauses in the middle of one holds others up for a moment, and not for as long as it likes."""
+    asked = DOORS["verify"](credential, key)
+    with Caller(caller.port) as idle, socket.create_connection(("127.0.0.1", caller.port), timeout=20) as half:
+        assert is_accepted(idle.ask(asked))
+        half.sendall(asked[:-1])
+        answer = caller.ask(asked)
+        assert is_accepted(answer)
+        assert answer.seconds < 10, "two, on a machine that has them"
+        assert half.recv(1) == b""
+        assert is_accepted(idle.ask(asked)), "somebody else was hung up on"
+
+
 def test_bad_input_is_refused_and_harms_nobody(story):
+    half_a_question(*story)
     whoever_says_twice_who_asks(*story)
     keys_in_addresses(*story)
     bodies_without_end(*story)
