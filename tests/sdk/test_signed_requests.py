@@ -158,6 +158,62 @@ def test_in_process_a_pair_is_accepted_once_until_it_is_revoked(portal_server, w
         assert code_of(asked()) == (401, "signature_invalid")
 
 
+SERVICE = """
+import { createServer } from "node:http";
+import { text } from "node:stream/consumers";
+import { LocalVerifier, MemoryNonces, protect, verdictOf } from %s;
+const nonces = new MemoryNonces();
+try {
+  nonces.spend("k", "first", { created: 0, now: Date.now() / 1000 - 60 }); // as in a program that has been there for a while
+} catch {}
+const [url, credential] = process.argv.slice(2);
+const verifier = await new LocalVerifier({ url, credential, nonces }).start();
+const guard = protect(verifier).require("orders:read");
+const server = createServer((request, response) => {
+  const answer = async () => response.setHeader("X-Kid", verdictOf(request).kid).end(await text(request));
+  guard(request, response, answer);
+});
+server.listen(0, "127.0.0.1", () => console.log(server.address().port));
+"""
+
+
+def test_a_service_in_node_accepts_a_pair_once_until_it_is_revoked(portal_server, world, credential, tmp_path):
+    need_node()
+    signer = pair_signer(world)
+    script = tmp_path / "service.mjs"
+    script.write_text(SERVICE % json.dumps((CLIENT / "dist/src/index.js").as_uri()))
+    shared = Signer.hmac(signer_of(world, "hmac-sha256", name="Shared").secret)
+    command = ["node", script, portal_server.url.replace("localhost", "127.0.0.1"), credential]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service, requests.Session() as session:
+        try:
+            assert service.stdout is not None
+            url = f"http://127.0.0.1:{int(service.stdout.readline())}"
+
+            def said(answer: requests.Response) -> tuple[int, str]:
+                return answer.status_code, answer.text if answer.status_code == 200 else answer.json()["code"]
+
+            sent = requests.Request("POST", f"{url}/orders?b=2&a=1", data=BODY, auth=SignatureAuth(signer)).prepare()
+            assert said(session.send(sent, timeout=20)) == (200, BODY.decode())
+            assert said(session.send(sent, timeout=20)) == (401, "replay")
+            for changed, code in (
+                ({"data": BODY + b" "}, "signature_malformed"),
+                ({"method": "PUT"}, "signature_invalid"),
+            ):
+                wanted = {"method": "POST", "url": sent.url, "data": BODY, "headers": sent.headers, **changed}
+                assert said(session.request(**wanted, timeout=20)) == (401, code)
+            assert said(session.get(url, auth=SignatureAuth(shared), timeout=20)) == (401, "not_in_process")
+            revoke_key(
+                ManagedKey.objects.get(name="Pair"),
+                actor=acting(world.alice, "revoke"),
+                reason=RevocationReason.KEY_COMPROMISE,
+            )
+            asked = partial(session.get, f"{url}/orders", auth=SignatureAuth(signer), timeout=20)
+            until(lambda: asked().status_code == 401, seconds=4.0)
+            assert said(asked()) == (401, "signature_invalid")
+        finally:
+            service.terminate()
+
+
 def test_the_client_for_typescript_signs_what_the_one_for_python_lets_in(
     portal_server, world, credential, verify_door, tmp_path
 ):

@@ -6,55 +6,15 @@
  * the leases of those that did not have run out.
  */
 
+import { type Belief, Lease, moment, NO_LEASE, State } from "./beliefs.js";
 import type { Credential } from "./credentials.js";
+import { checkSigned, fromBase64url, type SigningKeys } from "./ed25519.js";
 import { IntegrityError, Refused, Unreachable } from "./errors.js";
-import { checkSigned, type Entry, readPolicy, readSnapshot, type SigningKeys, type Snapshot } from "./snapshots.js";
+import { readSnapshot } from "./snapshots.js";
 import { isObject, type Transport } from "./transport.js";
 
-const SAFETY = 50; // milliseconds between our clock and the one that counts the lease on the other side
-const MOST_CHANGED = 50_000; // entries beside the snapshot; more, and a fresh snapshot is smaller
 const AWAY = 30_000; // for so long a place that did not answer is not asked again
 const SNAPSHOT_TIMEOUT = 60_000;
-
-/** What was true at `position`. */
-export class State {
-  position: string;
-  readonly #snapshot: Snapshot;
-  readonly #changed = new Map<string, Entry>();
-  readonly #byKey = new Map<string, string[]>();
-  readonly #gone = new Set<string>();
-
-  constructor(snapshot: Snapshot) {
-    this.#snapshot = snapshot;
-    this.position = snapshot.position;
-  }
-
-  /** Finds a version that verifies, as far as is known. */
-  find(digest: Buffer): Entry | undefined {
-    const changed = this.#changed.get(digest.toString("hex"));
-    if (changed !== undefined) return changed;
-    const entry = this.#snapshot.find(digest);
-    return entry === undefined || this.#gone.has(entry.kid) ? undefined : entry;
-  }
-
-  /** Applies changes and stands at `position`: all that was known of a key is forgotten, then what verifies of it now is learnt. */
-  follow(changes: readonly Record<string, unknown>[], position: string): void {
-    for (const change of changes) {
-      for (const kid of change["gone"] as string[]) this.#gone.add(kid);
-      const key = String(change["key_id"]);
-      for (const digest of this.#byKey.get(key) ?? []) this.#changed.delete(digest);
-      const versions = (change["versions"] as Record<string, unknown>[]).map((each) => [String(each["digest"]), readVersion(each)] as const);
-      for (const [digest, entry] of versions) this.#changed.set(digest, entry);
-      this.#byKey.set(key, versions.map(([digest]) => digest));
-    }
-    this.position = position;
-  }
-
-  /** Whether so much changed that a fresh snapshot is better. */
-  get isWorn(): boolean {
-    return this.#changed.size + this.#gone.size > MOST_CHANGED;
-  }
-}
 
 /** Speaks to Keystead for one in-process verifier; one call at a time. */
 export class Feed {
@@ -62,8 +22,6 @@ export class Feed {
   renewEvery = 1000;
   /** Where the doorbell rings, if Keystead named a place of its own for it. */
   bellUrl = "";
-  /** The server's clock is ours (`Date.now()` of the moment of asking) plus this. */
-  offset = 0;
   readonly #transport: Transport;
   readonly #credential: Credential;
   readonly #name: string;
@@ -72,9 +30,7 @@ export class Feed {
   #verifier = "";
   #leaseUrl = "";
   #awayUntil = 0;
-  // By two clocks, and the earlier counts: the one that never jumps stands still while the machine sleeps, the other does not.
-  #validUntil = { steady: 0, wall: 0 };
-  #steadyOffset = 0;
+  #lease = NO_LEASE;
 
   constructor(transport: Transport, credential: Credential, name: string, signingKeys: SigningKeys | undefined) {
     this.#transport = transport;
@@ -86,12 +42,12 @@ export class Feed {
 
   /** Milliseconds for which it may still answer; negative when it may not. */
   get lease(): number {
-    return Math.min(this.#validUntil.steady - performance.now(), this.#validUntil.wall - Date.now());
+    return this.#lease.left;
   }
 
-  /** Milliseconds since the epoch by Keystead's clock; the later of both ways to know, since a key's end may only come early. */
-  get now(): number {
-    return Math.max(Date.now() + this.offset, performance.now() + this.#steadyOffset);
+  /** What may be believed now; undefined when nothing may. */
+  get belief(): Belief | undefined {
+    return this.state === undefined || this.#lease.left <= 0 ? undefined : { state: this.state, lease: this.#lease };
   }
 
   /** Renews the lease and applies what changed; whether anything did. Any error leaves the old lease to run out. */
@@ -100,7 +56,7 @@ export class Feed {
     const state = this.state as State | undefined;
     if (state === undefined) return true;
     const applied = state.position;
-    const asked = { steady: performance.now(), wall: Date.now() };
+    const asked = moment();
     let answer: Record<string, unknown>;
     try {
       answer = object(await this.#ask(applied));
@@ -109,6 +65,7 @@ export class Feed {
       this.forget();
       return true;
     }
+    const waited = performance.now() - asked.steady;
     this.#check(answer, applied);
     if (answer["resync"] !== false) {
       this.forget();
@@ -116,11 +73,8 @@ export class Feed {
     }
     const changes = answer["changes"] as Record<string, unknown>[];
     state.follow(changes, String(answer["position"]));
-    this.offset = (answer["server_time"] as number) - asked.wall;
-    this.#steadyOffset = (answer["server_time"] as number) - asked.steady;
-    const term = (answer["lease_ms"] as number) - SAFETY;
     // Last, when all of it is applied: from here on the state may be believed.
-    this.#validUntil = { steady: asked.steady + term, wall: asked.wall + term };
+    this.#lease = new Lease(asked, { term: answer["lease_ms"] as number, serverTime: answer["server_time"] as number, waited });
     return changes.length > 0;
   }
 
@@ -157,7 +111,7 @@ export class Feed {
 
   /** Believes nothing any more. */
   forget(): void {
-    this.#validUntil = { steady: 0, wall: 0 };
+    this.#lease = NO_LEASE;
     this.state = undefined;
   }
 
@@ -195,7 +149,7 @@ export class Feed {
     const told = canonical({ lease_ms, position, changes, server_time, resync });
     const message = Buffer.from(`keystead changes v1\n${this.#verifier}\n${applied}\n${told}`);
     try {
-      checkSigned(this.#keys, answer["kid"], Buffer.from(String(answer["signature"]), "base64url"), message);
+      checkSigned(this.#keys, answer["kid"], fromBase64url(answer["signature"]), message);
     } catch (error) {
       if (!this.#arePinned && isUnknownSigner(error)) this.forget(); // the next snapshot brings the new key
       throw error;
@@ -217,16 +171,6 @@ export function canonical(value: unknown): string {
   if (!isObject(value)) return JSON.stringify(value);
   const members = Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`);
   return `{${members.join(",")}}`;
-}
-
-function readVersion(version: Record<string, unknown>): Entry {
-  return {
-    kid: String(version["kid"]),
-    policy: readPolicy(version["policy"]),
-    endsAt: version["ends_at"] as number,
-    retires: version["retires"] === true,
-    warned: typeof version["warned"] === "number" ? version["warned"] : undefined,
-  };
 }
 
 function object(value: unknown): Record<string, unknown> {

@@ -5,10 +5,12 @@ export { Busy, IntegrityError, KeysteadError, MalformedKey, Refused, Unreachable
 export { digest, findKeys, type FoundKey, kidOf, parse, type ParsedKey } from "./keyText.js";
 export { LocalVerifier, type LocalOptions } from "./localVerifier.js";
 export { type Deciding, protect, type Protection, verdictOf } from "./middleware.js";
+export { MemoryNonces, NonceStoreUnavailable, type NonceStore, type Spending } from "./nonces.js";
 export { RotatingCredential, type RotatingOptions } from "./rotation.js";
 export { Secret } from "./secret.js";
 export { signedFetch, type SignedInit } from "./signedFetch.js";
-export { contentDigest, type SignedRequest, Signer, type Signing } from "./signer.js";
+export { contentDigest, type SignedRequest } from "./signedRequests.js";
+export { Signer, type Signing } from "./signer.js";
 export { FileStore, MemoryStore, type Store } from "./stores.js";
 export type { Connection } from "./transport.js";
 export type { Accepted, Client, Reason, Rejected, Verdict } from "./verdicts.js";

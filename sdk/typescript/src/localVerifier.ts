@@ -4,15 +4,18 @@ import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { isBrownedOut } from "./brownouts.js";
 import { type AnyCredential, asCredential } from "./credentials.js";
-import { Busy, KeysteadError, Refused, Unreachable } from "./errors.js";
+import { accepted, whyNot } from "./deciding.js";
+import type { SigningKeys } from "./ed25519.js";
+import { Busy, KeysteadError, Refused, Unreachable, Unsafe } from "./errors.js";
 import { Feed } from "./feed.js";
 import { kidOf } from "./keyText.js";
-import type { Entry, SigningKeys } from "./snapshots.js";
+import type { NonceStore } from "./nonces.js";
+import { judgeSigned } from "./signatureJudging.js";
+import type { SignedRequest } from "./signedRequests.js";
 import { type Connection, Transport } from "./transport.js";
 import { Uses } from "./uses.js";
-import { type Accepted, type Reason, refusal, type Verdict } from "./verdicts.js";
+import { refusal, type Verdict } from "./verdicts.js";
 import type { Wanted } from "./verifier.js";
 
 const REPORTS_APART = 10_000;
@@ -21,6 +24,7 @@ const NO_BELL = 30_000; // until a Keystead without a doorbell is asked for it a
 const SILENCE = 5000; // the bell beats each second, so one that is quiet for longer is dead
 const LONGEST_PAUSE = 5000;
 const DIGEST_TAG = "keystead key digest v1\0";
+export const NO_NONCES = "no_nonce_store";
 
 export interface LocalOptions extends Connection {
   readonly credential: AnyCredential;
@@ -28,6 +32,8 @@ export interface LocalOptions extends Connection {
   readonly name?: string;
   /** Pinned keys that may sign, kid to `x`; what `/v1/jwks` says over TLS if nothing is said. */
   readonly signingKeys?: SigningKeys;
+  /** Where accepted signatures are remembered; without it no signed request is checked. */
+  readonly nonces?: NonceStore;
   /** Is told why a lease was not renewed. */
   readonly onTrouble?: (error: unknown) => void;
 }
@@ -35,23 +41,25 @@ export interface LocalOptions extends Connection {
 /**
  * Decides in process over a signed snapshot of digests, kept fresh under a lease.
  *
- * It holds the bearer keys of the one service and environment that its credential names, as digests: nothing in it can be
- * presented anywhere. Without a living lease it refuses everything with `stale`. Keys that no longer verify are not in the
- * snapshot, so they are `unknown` here, where `Verifier` would say why. Keys that sign are passed over.
+ * It holds the bearer keys of the one service and environment that its credential names, as digests, and the public halves of
+ * those that sign by a key pair: nothing in it can be presented anywhere. Without a living lease it refuses everything with
+ * `stale`. Keys that no longer verify are not in the snapshot, so they are `unknown` here, where `Verifier` would say why.
  */
 export class LocalVerifier {
   readonly #feed: Feed;
   readonly #uses = new Uses();
   readonly #over = new AbortController();
   readonly #onTrouble: (error: unknown) => void;
+  readonly #nonces: NonceStore | undefined;
   #rung = false;
   #wake: (() => void) | undefined;
   #following: Promise<void> | undefined;
 
-  constructor({ credential, name, signingKeys, onTrouble = () => undefined, ...connection }: LocalOptions) {
+  constructor({ credential, name, signingKeys, nonces, onTrouble = () => undefined, ...connection }: LocalOptions) {
     const called = name ?? `${hostname()}:${process.pid}`.slice(0, 80);
     this.#feed = new Feed(new Transport(connection), asCredential(credential), called, signingKeys);
     this.#onTrouble = onTrouble;
+    this.#nonces = nonces;
   }
 
   /** Takes a snapshot and a lease, and follows from then on. Rejects with Refused if this credential may not verify in process. */
@@ -71,14 +79,31 @@ export class LocalVerifier {
 
   /** Decides about one key by what holds now. */
   verify(text: string | undefined, wanted: Wanted = {}): Verdict {
-    const { state } = this.#feed;
-    if (state === undefined || this.#feed.lease <= 0 || this.#over.signal.aborted) return refusal("stale");
+    const belief = this.#over.signal.aborted ? undefined : this.#feed.belief;
+    if (belief === undefined) return refusal("stale");
     if (text === undefined) return refusal("malformed");
-    const entry = state.find(createHash("sha256").update(DIGEST_TAG).update(text, "utf8").digest());
+    const entry = belief.state.find(createHash("sha256").update(DIGEST_TAG).update(text, "utf8").digest());
     if (entry === undefined) return refusal(kidOf(text) === undefined ? "malformed" : "unknown");
-    const reason = whyNot(entry, this.#feed.now, wanted);
+    const reason = whyNot(entry, belief.lease.now, wanted);
     this.#uses.note(entry.kid, reason ?? "valid", wanted.client);
     return reason === undefined ? accepted(entry) : refusal(reason);
+  }
+
+  /**
+   * Decides about a request signed by a key pair (RFC 9421), accepted once by all who share `nonces`.
+   *
+   * Rejects with Unsafe without them: whoever cannot know whether a request came before cannot check one. What a shared secret
+   * signed is `not_in_process`: ask `Verifier`.
+   */
+  async verifySignature(request: SignedRequest, wanted: Omit<Wanted, "method"> = {}): Promise<Verdict> {
+    if (this.#nonces === undefined) {
+      throw new Unsafe("Signed requests need new LocalVerifier({ nonces }), or each could be sent again.", NO_NONCES);
+    }
+    const belief = this.#over.signal.aborted ? undefined : this.#feed.belief;
+    if (belief === undefined) return refusal("stale");
+    const { verdict, used } = await judgeSigned(request, { belief, nonces: this.#nonces, ...wanted });
+    if (used !== undefined) this.#uses.note(used, verdict.valid ? "valid" : verdict.reason, wanted.client);
+    return verdict;
   }
 
   /** Milliseconds for which, from now, it may still answer; negative when it may not. */
@@ -179,31 +204,4 @@ export class LocalVerifier {
       this.#uses.sent();
     }
   }
-}
-
-/** The first reason that holds at that instant, as Keystead's own verifier orders them. */
-export function whyNot(entry: Entry, at: number, { scopes = [], client = {} }: Wanted): Reason | undefined {
-  if (at >= entry.endsAt) return entry.retires ? "retired" : "expired";
-  if (isBrownedOut(at, entry.endsAt, entry.warned)) return "rotate_now";
-  const { policy } = entry;
-  if (scopes.some((scope) => policy.signedScopes.has(scope))) return "signature_required";
-  if (policy.networks !== undefined && !policy.networks.allow(client.address)) return "network";
-  return scopes.every((scope) => policy.scopes.has(scope)) ? undefined : "scope";
-}
-
-function accepted({ kid, policy, endsAt }: Entry): Accepted {
-  return {
-    valid: true,
-    status: 200,
-    kid,
-    key: "",
-    name: "",
-    service: policy.service,
-    environment: policy.environment,
-    scopes: policy.scopes,
-    ownerTeam: policy.ownerTeam,
-    consumer: "",
-    expiresAt: new Date(endsAt),
-    verifiedAt: undefined,
-  };
 }

@@ -2,8 +2,11 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 
-import { Refused } from "./errors.js";
+import { addressOf, bodyOf, isSigned, type NoBody, signedRequest } from "./arrivals.js";
+import { KeysteadError } from "./errors.js";
 import { findKeys } from "./keyText.js";
+import { NO_NONCES } from "./localVerifier.js";
+import type { SignedRequest } from "./signedRequests.js";
 import { type Accepted, type Rejected, refusal, type Verdict } from "./verdicts.js";
 import type { Wanted } from "./verifier.js";
 
@@ -11,6 +14,7 @@ const TITLES = {
   400: "This request cannot be read in one way only",
   401: "A valid API key is needed",
   403: "This API key may not do this",
+  413: "The body is too large to be checked",
   429: "This API key was used too often",
   503: "API keys cannot be verified right now; try again",
 } as const;
@@ -20,9 +24,10 @@ export interface Protection {
   readonly clientAddress?: (request: IncomingMessage) => string | undefined;
 }
 
-/** A Verifier, or a LocalVerifier, which answers at once. */
+/** A Verifier, or a LocalVerifier, which answers at once. One that checks no signatures lets nobody in who signs. */
 export interface Deciding {
   verify(text: string | undefined, wanted?: Wanted): Promise<Verdict> | Verdict;
+  verifySignature?(request: SignedRequest, wanted?: Omit<Wanted, "method">): Promise<Verdict>;
 }
 
 type Next = (error?: unknown) => void;
@@ -43,34 +48,64 @@ export function protect(verifier: Deciding, { clientAddress = socketAddress }: P
       (...scopes: string[]) =>
       async (request: IncomingMessage, response: ServerResponse, next: Next): Promise<void> => {
         const verdict = await decide(verifier, request, scopes, clientAddress(request));
-        if (verdict === "key_missing") return refuse(response, 401, verdict, 'Bearer realm="api"');
-        if (typeof verdict === "string") return refuse(response, 400, verdict);
-        if (!verdict.valid) return refuse(response, verdict.status, verdict.reason, challengeOf(verdict, scopes));
+        if (verdict === "body_cut") return; // there is nobody any more to answer
+        if (typeof verdict === "string") {
+          const [status, challenge] = UNREADABLE[verdict];
+          return refuse(response, status, verdict, challenge);
+        }
+        if (!verdict.valid) {
+          return refuse(response, verdict.status, verdict.reason, challengeOf(verdict, scopes), verdict.serverTime);
+        }
         verdicts.set(request, verdict);
         next();
       },
   };
 }
 
+type Unreadable = "header_repeated" | "key_in_address" | "key_missing" | NoBody;
+
+const UNREADABLE: Readonly<Record<Exclude<Unreadable, "body_cut">, readonly [status: keyof typeof TITLES, challenge?: string]>> = {
+  header_repeated: [400],
+  key_in_address: [400],
+  key_missing: [401, 'Bearer realm="api"'],
+  body_too_large: [413],
+  // Something stands before this that reads bodies, so signatures cannot be checked here: the service's own mistake.
+  body_already_read: [503],
+};
+
 async function decide(
   verifier: Deciding,
   request: IncomingMessage,
   scopes: string[],
   address: string | undefined,
-): Promise<Verdict | "header_repeated" | "key_in_address" | "key_missing"> {
+): Promise<Verdict | Unreadable> {
   const authorization = request.headersDistinct["authorization"] ?? [];
-  if (authorization.length > 1) return "header_repeated";
+  if (authorization.length > 1 || (authorization.length > 0 && isSigned(request))) return "header_repeated";
   // Keys in addresses end up in logs and histories.
-  if (!findKeys(unescaped(request.url ?? "")).next().done) return "key_in_address";
-  const [scheme, token] = (authorization[0] ?? "").trim().split(/ +/, 2);
-  if (scheme === "") return "key_missing";
+  if (!findKeys(unescaped(addressOf(request))).next().done) return "key_in_address";
   const client = { ...(address === undefined ? {} : { address }), userAgent: request.headers["user-agent"] ?? "" };
-  const wanted: Wanted = { scopes, client, ...(request.method === undefined ? {} : { method: request.method }) };
   try {
+    if (isSigned(request)) return await decideAboutSignature(verifier, request, { scopes, client });
+    const [scheme, token] = (authorization[0] ?? "").trim().split(/ +/, 2);
+    if (scheme === "") return "key_missing";
+    const wanted: Wanted = { scopes, client, ...(request.method === undefined ? {} : { method: request.method }) };
     return await verifier.verify(scheme?.toLowerCase() === "bearer" ? token : undefined, wanted);
   } catch (error) {
-    // The service's own credential is wrong: nobody's key is to blame, and nobody gets in.
-    if (error instanceof Refused) return refusal("unavailable");
+    // The service's own credential is wrong, or the like: nobody's key is to blame, and nobody gets in.
+    if (error instanceof KeysteadError) return refusal("unavailable");
+    throw error;
+  }
+}
+
+async function decideAboutSignature(verifier: Deciding, request: IncomingMessage, wanted: Wanted): Promise<Verdict | NoBody> {
+  if (verifier.verifySignature === undefined) return refusal("signature_invalid");
+  const body = await bodyOf(request);
+  if (typeof body === "string") return body;
+  try {
+    return await verifier.verifySignature(signedRequest(request, body), wanted);
+  } catch (error) {
+    // A stranger's signature is no mistake of a service that wants none.
+    if (error instanceof KeysteadError && error.code === NO_NONCES) return refusal("not_in_process");
     throw error;
   }
 }
@@ -82,14 +117,16 @@ function challengeOf(verdict: Rejected, scopes: string[]): string | undefined {
 }
 
 /** Writes a problem (RFC 9457); nothing of what was sent comes back. */
-function refuse(response: ServerResponse, status: keyof typeof TITLES, code: string, challenge?: string): void {
+function refuse(response: ServerResponse, status: keyof typeof TITLES, code: string, challenge?: string, serverTime?: number): void {
   response.writeHead(status, {
     "Content-Type": "application/problem+json",
     "Cache-Control": "no-store",
     ...(challenge === undefined ? {} : { "WWW-Authenticate": challenge }),
     ...(status === 429 || status === 503 ? { "Retry-After": "1" } : {}),
+    ...(status === 413 ? { Connection: "close" } : {}), // nobody reads the rest
   });
-  response.end(JSON.stringify({ type: `urn:keystead:problem:${code}`, title: TITLES[status], status, code }));
+  const time = serverTime === undefined ? {} : { server_time: serverTime };
+  response.end(JSON.stringify({ type: `urn:keystead:problem:${code}`, title: TITLES[status], status, code, ...time }));
 }
 
 function unescaped(text: string): string {

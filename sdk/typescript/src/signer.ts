@@ -1,25 +1,12 @@
 /** Signs requests by RFC 9421 in Keystead's one profile: what is signed, and in which order, is fixed. */
 
-import { createHash, createHmac, createPrivateKey, randomBytes, sign as signBytes } from "node:crypto";
+import { createHmac, createPrivateKey, randomBytes, sign as signBytes } from "node:crypto";
 
 import { type AnyCredential, asCredential } from "./credentials.js";
 import { MalformedKey, Unsafe } from "./errors.js";
 import { findKeys, parse } from "./keyText.js";
-
-const WITHOUT_BODY = '("@method" "@authority" "@path" "@query")';
-const WITH_BODY = '("@method" "@authority" "@path" "@query" "content-type" "content-digest")';
-const COVERED_HEADERS = ["signature-input", "signature", "content-type", "content-digest"] as const;
-
-/** A signed request as a service received it: `path` and `query` as on the wire, every value of each header that came. */
-export interface SignedRequest {
-  readonly method: string;
-  readonly scheme?: "https" | "http";
-  readonly authority: string;
-  readonly path: string;
-  readonly query?: string;
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
-  readonly body?: Uint8Array;
-}
+import { ED25519, HMAC_SHA256, LABEL, TAG, WITH_BODY, WITHOUT_BODY } from "./signatureProfile.js";
+import { contentDigest } from "./signedRequests.js";
 
 export interface Signing {
   readonly body?: Uint8Array | string;
@@ -44,7 +31,7 @@ export class Signer {
   /** Signs with a key of the kind `hmac-sha256`, whose text never travels. A RotatingCredential may be given. */
   static hmac(credential: AnyCredential): Signer {
     const known = asCredential(credential);
-    return new Signer("hmac-sha256", () => {
+    return new Signer(HMAC_SHA256, () => {
       const secret = known.current();
       return { keyid: parse(secret).kid, sign: (base) => createHmac("sha256", secret.reveal()).update(base).digest() };
     });
@@ -54,7 +41,7 @@ export class Signer {
   static ed25519(privateKeyPem: string, { keyid }: { readonly keyid: string }): Signer {
     const key = createPrivateKey(privateKeyPem);
     if (key.asymmetricKeyType !== "ed25519") throw new Unsafe("this private key is not an Ed25519 key", "not_ed25519");
-    return new Signer("ed25519", () => ({ keyid, sign: (base) => signBytes(null, base, key) }));
+    return new Signer(ED25519, () => ({ keyid, sign: (base) => signBytes(null, base, key) }));
   }
 
   /** The headers to add. A retry is signed anew: a signature is accepted once. */
@@ -66,7 +53,7 @@ export class Signer {
     const hasBody = body.length > 0;
     const covered =
       (hasBody ? WITH_BODY : WITHOUT_BODY) +
-      `;created=${created};keyid="${keyid}";alg="${this.#algorithm}";nonce="${nonce}";tag="keystead-v1"`;
+      `;created=${created};keyid="${keyid}";alg="${this.#algorithm}";nonce="${nonce}";tag="${TAG}"`;
     const lines = targetLines(method, url);
     const headers: Record<string, string> = {};
     if (hasBody) {
@@ -75,7 +62,7 @@ export class Signer {
       lines.push(["content-type", headers["Content-Type"].trim()], ["content-digest", headers["Content-Digest"]]);
     }
     const signature = sign(signatureBase(lines, covered)).toString("base64");
-    return { ...headers, "Signature-Input": `keystead=${covered}`, Signature: `keystead=:${signature}:` };
+    return { ...headers, "Signature-Input": `${LABEL}=${covered}`, Signature: `${LABEL}=:${signature}:` };
   }
 
   /** Corrects the clock after a refusal about time; whether signing once more makes sense. */
@@ -86,11 +73,6 @@ export class Signer {
   }
 }
 
-/** The digest of a body by RFC 9530. */
-export function contentDigest(body: Uint8Array): string {
-  return `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
-}
-
 /** The bytes that are signed (RFC 9421, 2.5). */
 export function signatureBase(lines: readonly (readonly [string, string])[], covered: string): Buffer {
   for (const [name, value] of lines) {
@@ -98,23 +80,6 @@ export function signatureBase(lines: readonly (readonly [string, string])[], cov
   }
   const written = lines.map(([name, value]) => `"${name}": ${value}`);
   return Buffer.from([...written, `"@signature-params": ${covered}`].join("\n"));
-}
-
-export function signedRequestJson(request: SignedRequest): Record<string, unknown> {
-  const headers: Record<string, readonly string[]> = {};
-  for (const name of COVERED_HEADERS) {
-    const value = request.headers[name];
-    if (value !== undefined) headers[name] = typeof value === "string" ? [value] : value;
-  }
-  return {
-    method: request.method,
-    scheme: request.scheme ?? "https",
-    authority: request.authority,
-    path: request.path,
-    query: request.query ?? "",
-    headers,
-    body_digest: request.body?.length ? contentDigest(request.body) : null,
-  };
 }
 
 function targetLines(method: string, url: string): [string, string][] {

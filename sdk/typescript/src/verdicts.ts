@@ -3,12 +3,15 @@
 import { Unreachable } from "./errors.js";
 import { isObject } from "./transport.js";
 
-/** Why a key is refused. Handle every reason that you do not know as a refusal; `unavailable` is ours: nobody could be asked. */
+/**
+ * Why a key is refused. Handle every reason that you do not know as a refusal. `unavailable` is ours: nobody could be asked; and
+ * `not_in_process`: a shared secret signed it, which never leaves Keystead, so `Verifier` can ask about it.
+ */
 export type Reason =
   | "malformed" | "unknown" | "wrong_environment" | "wrong_service" | "not_yet_active" | "expired" | "retired"
   | "suspended" | "revoked" | "compromised" | "rotate_now" | "network" | "scope" | "rate_limit" | "quota"
   | "signature_required" | "signature_malformed" | "signature_expired" | "signature_in_future" | "signature_invalid"
-  | "replay" | "integrity_failure" | "stale" | "unavailable"
+  | "replay" | "integrity_failure" | "stale" | "unavailable" | "not_in_process"
   | (string & {});
 
 /** Who presented the key, as far as the service knows. A key with allowed networks needs the address. */

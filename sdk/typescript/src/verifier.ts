@@ -3,7 +3,7 @@
 import { type AnyCredential, asCredential, type Credential } from "./credentials.js";
 import { Busy, Unreachable } from "./errors.js";
 import { kidOf } from "./keyText.js";
-import { type SignedRequest, signedRequestJson } from "./signer.js";
+import { type SignedRequest, signedRequestJson } from "./signedRequests.js";
 import { type Connection, isObject, Transport } from "./transport.js";
 import { clientJson } from "./uses.js";
 import { type Client, readVerdict, refusal, type Verdict } from "./verdicts.js";

@@ -4,7 +4,7 @@ import { createHash, generateKeyPairSync, sign, type KeyObject } from "node:cryp
 
 import { canonical } from "../src/feed.js";
 import { digest } from "../src/keyText.js";
-import type { SigningKeys } from "../src/snapshots.js";
+import type { SigningKeys } from "../src/ed25519.js";
 import { type Answer, type Asked, type FakeKeystead, problem } from "./fakeKeystead.js";
 
 export const POLICY = {
@@ -12,9 +12,20 @@ export const POLICY = {
 };
 const HOUR = 3_600_000;
 
-export function record(text: string, kid: string, { policy = 0, retires = false, endsAt = Date.now() + HOUR } = {}): Buffer {
+export function record(text: string, kid: string, more: Recorded = {}): Buffer {
+  return signerRecord(Buffer.from(digest(text), "hex"), kid, more);
+}
+
+interface Recorded {
+  readonly policy?: number;
+  readonly retires?: boolean;
+  readonly endsAt?: number;
+}
+
+/** A record as a snapshot holds it; of a version that signs, with its public key. */
+export function signerRecord(publicKey: Buffer, kid: string, { policy = 0, retires = false, endsAt = Date.now() + HOUR }: Recorded = {}): Buffer {
   const written = Buffer.alloc(64);
-  written.write(digest(text), "hex");
+  publicKey.copy(written);
   written.write(kid, 32, "latin1");
   written.writeUInt32LE(policy, 48);
   written.writeUInt32LE(retires ? 1 : 0, 52);
@@ -26,6 +37,11 @@ export function version(text: string, kid: string, changes: Record<string, unkno
   return { digest: digest(text), kid, policy: POLICY, retires: false, warned: null, ends_at: Date.now() + HOUR, ...changes };
 }
 
+/** A version that signs by a key pair, as a change tells of it. */
+export function signing(publicKey: Buffer, kid: string, changes: Record<string, unknown> = {}): Record<string, unknown> {
+  return { public_key: publicKey.toString("base64url"), kid, policy: POLICY, retires: false, warned: null, ends_at: Date.now() + HOUR, ...changes };
+}
+
 export class FakeFeed {
   kid = "snap-1";
   position = 0;
@@ -33,12 +49,13 @@ export class FakeFeed {
   renewMs = 1000;
   away = false;
   resync = false;
+  tellsOfSigners = true;
   records: Buffer[] = [];
   signers: Buffer[] = [];
   policies: unknown[] = [POLICY];
   warned: Record<string, number> = {};
   readonly applied: string[] = [];
-  readonly uses: { outcome: string; count: number }[] = [];
+  readonly uses: { kid: string; outcome: string; count: number }[] = [];
   #key: KeyObject;
   #x: string;
   readonly #changes: [number, Record<string, unknown>][] = [];
@@ -74,7 +91,7 @@ export class FakeFeed {
     const header = Buffer.from(JSON.stringify({
       kid: this.kid, service: "orders", environment: "prod", position: String(this.position), lease_ms: this.leaseMs,
       count: this.records.length, policies: this.policies, warned: this.warned,
-      signers: Buffer.concat(this.signers).toString("base64url"),
+      ...(this.tellsOfSigners ? { signers: Buffer.concat([...this.signers].sort(byKid)).toString("base64url") } : {}),
     }));
     const length = Buffer.alloc(4);
     length.writeUInt32LE(header.length);
@@ -86,7 +103,7 @@ export class FakeFeed {
   /** Lets a key change; returns the position to wait for. */
   change(versions: Record<string, unknown>[], gone: string[] = [], keyId = "k-1", signers: Record<string, unknown>[] = []): string {
     this.position += 1;
-    this.#changes.push([this.position, { key_id: keyId, versions, signers, gone }]);
+    this.#changes.push([this.position, { key_id: keyId, versions, gone, ...(this.tellsOfSigners ? { signers } : {}) }]);
     return String(this.position);
   }
 
@@ -102,4 +119,8 @@ export class FakeFeed {
     const signature = sign(null, Buffer.from(`keystead changes v1\nv-1\n${applied}\n${canonical(said)}`), this.#key);
     return [200, { ...said, signature: signature.toString("base64url"), kid: this.kid }];
   }
+}
+
+function byKid(one: Buffer, other: Buffer): number {
+  return one.compare(other, 32, 48, 32, 48);
 }

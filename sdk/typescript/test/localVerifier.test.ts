@@ -56,25 +56,6 @@ test("keys of the snapshot verify and others do not", () =>
     assert.equal(reason(verifier.verify(FIRST.text, { scopes: ["orders:write"] })), "scope");
   }));
 
-test("keys that sign by a pair are passed over: a public key is never the digest of something that is shown", () =>
-  following(
-    async (verifier, feed) => {
-      assert.ok(verifier.verify(SECOND.text).valid);
-      assert.equal(reason(verifier.verify(FIRST.text)), "unknown");
-      const { digest: chosen, ...signer } = version(FIRST.text, FIRST.kid);
-      const position = feed.change([], [], "k-1", [{ ...signer, public_key: Buffer.from(String(chosen), "hex").toString("base64url") }]);
-      await until(() => feed.applied.includes(position));
-      assert.equal(reason(verifier.verify(FIRST.text)), "unknown");
-      assert.ok(verifier.verify(SECOND.text).valid);
-    },
-    {},
-    (feed) => {
-      feed.renewMs = 20;
-      feed.signers = [record(FIRST.text, FIRST.kid)];
-      feed.records = [record(SECOND.text, SECOND.kid)];
-    },
-  ));
-
 test("a ring of the doorbell brings a revocation at once, and it is confirmed at once", () => {
   const lines: ServerResponse[] = [];
   return following(

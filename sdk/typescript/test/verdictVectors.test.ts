@@ -3,7 +3,7 @@ import { createHash } from "node:crypto";
 import { test } from "node:test";
 
 import { digest } from "../src/index.js";
-import { whyNot } from "../src/localVerifier.js";
+import { whyNot } from "../src/deciding.js";
 import { kidOf } from "../src/keyText.js";
 import { readSnapshot } from "../src/snapshots.js";
 import { vectors } from "./fakeKeystead.js";
