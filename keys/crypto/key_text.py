@@ -26,6 +26,8 @@ KEY_PATTERN: Final = re.compile(
     r"(?<![0-9A-Za-z_])ks_(?P<environment>dev|test|prod)_(?P<kid>[0-9A-Za-z]{12,16})_(?P<tail>[0-9A-Za-z]{49})(?![0-9A-Za-z_])",
     re.ASCII,
 )
+# Also in the middle of a word, and one of which only the beginning is left: that may be most of a secret.
+_ANY_PIECE: Final = re.compile(r"ks_(?:dev|test|prod)_[0-9A-Za-z]{12,16}_[0-9A-Za-z]+", re.ASCII)
 KID_PATTERN: Final = re.compile(r"[0-9A-Za-z]{12,16}", re.ASCII)
 _LONGEST: Final = len("ks_prod__") + 16 + SECRET_LENGTH + CHECK_LENGTH
 # The tag makes the check ours: another vendor's CRC-32 over the same shape does not pass.
@@ -108,6 +110,11 @@ def _read(text: str) -> ParsedKey | str:
     if check_of(text[:-CHECK_LENGTH]) != text[-CHECK_LENGTH:]:
         return "key_check"
     return ParsedKey(environment=match["environment"], kid=match["kid"])
+
+
+def without_keys(text: str) -> str:
+    """Say the same without the keys in it, whole or cut off."""
+    return _ANY_PIECE.sub("[key withheld]", text)
 
 
 def find_keys(text: str) -> Iterator[tuple[int, int, ParsedKey]]:

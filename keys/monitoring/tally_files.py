@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from audit import clock
 from keys.models import KeyVersion, UsageBatch
 from keys.verification.sightings import MOST_SIGHTINGS
-from keys.verification.tallies import SUFFIX, SeenAs, Tally, read
+from keys.verification.tallies import SUFFIX, SeenAs, Tally, read, without_secrets
 
 MOST_FILES: Final = 200
 # Sorted, so that two who add at the same time wait for each other instead of for ever.
@@ -97,7 +97,7 @@ def _add(tallies: Iterable[Tally]) -> None:
     for each in tallies:
         count, last_at = counts[each.version, each.outcome]
         counts[each.version, each.outcome] = count + each.count, max(last_at, each.last_at)
-        client = each.client.address, each.client.user_agent, each.client.instance
+        client = without_secrets((each.client.address, each.client.user_agent, each.client.instance))
         total, first_at, latest = seen.get((each.version, client), (0, each.first_at, each.last_at))
         seen[each.version, client] = total + each.count, min(first_at, each.first_at), max(latest, each.last_at)
     if not counts:

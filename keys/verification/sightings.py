@@ -11,6 +11,7 @@ import structlog
 from django.db import DatabaseError, connections
 
 from keys.verification.lookup import VERIFIER
+from keys.verification.tallies import without_secrets
 from keys.verification.verifier import Client
 
 # Whoever holds a key could otherwise fill the disk with invented clients.
@@ -51,6 +52,7 @@ _log = structlog.get_logger("keystead.verification")
 
 def note_use(version_id: UUID, *, outcome: str, client: Client, count: int = 1) -> None:
     """Count one verification of a version that was presented with its true secret, and by whom."""
+    address, user_agent, instance = without_secrets((client.address, client.user_agent, client.instance))
     try:
         with connections[VERIFIER].cursor() as cursor:
             cursor.execute(
@@ -58,9 +60,9 @@ def note_use(version_id: UUID, *, outcome: str, client: Client, count: int = 1) 
                 {
                     "version": version_id,
                     "outcome": outcome,
-                    "address": client.address,
-                    "user_agent": client.user_agent,
-                    "instance": client.instance,
+                    "address": address,
+                    "user_agent": user_agent,
+                    "instance": instance,
                     "count": count,
                     "most": MOST_SIGHTINGS,
                     "patience": _PATIENCE,

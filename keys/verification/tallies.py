@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
+from keys.crypto.key_text import without_keys
 from keys.verification.snapshot import Entry
 from keys.verification.verifier import Client
 
@@ -117,7 +118,13 @@ class TallyFile:
 @lru_cache(maxsize=1_000)
 def _name_after_version(outcome: str, client: SeenAs) -> bytes:
     """The rest of a record's name: the same for many versions, and most of what writing a record costs."""
-    return json.dumps([outcome, *client])[1:].encode()
+    return json.dumps([outcome, *without_secrets(client)])[1:].encode()
+
+
+def without_secrets(client: SeenAs) -> SeenAs:
+    """What may be kept of a client: some put their key into what they are called, and people read that."""
+    address, user_agent, instance = client
+    return address, without_keys(user_agent), without_keys(instance)
 
 
 class Tallies:

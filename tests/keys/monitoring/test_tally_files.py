@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import uuid
+from dataclasses import replace
 
 import pytest
 
+from keys.crypto.key_text import mint
 from keys.models import Sighting, UsageBatch, UsageCount
 from keys.monitoring import tally_files
 from keys.monitoring.tally_files import add_batch, add_files
-from keys.verification.sightings import MOST_SIGHTINGS
-from keys.verification.tallies import Tally
+from keys.verification.sightings import MOST_SIGHTINGS, note_use
+from keys.verification.snapshot import Entry, Grant, Place
+from keys.verification.tallies import Tallies, Tally
 from keys.verification.verifier import Client
 from tests.people import issued
 from tests.servers import ROOT
@@ -92,3 +95,21 @@ def test_a_version_that_is_gone_and_a_file_that_is_none_hold_nothing_up(version,
     (tmp_path / "what.uses").write_bytes(b"KSUSES1\n")
     (tmp_path / f"{uuid.uuid4()}.uses").write_bytes(b"something else")
     assert add_files(tmp_path) == 0
+
+
+@pytest.mark.usefixtures("sealing")
+def test_no_key_is_kept_of_a_client_that_calls_itself_by_its_key(version, tmp_path):
+    """Whole or cut off where a name is: neither on the disk, nor in the database, whichever way it comes."""
+    grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
+    entry, tallies = Entry(version.pk, uuid.uuid4(), b"", grant, 0.0, None), Tallies(tmp_path)
+    for text in (mint("prod").secret.reveal(), mint("prod").secret.reveal(), mint("prod").secret.reveal()[:60]):
+        tallies.file.count(entry, "valid", 1_800_000_000.0, ("192.0.2.1", f"curl/8 key={text}", text))
+        client = Client(address="192.0.2.1", user_agent=f"curl/8 key={text}", instance=text)
+        add_batch(uuid.uuid4(), [replace(tally(version), client=client)])
+        note_use(version.pk, outcome="valid", client=client)
+    (written,) = tmp_path.glob("*.uses")
+    assert b"ks_prod_" not in written.read_bytes()
+    tallies.close()
+    assert add_files(tmp_path) == 3
+    (seen,) = Sighting.objects.all()
+    assert (seen.user_agent, seen.instance, seen.count) == ("curl/8 key=[key withheld]", "[key withheld]", 9)
