@@ -1,11 +1,12 @@
 """Find the address a request came from, believing only as many proxies as the operator named."""
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
+
+from keys.policy.addresses import read_address
 
 
 def of_request(http: HttpRequest) -> str | None:
@@ -29,9 +30,6 @@ def of_environ(environ: Mapping[str, Any]) -> str | None:  # Any: WSGI's own map
 
 def _address(text: str) -> str | None:
     try:
-        address = ipaddress.ip_address(text)
+        return str(read_address(text))
     except ValueError:
-        return None  # a unix socket's peer has no address
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(address)
+        return None  # a unix socket's peer has none, and one with a zone is none to anybody else

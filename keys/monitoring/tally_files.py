@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 
 from audit import clock
 from keys.models import KeyVersion, UsageBatch
@@ -83,7 +83,7 @@ def _add_file(path: Path) -> int:
     try:
         added = add_batch(UUID(path.stem), list(read(path.read_bytes())))
         path.unlink()  # after the commit: a file that is found again is known by its name
-    except (ValueError, FileNotFoundError) as odd:
+    except (ValueError, FileNotFoundError, DataError) as odd:
         _log.error("counts not readable", exc_info=odd)
         return 0
     finally:

@@ -94,6 +94,7 @@ def test_a_trusted_proxy_may_name_the_request_in_plain_letters_only(client, sett
         (1, "", None),
         (1, "not-an-address", None),
         (1, "::ffff:203.0.113.9", "203.0.113.9"),
+        (1, "fe80::1%eth0", None),
     ],
 )
 def test_the_client_address_is_that_which_the_named_proxies_wrote(settings, proxies, forwarded, expected):

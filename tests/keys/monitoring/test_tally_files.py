@@ -97,6 +97,18 @@ def test_a_version_that_is_gone_and_a_file_that_is_none_hold_nothing_up(version,
     assert add_files(tmp_path) == 0
 
 
+def test_what_the_database_cannot_hold_keeps_nothing_else_from_it(version, tmp_path):
+    grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
+    entry = Entry(version.pk, uuid.uuid4(), b"", grant, 0.0, None)
+    for place, address in enumerate(("fe80::1%eth0", "192.0.2.1")):
+        tallies = Tallies(tmp_path)
+        tallies.file.count(entry, "valid", 1_800_000_000.0, (address, "", ""))
+        tallies.close()
+        tallies.file.path.rename(tmp_path / f"{uuid.UUID(int=place)}.uses")
+    assert add_files(tmp_path) == 1
+    assert [path.stem for path in tmp_path.glob("*.uses")] == [str(uuid.UUID(int=0))]
+
+
 @pytest.mark.usefixtures("sealing")
 def test_no_key_is_kept_of_a_client_that_calls_itself_by_its_key(version, tmp_path):
     """Whole or cut off where a name is: neither on the disk, nor in the database, whichever way it comes."""
