@@ -1,7 +1,7 @@
 """Run every test on a real PostgreSQL and a real Valkey, started once for each worker.
 
-Each worker has a cluster of its own: transaction ids are a cluster's, so an open transaction of one worker would hold up
-what another one's reader of the log may read.
+Each worker has a cluster of its own, a copy of one that is prepared once: transaction ids are a cluster's, so an open
+transaction of one worker would hold up what another one's reader of the log may read.
 
 The application connects as it does in life: as `keystead_application`, without the owner's rights.
 """
@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import django
 import django.conf
@@ -44,6 +44,7 @@ FEW_AND_LONG = (
     "tests/keys/notifications/test_receivers_down.py",
     "tests/audit/test_archive.py",
 )
+_made: Path | None = None  # the data folder whose stopped cluster the workers copy
 _engines: embedded.Engines | None = None
 _database: WorkersDatabase | None = None
 
@@ -66,20 +67,37 @@ def _layout() -> Layout:
     return layout_at(os.environ["KEYSTEAD_DATA"])
 
 
-def _start_engines() -> None:
-    """Start the engines in a folder of this run and prepare the template of the tests' database."""
-    global _engines
+def _new_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="keystead-tests-"))
     folder.chmod(0o755)  # root's engines run as another user
+    return folder
+
+
+def _start_engines(made: Path | None) -> None:
+    """Start the engines in a folder of this worker, with the template of the tests' database in it."""
+    global _engines
+    folder = _new_folder()
     (folder / "static").mkdir()  # whitenoise warns when it is missing
     os.environ["KEYSTEAD_DATA"] = str(folder)
+    if made is not None:
+        embedded.prepare_home(_layout())
+        for name in ("postgres", "secrets"):
+            kept: Path = getattr(layout_at(made), name)
+            subprocess.run(["cp", "-Rp", kept, getattr(_layout(), name)], check=True)  # files keep their owner
     _engines = embedded.Engines(_layout(), durable=False).start()
-    embedded.create_secrets(_layout())
-    with _superuser("postgres") as connection:
+    if made is None:
+        _make_template(_layout())
+
+
+def _make_template(layout: Layout) -> None:
+    """Make the secrets and the template of the tests' database in a running cluster: most of the work is Django's."""
+    embedded.create_secrets(layout)
+    with closing(psycopg.connect(layout.conninfo(database="postgres"), autocommit=True)) as connection:
         embedded.create_database(connection, TEMPLATE)
-    embedded.own_schema(_layout(), TEMPLATE)
+    embedded.own_schema(layout, TEMPLATE)
     environment = os.environ | {
-        "DATABASE_URL": _layout().database_url("keystead_owner", TEMPLATE),
+        "KEYSTEAD_DATA": str(layout.data),
+        "DATABASE_URL": layout.database_url("keystead_owner", TEMPLATE),
         "KEYSTEAD_STATEMENT_TIMEOUT_MS": "0",
     }
     made = subprocess.run(
@@ -92,6 +110,14 @@ def _start_engines() -> None:
     )
     if made.returncode != 0:
         pytest.exit(f"prepare_database failed:\n{made.stdout[-2000:]}{made.stderr[-6000:]}", returncode=3)
+
+
+def _make_cluster() -> Path:
+    """Make a cluster with the template once for all workers, and leave it stopped: to copy it takes a tenth of a second."""
+    layout = layout_at(_new_folder())
+    with embedded.Engines(layout, durable=False, with_valkey=False):
+        _make_template(layout)
+    return layout.data
 
 
 def _superuser(database: str) -> "closing[psycopg.Connection[tuple[object, ...]]]":
@@ -113,16 +139,15 @@ def _name_addresses() -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start what Django's settings will name, before they are loaded."""
-    global _database, _inhabited
+    global _made, _database, _inhabited
     if config.getoption("help", default=False) or config.getoption("version", default=0):
         return
-    if config.getoption("dist", default="no") != "no" and not hasattr(config, "workerinput"):
-        return  # this process only hands out the tests
+    given = getattr(config, "workerinput", None)
+    hands_out = given is None and config.getoption("dist", default="no") != "no"
     if django.conf.settings.configured:
         pytest.exit(
             "unset DJANGO_SETTINGS_MODULE: the settings must not be loaded before they have a database", returncode=3
         )
-    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
     os.environ["KEYSTEAD_ENV"] = "development"
     for name in (
         "KEYSTEAD_SECRET_KEY",
@@ -135,12 +160,22 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.pop(name, None)
     for name in [name for name in os.environ if name.startswith("DATABASE_") or name == "REDIS_URL"]:
         del os.environ[name]
-    _start_engines()
+    if hands_out:
+        _made = _make_cluster()
+        return
+    os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
+    _start_engines(Path(given["made"]) if given else None)
     _database = WorkersDatabase(_layout(), _database_name(), TEMPLATE)
     _name_addresses()
     django.setup()
     _list_static_files_once()
     _inhabited = _inhabit(_database)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker where the cluster is that it copies."""
+    node.workerinput["made"] = str(_made)
 
 
 @pytest.hookimpl(trylast=True)
@@ -213,17 +248,22 @@ def _find(content: Content) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop the engines of this run and remove their folder."""
-    global _engines
-    if _engines is None:
-        return
+    global _engines, _made
     if _database is not None:
         _database.close()
-    layout = _engines.layout
-    _engines.stop()
-    _engines = None
-    shutil.rmtree(layout.data, ignore_errors=True)
-    if layout.home.exists():
-        shutil.rmtree(layout.home, ignore_errors=True)
+    if _engines is not None:
+        _engines.stop()
+        _remove(_engines.layout)
+        _engines = None
+    if _made is not None:
+        _remove(layout_at(_made))
+        _made = None
+
+
+def _remove(layout: Layout) -> None:
+    home = layout.home  # which a file of the folder names
+    for folder in (layout.data, home):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
