@@ -31,6 +31,9 @@ run: install ## start everything; PORT=8001 for another port, DEMO=1 for the dem
 manage: install ## a management command against the running development site: make manage ARGS="recover_admin you@example.org"
 	@exec env KEYSTEAD_ENV=development PORT=$(PORT) DEMO=$(DEMO) $(BIN)/python manage.py $(ARGS)
 
+# Hundreds of processes are started: each would compile every module anew, wherever the environment forbids to keep them.
+test test-long: export PYTHONDONTWRITEBYTECODE :=
+
 test: install-dev browser node ## the tests, with real PostgreSQL, Valkey and Chromium
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
