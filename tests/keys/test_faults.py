@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -25,9 +21,10 @@ from keys.errors import Busy, Denied, Unavailable
 from keys.invariants import breaches
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.revocation import revoke_key
-from keys.models import Approval, KeyRequest, KeyVersion, ManagedKey
+from keys.models import Approval, KeyRequest, KeyVersion, ManagedKey, Person
 from keys.people.roles import deactivate_person
 from keys.states import RevocationReason
+from tests.forks import Fork, killed_at
 from tests.people import World, acting, approved, issued, submitted
 
 Superuser = psycopg.Connection[tuple[Any, ...]]
@@ -92,31 +89,12 @@ def test_the_approval_of_somebody_who_left_does_not_count(world: World) -> None:
     assert ManagedKey.objects.filter(request=request).exists()
 
 
-# A process of its own that is killed at each step of a claim; whatever it was doing, the rows are whole afterwards.
-CLAIMER = textwrap.dedent(
-    """
-    import os, signal, sys
-    import django
-    django.setup()
-    from django.db import connection
-    from keys.lifecycle import claiming
-    from keys.models import KeyVersion, Person
-    from tests.people import acting
-    steps = int(sys.argv[2])
-    def counted(execute, sql, params, many, context):
-        global steps
-        steps -= 1
-        if steps == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return execute(sql, params, many, context)
-    version = KeyVersion.objects.select_related("managed_key").get(pk=sys.argv[1])
-    alice = Person.objects.get(email="alice@example.com")
-    actor = acting(alice, "claim")
-    with connection.execute_wrapper(counted):
-        claim = claiming.claim_secret(version, actor=actor)
-    print(claim.outcome)
-    """
-)
+def claiming_until(statement: int, version_id: UUID) -> None:
+    """Claim as Alice, and be killed at this statement; whatever was being done, the rows are whole afterwards."""
+    version = KeyVersion.objects.select_related("managed_key").get(pk=version_id)
+    actor = acting(Person.objects.get(email="alice@example.com"), "claim")
+    with killed_at(statement=statement):
+        assert claim_secret(version, actor=actor).outcome == "issued"
 
 
 @pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.long)])
@@ -124,22 +102,15 @@ def test_a_claim_killed_at_any_statement_is_whole_or_never_was(world: World, str
     version = approved(world).versions.get()
     killed = 0
     for step in range(1, 40, stride):
-        ended = subprocess.run(
-            [sys.executable, "-c", CLAIMER, str(version.pk), str(step)],
-            env=os.environ | {"DJANGO_SETTINGS_MODULE": "portal.settings", "PYTHONPATH": str(Path.cwd())},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        ended = Fork(claiming_until, step, version.pk).ended()
         row = KeyVersion.objects.get(pk=version.pk)
         issued_events = AuditEvent.objects.filter(action="version.issued").count()
         assert (row.state == "active") == (issued_events == 1) == (row.digest is not None)
-        if ended.returncode == -signal.SIGKILL:
+        if ended == -signal.SIGKILL:
             killed += 1
             assert issued_events == 0
             continue
-        assert ended.stdout.strip() == "issued", ended.stderr
+        assert ended == 0
         break
     else:
         pytest.fail("no claim ever finished")

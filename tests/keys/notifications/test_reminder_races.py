@@ -1,64 +1,42 @@
 """Reminders with real commits and a real mail server: workers that sweep at once, one that is killed, a server that is down."""
 
-import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from audit import clock
 from keys.models import Notice, Reminder
+from keys.notifications.digests import release_reminders
+from keys.notifications.reminders import remind
+from tests.forks import Fork, killed_at
 from tests.keys.notifications.test_mail import send
 from tests.people import World, approved
 from tests.postbox import Postbox
 from tests.sealers import SealingThread
 
-ROOT = Path(__file__).resolve().parents[3]
-# A process that reminds as of a day before the claims lapse, and is killed at the first statement that holds these words.
-SWEEP = """
-import os, signal, sys
-from datetime import timedelta
-import django
-django.setup()
-from django.db import connection
-from audit import clock
-from keys.notifications.digests import release_reminders
-from keys.notifications.reminders import remind
-def watched(execute, sql, params, many, context):
-    if sys.argv[1] and sys.argv[1] in sql:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return execute(sql, params, many, context)
-at = clock.now() + timedelta(hours=49)
-with connection.execute_wrapper(watched):
-    remind(at=at)
-    release_reminders(at=at)
-"""
+
+def sweeping(at: str = "") -> None:
+    """Remind as of a day before the claims lapse, and be killed at the first statement that holds these words."""
+    later = clock.now() + timedelta(hours=49)
+    with killed_at(at):
+        remind(at=later)
+        release_reminders(at=later)
 
 
-def sweep(killed_at: str = "") -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", SWEEP, killed_at], cwd=ROOT, env=os.environ, stderr=subprocess.PIPE)
-
-
-def ended(process: subprocess.Popen[bytes]) -> int:
-    _, complaints = process.communicate(timeout=60)
-    assert not complaints, complaints
-    return process.returncode
-
-
-@pytest.mark.parametrize("killed_at", ['INSERT INTO "keys_notice"', 'UPDATE "keys_notice"'])
+@pytest.mark.parametrize("at", ['INSERT INTO "keys_notice"', 'UPDATE "keys_notice"'])
 def test_a_sweep_that_is_killed_is_taken_up_and_tells_everybody_once(
-    world: World, sealing: SealingThread, killed_at: str
+    world: World, sealing: SealingThread, at: str
 ) -> None:
     for _ in range(2):
         approved(world)
     sealing.settle()
-    assert ended(sweep(killed_at)) == -signal.SIGKILL
+    assert Fork(sweeping, at).ended() == -signal.SIGKILL
     assert not Notice.objects.unsent().exists()
-    workers = [sweep() for _ in range(3)]
-    assert [ended(worker) for worker in workers] == [0, 0, 0]
+    workers = [Fork(sweeping) for _ in range(3)]
+    assert [worker.ended() for worker in workers] == [0, 0, 0]
     assert Reminder.objects.count() == 2
     assert Notice.objects.unsent().filter(person=world.alice, kind="reminder.claim-lapsing").count() == 2
     assert Notice.objects.count() == 2
@@ -69,7 +47,7 @@ def test_a_server_that_is_down_gets_each_reminder_once_when_it_is_back(
 ) -> None:
     approved(world)
     sealing.settle()
-    assert ended(sweep()) == 0
+    assert Fork(sweeping).ended() == 0
     with Postbox() as away:
         pass
     assert send(away) == 0
