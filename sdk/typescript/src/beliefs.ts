@@ -4,6 +4,7 @@ import type { KeyObject } from "node:crypto";
 
 import { accepted } from "./deciding.js";
 import { keyOf, rawKey } from "./ed25519.js";
+import type { Place } from "./events.js";
 import { type Entry, type FoundSigner, readPolicy, type Snapshot } from "./snapshots.js";
 import type { Accepted } from "./verdicts.js";
 
@@ -21,6 +22,7 @@ export interface KnownSigner {
 /** What was true at `position`. */
 export class State {
   position: string;
+  readonly place: Place;
   readonly #snapshot: Snapshot;
   readonly #changed = new Map<string, Entry>();
   readonly #byKey = new Map<string, string[]>();
@@ -32,6 +34,7 @@ export class State {
   constructor(snapshot: Snapshot) {
     this.#snapshot = snapshot;
     this.position = snapshot.position;
+    this.place = snapshot.place;
   }
 
   /** Finds a version that verifies, as far as is known. */

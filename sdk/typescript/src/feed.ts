@@ -10,13 +10,17 @@ import { type Belief, Lease, moment, NO_LEASE, State } from "./beliefs.js";
 import type { Credential } from "./credentials.js";
 import { checkSigned, fromBase64url, type SigningKeys } from "./ed25519.js";
 import { IntegrityError, Refused, Unreachable } from "./errors.js";
+import { canonical, reaches, readEvent } from "./events.js";
 import { readSnapshot } from "./snapshots.js";
 import { isObject, type Transport } from "./transport.js";
 
 const AWAY = 30_000; // for so long a place that did not answer is not asked again
 const SNAPSHOT_TIMEOUT = 60_000;
 
-/** Speaks to Keystead for one in-process verifier; one call at a time. */
+/** What came of a ring: `applied` and to be confirmed, `known` before, or to be asked for. */
+export type Heard = "applied" | "known" | "ask";
+
+/** Speaks to Keystead for one in-process verifier; one renewal at a time. */
 export class Feed {
   state: State | undefined;
   renewEvery = 1000;
@@ -29,6 +33,8 @@ export class Feed {
   #keys: SigningKeys;
   #verifier = "";
   #leaseUrl = "";
+  #appliedUrl = "";
+  #isRenewing = false;
   #awayUntil = 0;
   #lease = NO_LEASE;
 
@@ -52,6 +58,43 @@ export class Feed {
 
   /** Renews the lease and applies what changed; whether anything did. Any error leaves the old lease to run out. */
   async renew(): Promise<boolean> {
+    this.#isRenewing = true;
+    try {
+      return await this.#renew();
+    } finally {
+      this.#isRenewing = false;
+    }
+  }
+
+  /** Applies the change that came with a ring, where it follows on what is held. The lease stays as it is. */
+  hear(told: string): Heard {
+    const { state } = this;
+    // A renewal that is under way was asked from where this stood before.
+    if (state === undefined || this.#isRenewing) return "ask";
+    try {
+      const event = readEvent(told, this.#keys, state.place);
+      if (event === undefined) return "ask";
+      if (reaches(state.position, event.position)) return "known";
+      if (!reaches(state.position, event.since) || !reaches(event.position, state.position)) return "ask";
+      state.follow(event.changes, event.position);
+      return "applied";
+    } catch {
+      return "ask"; // whatever it is that cannot be read: a renewal tells
+    }
+  }
+
+  /** Says up to where changes are applied, since somebody waits for the receipt of a revocation; false: a renewal has to say it. */
+  async confirm(): Promise<boolean> {
+    if (this.state === undefined || this.#appliedUrl === "") return false;
+    try {
+      await this.#post(this.#appliedUrl, { applied: this.state.position });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #renew(): Promise<boolean> {
     if (this.state === undefined || this.#verifier === "" || this.state.isWorn) await this.#start();
     const state = this.state as State | undefined;
     if (state === undefined) return true;
@@ -91,7 +134,7 @@ export class Feed {
     return this.#post(`/v1/verifiers/${this.#verifier}/lease`, { applied });
   }
 
-  /** The lines of the doorbell. A ring means: renew now. It proves nothing, least of all freshness. */
+  /** The lines of the doorbell. A ring may bring what changed, or means: renew now. It proves no freshness. */
   bell(signal: AbortSignal): AsyncGenerator<string> {
     return this.#transport.lines(this.bellUrl || "/v1/feed", { bearer: this.#bearer(), signal });
   }
@@ -125,6 +168,7 @@ export class Feed {
     this.renewEvery = answer["renew_ms"] as number;
     this.bellUrl = this.#transport.elsewhere(answer["feed"]);
     this.#leaseUrl = this.#transport.elsewhere(answer["lease"]);
+    this.#appliedUrl = this.#transport.elsewhere(answer["applied"]); // a Keystead of before names none
     const content = await this.#transport.bytes("/v1/snapshot", { bearer: this.#bearer(), timeout: SNAPSHOT_TIMEOUT });
     try {
       this.state = new State(readSnapshot(content, await this.#signingKeys()));
@@ -163,14 +207,6 @@ export class Feed {
   #post(path: string, body: unknown): Promise<unknown> {
     return this.#transport.ask("POST", path, { bearer: this.#bearer(), body });
   }
-}
-
-/** Writes JSON as RFC 8785 does: names in order, no spaces. There are only whole numbers. */
-export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (!isObject(value)) return JSON.stringify(value);
-  const members = Object.keys(value).sort().map((name) => `${JSON.stringify(name)}:${canonical(value[name])}`);
-  return `{${members.join(",")}}`;
 }
 
 function object(value: unknown): Record<string, unknown> {

@@ -52,6 +52,7 @@ export class LocalVerifier {
   readonly #onTrouble: (error: unknown) => void;
   readonly #nonces: NonceStore | undefined;
   #rung = false;
+  #isConfirming = false;
   #wake: (() => void) | undefined;
   #following: Promise<void> | undefined;
 
@@ -129,7 +130,7 @@ export class LocalVerifier {
       let pause: number;
       try {
         // What was applied is confirmed at once: somebody waits for the receipt of a revocation.
-        pause = (await this.#feed.renew()) ? 0 : this.#feed.renewEvery;
+        pause = (await this.#feed.renew()) && !(await this.#feed.confirm()) ? 0 : this.#feed.renewEvery;
         failures = 0;
       } catch (error) {
         failures += 1;
@@ -184,17 +185,40 @@ export class LocalVerifier {
     const quiet = new AbortController();
     const end = (): void => quiet.abort();
     let timer = setTimeout(end, SILENCE);
+    let rings = false;
     this.#over.signal.addEventListener("abort", end, { once: true });
     try {
       for await (const line of this.#feed.bell(quiet.signal)) {
         clearTimeout(timer);
         timer = setTimeout(end, SILENCE);
         timer.unref();
-        if (line === "event: change") this.#ring();
+        if (rings) this.#heed(line);
+        rings = line === "event: change";
       }
     } finally {
       clearTimeout(timer);
       this.#over.signal.removeEventListener("abort", end);
+    }
+  }
+
+  /** A ring that does not bring what changed, or not so that it can be applied, has it asked for. */
+  #heed(line: string): void {
+    const heard = line.startsWith("data:") ? this.#feed.hear(line.slice("data:".length)) : "ask";
+    if (heard === "ask") this.#ring();
+    if (heard === "applied") void this.#confirm();
+  }
+
+  /** Confirms what was applied, one word at a time; what is applied meanwhile is confirmed by the next. */
+  async #confirm(): Promise<void> {
+    if (this.#isConfirming) return;
+    this.#isConfirming = true;
+    try {
+      for (let said: string | undefined; said !== this.#feed.state?.position; ) {
+        said = this.#feed.state?.position;
+        if (!(await this.#feed.confirm())) return this.#ring();
+      }
+    } finally {
+      this.#isConfirming = false;
     }
   }
 

@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 
 import { checkSigned, fromBase64url, type SigningKeys } from "./ed25519.js";
 import { IntegrityError } from "./errors.js";
+import type { Place } from "./events.js";
 import { Networks } from "./networks.js";
 import { LONGEST_WINDOW_SECONDS, WINDOW_SECONDS } from "./signatureProfile.js";
 import { isObject } from "./transport.js";
@@ -51,6 +52,7 @@ export interface FoundSigner {
 export class Snapshot {
   readonly position: string;
   readonly count: number;
+  readonly place: Place;
   readonly #records: Buffer;
   readonly #signers: Buffer;
   readonly #policies: readonly Policy[];
@@ -59,6 +61,7 @@ export class Snapshot {
   constructor(header: Record<string, unknown>, records: Buffer) {
     this.position = String(header["position"]);
     this.count = records.length / RECORD;
+    this.place = [String(header["service_id"]), String(header["environment_id"])];
     this.#records = records;
     this.#signers = readSigners(header["signers"] ?? ""); // a Keystead of before tells of none
     this.#policies = (header["policies"] as unknown[]).map(readPolicy);

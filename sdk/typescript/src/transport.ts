@@ -11,6 +11,7 @@ export interface Connection {
   readonly allowPlainHttp?: boolean;
 }
 
+const LONGEST_LINE = 1024 * 1024;
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** Whether what goes there is for nobody else to read: by TLS, or because it does not leave the machine. */
@@ -65,9 +66,11 @@ export class Transport {
       }
       let rest = "";
       for await (const part of answer.body.pipeThrough(new TextDecoderStream())) {
-        const found = (rest + part).split(/\r?\n/);
+        const found = part.split("\n"); // only what is new, or a long line would be searched again with each part of it
+        found[0] = rest + found[0];
         rest = found.pop() ?? "";
-        yield* found;
+        for (const line of found) yield line.endsWith("\r") ? line.slice(0, -1) : line;
+        if (rest.length > LONGEST_LINE) throw new Unreachable("A line without end is none of Keystead's.", "not_a_line");
       }
     } catch (error) {
       throw error instanceof KeysteadError ? error : unreachable(error);
