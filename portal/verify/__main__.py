@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 
 from portal.logs import configuration
+
+# Milliseconds. Proxies and balancers keep connections for a minute: who is first to close one loses no question on its way.
+IDLE: Final = 75_000
 
 
 def main() -> None:
@@ -19,6 +24,7 @@ def main() -> None:
         port=int(port),
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
+        http1_settings=HTTP1Settings(header_read_timeout=IDLE),
         workers=int(os.environ.get("KEYSTEAD_VERIFY_WORKERS") or 1),
         blocking_threads=1,
         backlog=2048,
