@@ -119,6 +119,8 @@ def test_the_quick_way_of_introspection_never_differs(door, world, key):
 
     @examples(150)
     @given(forms, st.sampled_from(presented), addresses)
+    @example(f"token={KEY}", presented[0], None)
+    @example(f"token={KEY}", presented[2], "192.0.2.1")
     def alike(form, text, address):
         body = form.replace(KEY, text).encode()
         sent = {"CONTENT_TYPE": FORM, "HTTP_KEYSTEAD_CLIENT_ADDRESS": address}
