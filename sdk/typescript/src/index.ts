@@ -14,4 +14,5 @@ export { Signer, type Signing } from "./signer.js";
 export { FileStore, MemoryStore, type Store } from "./stores.js";
 export type { Connection } from "./transport.js";
 export type { Accepted, Client, Reason, Rejected, Verdict } from "./verdicts.js";
+export { type SendCommand, ValkeyNonces } from "./valkeyNonces.js";
 export { type Question, Verifier, type Wanted } from "./verifier.js";
