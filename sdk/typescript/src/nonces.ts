@@ -17,7 +17,7 @@ export const KEPT_SECONDS = LONGEST_WINDOW_SECONDS + 30;
 export const CLOCKS_SECONDS = 3;
 // What was accepted before a store began, and is not in it, was signed at its beginning plus this at the latest.
 export const DOUBT_SECONDS = FUTURE_SKEW_SECONDS + CLOCKS_SECONDS;
-const MOST_REMEMBERED = 1_000_000; // about 100 MB
+const MOST_REMEMBERED = 1_000_000; // about 60 MB
 const MARK_BYTES = 12; // of a digest: two that share them refuse an honest request, once in 2^96
 
 /** Whether a signature is a repetition cannot be known now: `nonce_store_full`, `_young` or `_unavailable`. Refuse. */
