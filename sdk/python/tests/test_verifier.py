@@ -38,6 +38,16 @@ def test_a_valid_key_is_told_with_all_that_is_known_of_it(keystead, verifier):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("address", [None, "", "testclient", "fe80::1%eth0", "192.0.2.1 ", "192.0.2.1:80"])
+@pytest.mark.parametrize("method", ["", "get", "VERSION-CONTROL", "A" * 21])
+def test_what_the_door_does_not_read_is_left_out(keystead, verifier, address, method):
+    """A server on a unix socket tells no address, and a stranger may send any method: no reason to refuse everybody's keys."""
+    keystead.on("POST /v1/verify", (200, YES))
+    assert verifier.verify(KEY, method=method, client=Client(address=address, user_agent="curl"))
+    (asked,) = keystead.asked
+    assert asked.json == {"key": KEY, "client": {"user_agent": "curl"}}
+
+
 @pytest.mark.parametrize(
     ("reason", "status"),
     [

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 from keystead_client.errors import Unreachable
+from keystead_client.networks import read_address
 
 
 class Reason(StrEnum):
@@ -64,10 +65,13 @@ class Client:
     instance: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Write what is known; longer texts than the door reads are cut."""
+        """Write what is known; longer texts than the door reads are cut.
+
+        What is no address to anybody else is left out, like none: a server on a unix socket tells none, a test client a word.
+        """
         texts = {"user_agent": self.user_agent[:2000], "instance": self.instance[:100]}
         known = {name: text for name, text in texts.items() if text}
-        return known if self.address is None else {"address": self.address, **known}
+        return known if read_address(self.address) is None else {"address": str(self.address), **known}
 
 
 NOBODY_KNOWN: Final = Client()

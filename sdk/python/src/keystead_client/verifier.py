@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, read
 
 _log: Final = logging.getLogger("keystead_client")
 MOST_AT_ONCE: Final = 100
+_METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)  # what the door reads
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,7 +37,7 @@ class Question:
         body: dict[str, Any] = {"key": self.key.reveal()}
         if self.scopes:
             body["scopes"] = list(self.scopes)
-        if self.method:
+        if _METHOD.fullmatch(self.method):  # a stranger may send any; whatever it is decides nothing
             body["method"] = self.method
         if client := self.client.as_json():
             body["client"] = client
