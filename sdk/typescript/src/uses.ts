@@ -1,6 +1,7 @@
 /** Counts what was verified in process, to tell Keystead in batches: last used, by whom, and why not. */
 
 import { randomUUID } from "node:crypto";
+import { isIP } from "node:net";
 
 import type { Client } from "./verdicts.js";
 
@@ -47,10 +48,10 @@ export class Uses {
   }
 }
 
-/** What is known of a client; longer texts than Keystead reads are cut. */
+/** What is known of a client; longer texts than Keystead reads are cut, and what is no address to anybody else is left out. */
 export function clientJson(client: Client): Record<string, string> | undefined {
   const known = {
-    ...(client.address === undefined ? {} : { address: client.address }),
+    ...(client.address && isIP(client.address) && !client.address.includes("%") ? { address: client.address } : {}),
     ...(client.userAgent ? { user_agent: client.userAgent.slice(0, 2000) } : {}),
     ...(client.instance ? { instance: client.instance.slice(0, 100) } : {}),
   };

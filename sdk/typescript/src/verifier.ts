@@ -89,7 +89,8 @@ function unavailable(error: unknown): Verdict {
 }
 
 function questionJson(question: Question): Record<string, unknown> {
-  const method = question.method ? { method: question.method } : {};
+  // A stranger may send any; whatever it is decides nothing, and the door reads these.
+  const method = /^[A-Z]{1,20}$/.test(question.method ?? "") ? { method: question.method } : {};
   return { key: question.key, ...method, ...wantedJson(question) };
 }
 

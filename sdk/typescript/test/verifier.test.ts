@@ -26,6 +26,18 @@ test("a valid key is told with all that is known of it", () =>
     });
   }));
 
+test("what the door does not read is left out: no reason to refuse everybody's keys", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify", [200, YES]);
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    for (const address of ["", "localhost", "fe80::1%eth0", "192.0.2.1:80"]) {
+      for (const method of ["", "get", "VERSION-CONTROL"]) {
+        assert.ok((await verifier.verify(KEY, { method, client: { address, userAgent: "curl" } })).valid);
+        assert.deepEqual(JSON.parse(keystead.asked.at(-1)?.body ?? ""), { key: KEY, client: { user_agent: "curl" } });
+      }
+    }
+  }));
+
 test("what is no clear yes is a refusal", () =>
   withKeystead(async (keystead) => {
     const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL, timeout: 1000 });
