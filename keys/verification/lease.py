@@ -63,11 +63,11 @@ SELECT applied, pg_current_snapshot()::text, {IS_BEHIND},
 FROM unnest(%s::text[]) AS asked (applied)
 """  # noqa: S608 - a constant of ours
 # A database that was restored from a backup, or took over from another, may have forgotten what we have seen.
-_PAST: Final = """
+PAST: Final = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || (SELECT timeline_id FROM pg_control_checkpoint())
-       || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()), """
-_HISTORY: Final = f"{_PAST} pg_current_snapshot()::text"
-_POSITIONS: Final = f"""{_PAST} asked.place, pg_snapshot_xmax(asked.place::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
+       || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
+_HISTORY: Final = f"{PAST}, pg_current_snapshot()::text"
+_POSITIONS: Final = f"""{PAST}, asked.place, pg_snapshot_xmax(asked.place::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
 FROM unnest(%s::text[]) AS asked (place)"""
 
 

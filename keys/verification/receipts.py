@@ -20,7 +20,7 @@ from keys.models import ManagedKey, RevocationReceipt
 from keys.verification import lease
 from keys.verification.loading import told_time
 
-LOOKS: Final = (0.002, 0.02)  # seconds between two looks at the leases: the first, and the longest
+LOOKS: Final = (0.004, 0.02)  # seconds between two looks at the leases: while word comes in, and the longest
 _CHANGES: Final = """
 SELECT array_agg(DISTINCT txid::text) FROM keys_verificationchange WHERE managed_key_id = ANY(%s)
 """
@@ -29,12 +29,17 @@ SELECT array_agg(DISTINCT txid::text) FROM keys_verificationchange WHERE managed
 _LEASES: Final = """
 SELECT v.id, v.name,
        v.renewed_at + (SELECT max((v.terms ->> e)::double precision) FROM unnest(%(environments)s::text[]) e) * interval '1 millisecond',
-       v.stopped_at,
-       (SELECT bool_and(pg_visible_in_snapshot(t::xid8, v.applied::pg_snapshot)) FROM unnest(%(changes)s::text[]) t)
+       clock_timestamp()
 FROM keys_verifier v
-WHERE v.valid_until > clock_timestamp() - interval '1 minute' AND v.terms ?| %(environments)s::text[]
+WHERE v.stopped_at IS NULL AND v.valid_until > clock_timestamp() AND v.terms ?| %(environments)s::text[]
   AND (v.environment_id IS NULL OR v.environment_id::text = ANY(%(environments)s::text[]))
   AND (v.service_id IS NULL OR v.service_id::text = ANY(%(services)s::text[]))
+"""
+_WORDS: Final = """
+SELECT clock_timestamp(), array_agg(id) FILTER (WHERE has_it), array_agg(id) FILTER (WHERE is_stopped AND NOT has_it)
+FROM (SELECT v.id, v.stopped_at IS NOT NULL AS is_stopped,
+             coalesce((SELECT bool_and(pg_visible_in_snapshot(t::xid8, v.applied::pg_snapshot)) FROM unnest(%s::text[]) t), false) AS has_it
+      FROM keys_verifier v WHERE v.id = ANY(%s)) AS waited_for
 """
 _log = structlog.get_logger("keystead.verification")
 
@@ -62,8 +67,6 @@ class _Lease:
     verifier: UUID
     name: str
     ends: datetime
-    stopped_at: datetime | None
-    has_it: bool
 
 
 def stop_with_receipt(key: ManagedKey, *, action: str) -> RevocationReceipt:
@@ -94,10 +97,11 @@ def wait_until_everywhere(keys: Collection[ManagedKey]) -> list[Word]:
     """Wait until no verifier can accept what was changed of these keys; longest as long as the longest lease."""
     waiting = _Waiting(keys)
     ring()
-    pause, longest_pause = LOOKS
+    shortest_pause, longest_pause = LOOKS
+    pause = shortest_pause
     while waiting.goes_on:
         try:
-            waiting.look()
+            pause = shortest_pause if waiting.look() else min(pause * 1.3, longest_pause)
         except (OperationalError, InterfaceError) as error:
             # The stop stands in the database, and who has it cannot be asked: only time tells then.
             _log.warning("leases not readable", exc_info=error)
@@ -105,7 +109,6 @@ def wait_until_everywhere(keys: Collection[ManagedKey]) -> list[Word]:
             pause = longest_pause
         if waiting.goes_on:
             time.sleep(min(pause, waiting.soonest))
-            pause = min(pause * 1.3, longest_pause)
     return waiting.told()
 
 
@@ -129,20 +132,24 @@ class _Waiting:
     def goes_on(self) -> bool:
         return self._leases != {} and lease.clock() < self._over_at
 
-    def look(self) -> None:
-        """Ask who has it now, and cross out whose lease has ended or who said so."""
-        if self._leases is None:
-            self._begin()
+    def look(self) -> bool:
+        """Ask who has it now, and cross out whose lease has ended or who said so; whether anybody was, or is asked at all."""
         waited_for = self._leases
-        assert waited_for is not None
-        now = {each.verifier: each for each in self._read()} if waited_for else {}
-        at = clock.now()
-        for verifier, first in list(waited_for.items()):
-            how = _outcome(first, now.get(verifier), at=at)
-            if how is not None:
-                del waited_for[verifier]
-                self._words.append(Word(verifier=str(verifier), name=first.name, how=how, at=told_time(at) or ""))
+        if waited_for is None:
+            self._begin()
+            return True
+        with bound_cursor() as cursor:
+            cursor.execute(_WORDS, [self._changes, list(waited_for)])
+            at, acknowledged, stopped = cursor.fetchone()
+        ended = [verifier for verifier, each in waited_for.items() if at >= each.ends]
+        heard = 0
+        for how, verifiers in ((How.ACKNOWLEDGED, acknowledged), (How.STOPPED, stopped), (How.LEASE_ENDED, ended)):
+            for verifier in verifiers or ():
+                if (each := waited_for.pop(verifier, None)) is not None:
+                    self._words.append(Word(verifier=str(verifier), name=each.name, how=how, at=told_time(at) or ""))
+                    heard += 1
         self._measure(at)
+        return heard > 0
 
     def told(self) -> list[Word]:
         """What is known in the end; who could not be asked any more had a lease, and it has ended by our clock."""
@@ -156,34 +163,15 @@ class _Waiting:
         with bound_cursor() as cursor:
             cursor.execute(_CHANGES, [self._keys])
             self._changes = cursor.fetchone()[0] or []
-        at = clock.now()
-        leases = [each for each in self._read() if each.stopped_at is None and each.ends > at]
-        self._leases = {each.verifier: each for each in leases}
-        self._measure(at)
+            cursor.execute(_LEASES, self._places)
+            rows = cursor.fetchall()
+        self._leases = {
+            verifier: _Lease(verifier=verifier, name=name, ends=ends) for verifier, name, ends, at in rows if ends > at
+        }
+        self._measure(clock.now())
 
     def _measure(self, at: datetime) -> None:
         """Say until when somebody may still answer, by a clock of ours: the database may be away when it strikes."""
         left = [(each.ends - at) / timedelta(seconds=1) for each in (self._leases or {}).values()]
         self.soonest = max(0.001, min(left, default=0.0))
         self._over_at = lease.clock() + max(left, default=0.0) + lease.MARGIN
-
-    def _read(self) -> list[_Lease]:
-        return _leases(self._places, self._changes)
-
-
-def _outcome(first: _Lease, now: _Lease | None, *, at: datetime) -> How | None:
-    if now is not None and now.has_it:
-        return How.ACKNOWLEDGED
-    if now is not None and now.stopped_at is not None:
-        return How.STOPPED
-    return How.LEASE_ENDED if at >= first.ends else None
-
-
-def _leases(places: dict[str, Any], changes: Sequence[str]) -> list[_Lease]:
-    with bound_cursor() as cursor:
-        cursor.execute(_LEASES, {**places, "changes": list(changes)})
-        rows = cursor.fetchall()
-    return [
-        _Lease(verifier=verifier, name=name, ends=ends, stopped_at=stopped_at, has_it=bool(has_it))
-        for verifier, name, ends, stopped_at, has_it in rows
-    ]

@@ -7,7 +7,7 @@ then what changed is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -18,25 +18,12 @@ from django.db import connection, transaction
 
 from audit import clock
 from audit.bound import bound_cursor
-from audit.canonical import canonical_json
-from keys.crypto import base64url, snapshot_keys
 from keys.models import Verifier
-from keys.sealing import keyring
 from keys.verification import lease
-from keys.verification.lease import Holder, Renewal, Seen
-from keys.verification.loading import read_few
-from keys.verification.lookup import VERIFIER, Found
-from keys.verification.sharing import (
-    PAST,
-    digest_of,
-    end_of,
-    milliseconds,
-    policy_of,
-    position_in,
-    public_key_of,
-    signs,
-    verifies,
-)
+from keys.verification.lease import Holder, Renewal
+from keys.verification.lookup import VERIFIER
+from keys.verification.sharing import PAST, PAST_LENGTH, position_in
+from keys.verification.telling import Change, Place, changes_of, signed
 from keys.verification.verifier import Binding
 
 SIGNED_CHANGES: Final = b"keystead changes v1\n"
@@ -47,7 +34,6 @@ JUST_BEGUN: Final = timedelta(minutes=1)
 UNKNOWN: Final = "not_found"
 NO_MEMORY: Final = "not_kept_in_memory"
 LOST: Final = "resync"
-Place = tuple[UUID, UUID]
 _POSITION: Final = re.compile(r"\d{1,19}:\d{1,19}:(?:\d{1,19}(?:,\d{1,19})*)?(?:@[0-9a-f]{16})?", re.ASCII)
 _FIRST, _LAST = 1, 2**63  # numbers of transactions
 _ONE_BY_ONE: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -55,7 +41,17 @@ _HOLDERS: Final = """
 SELECT v.id, v.name, v.credential_id, v.service_id, v.environment_id, e.max_staleness_ms
 FROM keys_verifier v JOIN keys_environment e ON e.id = v.environment_id WHERE v.id = ANY(%s) AND v.stopped_at IS NULL
 """
-_OF_KEYS: Final = "v.managed_key_id = ANY(%s) AND k.service_id = ANY(%s) AND k.environment_id = ANY(%s)"
+
+# One statement, for somebody waits for a receipt. A position of another past, or of a future, says nothing here.
+_APPLIED: Final = f"""
+UPDATE keys_verifier AS held SET applied = told.applied
+FROM unnest(%(ids)s::uuid[], %(credentials)s::uuid[], %(applied)s::text[], %(pasts)s::text[]) AS told (id, credential, applied, past)
+WHERE held.id = told.id AND held.credential_id = told.credential AND held.stopped_at IS NULL
+  AND told.past = (SELECT left(encode(sha256(convert_to(({lease.PAST}), 'UTF8')), 'hex'), {PAST_LENGTH}))
+  AND pg_snapshot_xmax(told.applied::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())
+  AND set_config('synchronous_commit', 'off', true) = 'off'
+RETURNING held.id
+"""  # noqa: S608 - constants of ours
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +70,7 @@ class Changes:
     position: str
     lease_ms: int
     server_time: int
-    changes: list[dict[str, Any]]
+    changes: list[Change]
 
 
 def register(name: str, *, credential: UUID, binding: Binding) -> Holder | None:
@@ -125,7 +121,8 @@ def renew_clients(asked: Sequence[Asked]) -> list[Changes | str]:
     ]
     renewed_at = lease.renew_many(renewals)
     seen = lease.look_many({renewal.applied for renewal in renewals})
-    changed = _changes_of(seen.values(), [renewal.holder for renewal in renewals])
+    keys = {key for each in seen.values() for key in each.keys if key is not None}
+    changed = changes_of(keys, {_bounds(renewal.holder) for renewal in renewals})
     answers: list[Changes | str] = []
     for each in asked:
         refusal = refused[each.verifier]
@@ -139,14 +136,31 @@ def renew_clients(asked: Sequence[Asked]) -> list[Changes | str]:
         if now.is_gap or now.is_behind_log or None in now.keys:
             answers.append(LOST)
             continue
-        place = _bounds(holder)
-        told = [changed[key, place] for key in now.keys if key is not None and (key, place) in changed]
+        there = changed[_bounds(holder)]
+        told = [there[key] for key in now.keys if key in there]
         position = position_in(now.position, past)
         answers.append(Changes(position=position, lease_ms=term, server_time=int(at * 1000), changes=told))
     return answers
 
 
-def signed(changes: Changes, *, asked: Asked) -> dict[str, Any]:
+def acknowledge_clients(asked: Sequence[Asked]) -> list[str | None]:
+    """Take what different verifiers say they have applied, without a new lease; the code for those that have to ask first."""
+    stands = [each.applied.partition(PAST) for each in asked]
+    with bound_cursor(VERIFIER) as cursor:
+        cursor.execute(
+            _APPLIED,
+            {
+                "ids": [each.verifier for each in asked],
+                "credentials": [each.credential for each in asked],
+                "applied": [place for place, _, _ in stands],
+                "pasts": [past for _, _, past in stands],
+            },
+        )
+        taken = {verifier for (verifier,) in cursor.fetchall()}
+    return [None if each.verifier in taken else LOST for each in asked]
+
+
+def written(changes: Changes, *, asked: Asked) -> dict[str, Any]:
     """The answer to a renewal; the signature covers what was asked, so an older answer does not fit a later question."""
     body: dict[str, Any] = {
         "lease_ms": changes.lease_ms,
@@ -155,9 +169,7 @@ def signed(changes: Changes, *, asked: Asked) -> dict[str, Any]:
         "server_time": changes.server_time,
         "resync": False,
     }
-    told = SIGNED_CHANGES + f"{asked.verifier}\n{asked.applied}\n".encode() + canonical_json(body)
-    kid, signature = snapshot_keys.sign(told, keyring())
-    return {**body, "kid": kid, "signature": base64url.encode(signature)}
+    return signed(SIGNED_CHANGES, f"{asked.verifier}\n{asked.applied}\n", body)
 
 
 def _holders(verifiers: Collection[UUID]) -> dict[UUID, tuple[Holder, int]]:
@@ -191,34 +203,3 @@ def _bounds(holder: Holder) -> Place:
     assert holder.service is not None
     assert holder.environment is not None
     return holder.service, holder.environment
-
-
-def _changes_of(seen: Iterable[Seen], holders: Iterable[Holder]) -> dict[tuple[UUID, Place], dict[str, Any]]:
-    """What may be said of the keys that changed, read once for everybody: all versions that verify, and those that do not."""
-    keys = {key for each in seen for key in each.keys if key is not None}
-    places = {_bounds(holder) for holder in holders}
-    if not keys or not places:
-        return {}
-    told: dict[tuple[UUID, Place], dict[str, Any]] = {}
-    services, environments = zip(*places, strict=True)
-    for found in read_few(_OF_KEYS, [list(keys), list(services), list(environments)]):
-        name = found.key_id, (found.service_id, found.environment_id)
-        change = told.setdefault(name, {"key_id": str(found.key_id), "versions": [], "signers": [], "gone": []})
-        if verifies(found):
-            change["versions"].append({"digest": digest_of(found).hex(), **_version(found)})
-        elif signs(found):
-            change["signers"].append({"public_key": base64url.encode(public_key_of(found)), **_version(found)})
-        else:
-            change["gone"].append(found.fields.kid)
-    return told
-
-
-def _version(found: Found) -> dict[str, Any]:
-    ends, retires = end_of(found)
-    return {
-        "kid": found.fields.kid,
-        "policy": policy_of(found),
-        "retires": retires,
-        "ends_at": ends,
-        "warned": None if found.warned_since is None else milliseconds(found.warned_since),
-    }

@@ -1,14 +1,15 @@
-"""Follow the database for those who only have to know that something changed, and where. No key is read for it.
+"""Follow the database for programs that hold keys, and tell what changed, where, and what became of it.
 
-What is told is a reason to ask and proves nothing: a program that hears of nothing is exactly as safe, and a second slower.
+What is told proves no freshness: a program that hears of nothing is exactly as safe, and a second slower. One that is told
+everything since a position at which it stands, or which it has behind it, may stand at the new one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -22,29 +23,43 @@ from keys.verification.hearing import Hearing
 from keys.verification.lookup import VERIFIER
 from keys.verification.sharing import position_in
 from keys.verification.snapshot import NEVER
+from keys.verification.telling import Change, Place, changes_of
 
 SLOWEST: Final = 0.5  # seconds between two looks when nobody rings
 RETRY: Final = 0.25  # seconds until the database is asked again after it failed
+MOST_TOLD: Final = 50  # keys; of more, each program had better ask for what it needs
 _PLACES: Final = "SELECT DISTINCT service_id, environment_id FROM keys_managedkey WHERE id = ANY(%s)"
 _log = structlog.get_logger("keystead.verification")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Change:
-    """That something changed: of which keys and in which places, a service in an environment each; None: perhaps anywhere."""
+class Told:
+    """All that became of the keys of one place after `since`, and up to the position it is told with."""
+
+    since: str
+    changes: Sequence[Change]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ring:
+    """That something changed: of which keys and in which places; None: perhaps anywhere. `told` of a place is all, or missing."""
 
     position: str
     keys: frozenset[UUID] = frozenset()
-    places: frozenset[tuple[UUID, UUID]] | None = None
+    places: frozenset[Place] | None = None
+    told: Mapping[Place, Told] = field(default_factory=dict)
 
 
 class Ringer:
     """A thread that looks at the database at each ring of Valkey, and often enough without, and tells what changed."""
 
-    def __init__(self, tell: Callable[[Change], object]) -> None:
+    def __init__(self, tell: Callable[[Ring], object]) -> None:
         self.looked_at = NEVER  # by keys.verification.lease.clock
         self._tell = tell
         self._past = self._place = ""
+        # Up to where nothing is left to be told: everywhere, and in places of which something was told since.
+        self._all_told = ""
+        self._told: dict[Place, str] = {}
         self._rung, self._over = threading.Event(), threading.Event()
         self._hearing = Hearing(self._rung.set, over=self._over)
         self._threads: list[threading.Thread] = []
@@ -66,17 +81,32 @@ class Ringer:
         began = lease.clock()
         if not self._past:
             self._past, self._place = lease.history()
-            self._tell(Change(position=self._position))
+            self._anywhere()
         seen = lease.look(self._place)
         if seen.is_gap:
             self._past = ""
             return
         self._place = seen.position
-        if seen.keys:
-            keys = frozenset(key for key in seen.keys if key is not None)
-            places = None if None in seen.keys else _places_of(keys)
-            self._tell(Change(position=self._position, keys=keys, places=places))
+        keys = frozenset(key for key in seen.keys if key is not None)
+        if None in seen.keys or (seen.keys and seen.is_behind_log):
+            self._anywhere(keys)
+        elif keys:
+            self._at(_places_of(keys), keys)
         self.looked_at = began
+
+    def _anywhere(self, keys: frozenset[UUID] = frozenset()) -> None:
+        self._all_told, self._told = self._position, {}
+        self._tell(Ring(position=self._position, keys=keys))
+
+    def _at(self, places: frozenset[Place], keys: frozenset[UUID]) -> None:
+        position = self._position
+        changes = changes_of(keys, places) if len(keys) <= MOST_TOLD else {}
+        told = {
+            place: Told(since=self._told.get(place, self._all_told), changes=list(of_keys.values()))
+            for place, of_keys in changes.items()
+        }
+        self._told |= dict.fromkeys(places, position)
+        self._tell(Ring(position=position, keys=keys, places=places, told=told))
 
     @property
     def _position(self) -> str:
@@ -88,9 +118,9 @@ class Ringer:
                 self.look()
                 self._rung.wait(SLOWEST)
                 self._rung.clear()
-            except DatabaseError as error:
-                if self._past:  # once for each time that it goes away
-                    _log.warning("nobody can be rung: the database cannot be asked", exc_info=error)
+            except Exception as error:  # noqa: BLE001 - whatever it is: without this thread nobody would be rung ever again
+                if self._past:  # once for each time that the database goes away
+                    _log.warning("nobody can be rung", exc_info=error)
                 self._past = ""
                 with contextlib.suppress(DatabaseError):
                     connections[VERIFIER].close()
@@ -98,7 +128,7 @@ class Ringer:
         connections[VERIFIER].close()
 
 
-def _places_of(keys: frozenset[UUID]) -> frozenset[tuple[UUID, UUID]]:
+def _places_of(keys: frozenset[UUID]) -> frozenset[Place]:
     with bound_cursor(VERIFIER) as cursor:
         cursor.execute(_PLACES, [list(keys)])
         return frozenset((service, environment) for service, environment in cursor.fetchall())

@@ -34,6 +34,7 @@ RECORD: Final = struct.Struct("<32s16sIIQ")
 RETIRES: Final = 1
 _PUBLIC_KEY_LENGTH: Final = 32
 PAST: Final = "@"  # in a position, before the name of the past that it belongs to
+PAST_LENGTH: Final = 16  # hexadecimal digits of its SHA-256
 _AT_PLACE: Final = "k.service_id = %s AND k.environment_id = %s AND v.state = 'active'"
 _TERM: Final = "SELECT max_staleness_ms FROM keys_environment WHERE id = %s"
 
@@ -90,7 +91,7 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
 
 def position_in(place: str, past: str) -> str:
     """Write where a client stands: after a fail-over the same numbers would name other transactions."""
-    return f"{place}{PAST}{hashlib.sha256(past.encode()).hexdigest()[:16]}"
+    return f"{place}{PAST}{hashlib.sha256(past.encode()).hexdigest()[:PAST_LENGTH]}"
 
 
 def verifies(found: Found) -> bool:

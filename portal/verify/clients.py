@@ -19,7 +19,7 @@ from keys.errors import Invalid, Unavailable
 from keys.text import line
 from keys.verification import lease
 from keys.verification.credentials import Credential
-from keys.verification.renewing import holder_of, register, renew_clients
+from keys.verification.renewing import acknowledge_clients, holder_of, register, renew_clients
 from keys.verification.sharing import signing_keys, snapshot_of, term_of
 from keys.verification.sightings import note_now_and_then
 from keys.verification.verifier import Binding
@@ -82,7 +82,8 @@ def verifiers(http: HttpRequest, caller: Credential, binding: Binding) -> Reply:
         raise Refused(429, "too_many_verifiers", retry_after=30)
     feed = settings.KEYSTEAD_FEED_URL
     told = {"verifier": str(holder.id), "lease_ms": term, "renew_ms": term // RENEW_PART, "feed": feed}
-    return reply(201, {**told, "lease": f"{feed.removesuffix('/feed')}/verifiers/{holder.id}/lease"})
+    there = f"{feed.removesuffix('/feed')}/verifiers/{holder.id}"
+    return reply(201, {**told, "lease": f"{there}/lease", "applied": f"{there}/applied"})
 
 
 @for_programs("GET")
@@ -99,6 +100,13 @@ def renewal(http: HttpRequest, caller: Credential, _binding: Binding, verifier: 
     """Renew a lease, take the acknowledgement, and tell what changed. The process of the doorbell answers the same, for many."""
     asked = read_renewal(body_of(http, {"applied"}), verifier=verifier, credential=caller.key_id)
     return renewed(asked, renew_clients([asked])[0])
+
+
+@for_programs("POST")
+def applied(http: HttpRequest, caller: Credential, _binding: Binding, verifier: UUID) -> Reply:
+    """Take the acknowledgement of what came with a ring; the lease stays as it is."""
+    asked = read_renewal(body_of(http, {"applied"}), verifier=verifier, credential=caller.key_id)
+    return renewed(asked, acknowledge_clients([asked])[0])
 
 
 @for_programs("DELETE")

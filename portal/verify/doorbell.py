@@ -1,36 +1,39 @@
-"""Hold a line to each program that verifies in its own process, ring when something changed that it may hold, and renew its lease.
+"""Hold a line to each program that verifies in its own process, tell what changed of what it may hold, and renew its lease.
 
-A raw ASGI application: a line costs its socket and no thread, so one process holds thousands. What it sends is a doorbell
-(Server-Sent Events): whoever hears it renews its lease, and the renewal brings what changed. A program that hears nothing asks
-each second all the same, and the site renews leases too: nothing here has to be trusted, and nothing is lost with it but time.
+A raw ASGI application: a line costs its socket and no thread, so one process holds thousands. What it sends (Server-Sent Events)
+is a ring with the signed change; whoever cannot use it renews its lease, which brings what changed. A program that hears nothing
+asks each second all the same, and the site renews leases too: no freshness rests on this, and nothing is lost with it but time.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
+import hashlib
 import random
 import re
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
+from audit.canonical import canonical_json
 from keys.errors import Unavailable
 from keys.verification.credentials import Credential
 from keys.verification.lease import clock
 from keys.verification.lookup import VERIFIER
-from keys.verification.ringing import Change, Ringer
+from keys.verification.renewing import acknowledge_clients, renew_clients
+from keys.verification.ringing import Ring, Ringer
+from keys.verification.telling import SIGNED_EVENT, Place, signed
 from portal.verify.door import program_of
 from portal.verify.exchanges import Receive, Scope, Send, address_of, headers_of, need, raw_headers, read_body, say
 from portal.verify.problems import NEVER_STORED, Reply, problem
 from portal.verify.reading import Refused, members_of
-from portal.verify.renewals import Knock, Renewals
+from portal.verify.renewals import Knock, Renewals, Serve
 
 BEAT: Final = 1.0  # seconds between two beats
 FRESH: Final = 3.0  # seconds after the last look at the database in which beats are sent: each stands for a look
@@ -40,24 +43,29 @@ MOST_OF_ONE: Final = 1000  # lines of one credential
 ASKING: Final = 4  # threads that ask the database who somebody is
 _HEADERS: Final = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **NEVER_STORED}
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
-_RENEWAL: Final = re.compile(r"/v1/verifiers/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/lease", re.ASCII)
+MOST_WAITING: Final = 64 * 1024  # bytes that wait for one reader; behind more it has lost the thread, and asks
+_OF_A_VERIFIER: Final = re.compile(
+    r"/v1/verifiers/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(lease|applied)", re.ASCII
+)
+_SERVED: Final[dict[str, Serve]] = {"lease": renew_clients, "applied": acknowledge_clients}
 _BEAT: Final = b": beat\n\n"
 
 
 class Line:
-    """One program that listens, with what it has still to be told. A slow reader is told of the latest change, once."""
+    """One program that listens, with what it has still to be told. A slow reader is told of the latest change."""
 
-    def __init__(self, caller: Credential) -> None:
+    def __init__(self, caller: Credential, shown: bytes) -> None:
         assert caller.asks_about is not None
         self.caller = caller
+        self.shown = shown  # by what it was recognised
         self.place = caller.asks_about.service_id, caller.asks_about.environment_id
         self.is_over = False
         self._waiting = b""
         self._woken = asyncio.Event()
 
     def tell(self, text: bytes) -> None:
-        """Send this next, in place of whatever waits."""
-        self._waiting = text
+        """Send this after what waits, or in place of it: whoever misses a change notices it by the next."""
+        self._waiting = self._waiting + text if len(self._waiting) < MOST_WAITING else text
         self._woken.set()
 
     def beat(self) -> None:
@@ -81,6 +89,7 @@ class Doorbell:
 
     def __init__(self) -> None:
         self.lines: set[Line] = set()
+        self._by_shown: defaultdict[bytes, set[Line]] = defaultdict(set)
         self._last = b""
         self._of_one: Counter[UUID] = Counter()
         self._asking = 0
@@ -124,18 +133,19 @@ class Doorbell:
             await say(
                 Reply(status=200 if fresh else 503, body=b"fresh\n" if fresh else b"stale\n", headers=_PLAIN), send
             )
-        elif renewal := _RENEWAL.fullmatch(scope["path"]):
+        elif named := _OF_A_VERIFIER.fullmatch(scope["path"]):
             need(scope, "POST")
-            await say(await self._renew(scope, receive, UUID(renewal[1])), send)
+            await say(await self._serve(scope, receive, UUID(named[1]), _SERVED[named[2]]), send)
         elif scope["path"] == "/v1/feed":
             need(scope, "GET")
-            await self._hold(Line(await self._recognise(scope)), receive, send)
+            await self._hold(await self._recognise(scope), receive, send)
         else:
             raise Refused(404, "not_found")
 
-    async def _renew(self, scope: Scope, receive: Receive, verifier: UUID) -> Reply:
-        """Wait for the next round of renewals; who asks is found out there, once for all who show the same."""
+    async def _serve(self, scope: Scope, receive: Receive, verifier: UUID, serve: Serve) -> Reply:
+        """Wait for the next round; who asks is found out there, once for all who show the same."""
         headers = headers_of(scope)
+        authorization, address = headers.get("authorization", ""), address_of(scope, headers)
         body = members_of(await read_body(receive), headers.get("content-type", ""), {"applied"})
         loop = asyncio.get_running_loop()
         said: asyncio.Future[Reply | Refused] = loop.create_future()
@@ -146,11 +156,13 @@ class Doorbell:
 
         self._renewals.ask(
             Knock(
-                authorization=headers.get("authorization", ""),
-                address=address_of(scope, headers),
+                authorization=authorization,
+                address=address,
                 user_agent=headers.get("user-agent", ""),
                 verifier=verifier,
                 body=body,
+                serve=serve,
+                caller=self._listener(authorization, address) if serve is acknowledge_clients else None,
                 answer=lambda answer: loop.call_soon_threadsafe(settle, answer),
             )
         )
@@ -159,26 +171,33 @@ class Doorbell:
             raise answer
         return answer
 
-    async def _recognise(self, scope: Scope) -> Credential:
+    def _listener(self, authorization: str, address: str | None) -> UUID | None:
+        """Whose credential that is, where its holder listens: shown minutes ago, and the line would have ended with a change."""
+        lines = self._by_shown.get(_shown(authorization, address), ())
+        return next((line.caller.key_id for line in lines if not line.is_over), None)
+
+    async def _recognise(self, scope: Scope) -> Line:
         """Ask the database who calls, in a thread: nobody's line shall wait for it."""
         if len(self.lines) + self._asking >= MOST:
             raise Refused(503, "too_many_listeners", retry_after=30)
         headers = headers_of(scope)
-        address, user_agent = address_of(scope, headers), headers.get("user-agent", "")
+        authorization, user_agent = headers.get("authorization", ""), headers.get("user-agent", "")
+        address = address_of(scope, headers)
         self._asking += 1
         try:
             caller = await asyncio.get_running_loop().run_in_executor(
-                self._threads, _program, headers.get("authorization", ""), address, user_agent
+                self._threads, _program, authorization, address, user_agent
             )
         finally:
             self._asking -= 1
         if self._of_one[caller.key_id] >= MOST_OF_ONE:
             raise Refused(429, "too_many_verifiers", retry_after=30)
-        return caller
+        return Line(caller, _shown(authorization, address))
 
     async def _hold(self, line: Line, receive: Receive, send: Send) -> None:
         """Tell one program of changes until it hangs up, or was heard of for long enough."""
         self.lines.add(line)
+        self._by_shown[line.shown].add(line)
         self._of_one[line.caller.key_id] += 1
         hanging_up = asyncio.create_task(_until_gone(line, receive))
         ending = asyncio.get_running_loop().call_later(LONGEST * random.uniform(0.8, 1), line.end)  # noqa: S311 - spreads the returns
@@ -192,26 +211,33 @@ class Doorbell:
             ending.cancel()
             hanging_up.cancel()
             self.lines.discard(line)
+            self._by_shown[line.shown].discard(line)
+            if not self._by_shown[line.shown]:
+                del self._by_shown[line.shown]
             self._of_one[line.caller.key_id] -= 1
 
     @property
     def _is_fresh(self) -> bool:
         return clock() - self._ringer.looked_at < FRESH
 
-    def _heard(self, change: Change) -> None:
+    def _heard(self, ring: Ring) -> None:
         """Called by the ringer's thread."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                self._loop.call_soon_threadsafe(self._ring, change)
+                self._loop.call_soon_threadsafe(self._ring, ring)
 
-    def _ring(self, change: Change) -> None:
+    def _ring(self, ring: Ring) -> None:
         self._renewals.hurry()
-        self._last = b'event: change\ndata: {"position":%s}\n\n' % json.dumps(change.position).encode()
+        self._last = plain = _event({"position": ring.position})
+        told: dict[Place, bytes] = {}
         for line in self.lines:
-            if change.places is None or line.place in change.places:
-                line.tell(self._last)
-            if line.caller.key_id in change.keys:
+            if line.caller.key_id in ring.keys:
+                line.tell(plain)
                 line.end()  # its credential may be worth nothing any more: it has to show it again
+            elif ring.places is None or line.place in ring.places:
+                if line.place not in told:
+                    told[line.place] = _told_of(ring, line.place) or plain
+                line.tell(told[line.place])
 
     async def _beat(self) -> None:
         while True:
@@ -233,8 +259,26 @@ def _program(authorization: str, address: str | None, user_agent: str) -> Creden
         connections[VERIFIER].close()
 
 
+def _shown(authorization: str, address: str | None) -> bytes:
+    return hashlib.sha256(f"{address} {authorization}".encode()).digest()
+
+
+def _event(value: dict[str, Any]) -> bytes:
+    return b"event: change\ndata: " + canonical_json(value) + b"\n\n"
+
+
+def _told_of(ring: Ring, place: Place) -> bytes | None:
+    """What became of the keys of a place, signed: one signature for all who listen there."""
+    told = ring.told.get(place)
+    if told is None:
+        return None
+    body = {"since": told.since, "position": ring.position, "changes": list(told.changes)}
+    event = _event(signed(SIGNED_EVENT, f"{place[0]}\n{place[1]}\n", body))
+    return event if len(event) < MOST_WAITING else None
+
+
 def _allowed(scope: Scope) -> str:
-    return "POST" if _RENEWAL.fullmatch(scope["path"]) else "GET"
+    return "POST" if _OF_A_VERIFIER.fullmatch(scope["path"]) else "GET"
 
 
 async def _until_gone(line: Line, receive: Receive) -> None:

@@ -1,7 +1,7 @@
-"""Renew the leases of programs that verify themselves: how one is read and answered, and a queue that serves many at once.
+"""Renew the leases of programs that verify themselves, and hear what they have applied: a queue that serves many at once.
 
-A stop makes everybody ask in the same moment. Whoever asks while others are served waits for the next round, which is one for
-all of them: the database is asked as often for five hundred as for one.
+A stop makes everybody answer in the same moment. Whoever comes while others are served waits for the next round, which is one
+for all of them: the database is asked as often for five hundred as for one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -20,47 +20,51 @@ from django.db.utils import Error as DatabaseError
 
 from keys.errors import Unavailable
 from keys.verification.lookup import VERIFIER
-from keys.verification.renewing import LOST, NO_MEMORY, UNKNOWN, Asked, Changes, is_position, renew_clients, signed
+from keys.verification.renewing import LOST, NO_MEMORY, UNKNOWN, Asked, Changes, is_position, written
 from keys.verification.sightings import note_now_and_then
 from portal.verify.door import program_of
-from portal.verify.problems import Reply, reply
+from portal.verify.problems import NEVER_STORED, Reply, reply
 from portal.verify.reading import Refused
 
 MOST_AT_ONCE: Final = 500
 # Seconds in which a round fills: nobody waits for a lease that is renewed in its first third, and somebody waits for a stop.
-AT_REST: Final = 0.02
+AT_REST: Final = 0.05
 IN_A_HURRY: Final = 0.002
 HURRY: Final = 1.0  # seconds after a ring
 _STATUS: Final = {UNKNOWN: 404, LOST: 409, NO_MEMORY: 409}
 _log = structlog.get_logger("keystead.verification")
 Answer = Callable[[Reply | Refused], object]
+Said = Changes | str | None  # what changed, or the code of a refusal; None: heard, and nothing more to say
+Serve = Callable[[Sequence[Asked]], Sequence[Said]]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Knock:
-    """One renewal as it came, not yet believed. No repr: it holds a secret."""
+    """One renewal or acknowledgement as it came, not yet believed. No repr: it holds a secret."""
 
     authorization: str
     address: str | None
     user_agent: str
     verifier: UUID
     body: dict[str, object]
+    serve: Serve
+    caller: UUID | None = None  # whose credential it shows, where that is known
     answer: Answer
 
 
 def read_renewal(body: dict[str, object], *, verifier: UUID, credential: UUID) -> Asked:
-    """Read the body of a renewal; raises Refused."""
+    """Read where a program stands; raises Refused."""
     applied = body.get("applied")
     if not isinstance(applied, str) or not is_position(applied):
         raise Refused(422, "invalid_input", {"applied": "not_a_position"})
     return Asked(verifier=verifier, credential=credential, applied=applied)
 
 
-def renewed(asked: Asked, said: Changes | str) -> Reply:
-    """Write the answer to a renewal; raises Refused."""
+def renewed(asked: Asked, said: Said) -> Reply:
+    """Write the answer; raises Refused."""
     if isinstance(said, str):
         raise Refused(_STATUS[said], said)
-    return reply(200, signed(said, asked=asked))
+    return reply(200, written(said, asked=asked)) if said else Reply(status=204, body=b"", headers=NEVER_STORED)
 
 
 class Renewals:
@@ -69,6 +73,7 @@ class Renewals:
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[Knock | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, daemon=True, name="renewals")
+        self._hurried = threading.Event()
         self._hurry_until = 0.0
 
     def start(self) -> None:
@@ -81,6 +86,7 @@ class Renewals:
     def hurry(self) -> None:
         """Fill the next rounds for a shorter time: what is asked for now is what somebody who revoked a key waits for."""
         self._hurry_until = time.monotonic() + HURRY
+        self._hurried.set()
 
     def ask(self, knock: Knock) -> None:
         """Put one in; `knock.answer` is called from the thread."""
@@ -88,7 +94,10 @@ class Renewals:
 
     def _serve(self) -> None:
         while (first := self._waiting.get()) is not None:
-            time.sleep(IN_A_HURRY if time.monotonic() < self._hurry_until else AT_REST)
+            if time.monotonic() >= self._hurry_until:
+                self._hurried.wait(AT_REST)
+                self._hurried.clear()
+            time.sleep(IN_A_HURRY)
             knocks = [first]
             while not self._waiting.empty() and len(knocks) < MOST_AT_ONCE:
                 knock = self._waiting.get()
@@ -122,18 +131,20 @@ class Renewals:
         asked: list[tuple[Knock, Asked]] = []
         for knock in knocks:
             who = knock.authorization, knock.address
-            caller = callers.get(who) or callers.setdefault(who, _caller(knock))
+            caller = knock.caller or callers.get(who) or callers.setdefault(who, _caller(knock))
             try:
                 if isinstance(caller, Refused):
                     raise caller
                 asked.append((knock, read_renewal(knock.body, verifier=knock.verifier, credential=caller)))
             except Refused as refused:
                 knock.answer(refused)
-        for (knock, each), said in zip(asked, renew_clients([each for _, each in asked]), strict=True):
-            try:
-                knock.answer(renewed(each, said))
-            except Refused as refused:
-                knock.answer(refused)
+        for serve in {knock.serve for knock, _ in asked}:
+            served = [(knock, each) for knock, each in asked if knock.serve is serve]
+            for (knock, each), said in zip(served, serve([each for _, each in served]), strict=True):
+                try:
+                    knock.answer(renewed(each, said))
+                except Refused as refused:
+                    knock.answer(refused)
 
 
 def _caller(knock: Knock) -> UUID | Refused:

@@ -16,4 +16,5 @@ urlpatterns = [
     path("verifiers/<uuid:verifier>", clients.stopping, name="verifiers_stop"),
     path("verifiers/<uuid:verifier>/uses", uses.report, name="verifiers_uses"),
     path("verifiers/<uuid:verifier>/lease", clients.renewal, name="verifiers_lease"),
+    path("verifiers/<uuid:verifier>/applied", clients.applied, name="verifiers_applied"),
 ]

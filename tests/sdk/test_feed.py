@@ -53,6 +53,7 @@ def test_the_doorbell_brings_a_revocation_to_programs_of_both_languages(portal_s
         assert node.stdout is not None
         assert node.stdout.readline() == "valid\n"
         until(lambda: all(each._bell is not None and each.verify(keys[0][2].reveal()) for each in verifiers))
+        told = 0
         for key, _, secret in keys:
             until(lambda: all(each.lease_seconds > 2.2 for each in verifiers))  # none is about to ask by itself
             began = time.monotonic()
@@ -61,6 +62,9 @@ def test_the_doorbell_brings_a_revocation_to_programs_of_both_languages(portal_s
             assert not any(each.verify(secret.reveal()) for each in verifiers)
             assert {word["how"] for word in receipt.verifiers} <= {How.ACKNOWLEDGED, How.STOPPED}
             assert took < 0.7, "it waited until they asked by themselves"
+            leases = Verifier.objects.filter(name__startswith="v").values_list("renewed_at", flat=True)
+            told += sum(renewed_at < receipt.committed_at for renewed_at in leases)
+        assert told, "the change comes with its ring, and is confirmed without a renewal"
         assert node.stdout.readline() == "unknown\n"
         assert node.stdout.readline() == "closed\n"
         assert node.wait(10) == 0

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fake_keystead import Answer, Asked, FakeKeystead, problem
 
 KID = "snap-1"
+PLACE = ("5e55", "e417")  # the service and the environment
 POLICY = {
     "scopes": ["orders:read"], "networks": [], "owner_team": "reporting", "service": "orders", "environment": "prod"
 }  # fmt: skip
@@ -24,6 +25,10 @@ def base64url(value: bytes) -> str:
 
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
+
+
+def canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def record(digest: bytes, kid: str, policy: int = 0, flags: int = 0, ends_at: int | None = None) -> bytes:
@@ -42,9 +47,12 @@ class FakeFeed:
         self.policies = [POLICY]
         self.warned: dict[str, int] = {}
         self.changes: list[tuple[int, dict[str, Any]]] = []
-        self.away = self.resync = self.broken = False
+        self.away = self.resync = self.broken = self.deaf = False
         self.bell_url: str | None = None
+        self.beside: dict[str, str] = {}  # where many are served at once
+        self.past = "0123456789abcdef"
         self.applied: list[str] = []
+        self.words: list[str] = []  # what was applied without a renewal
         self.uses: list[dict[str, Any]] = []
         keystead.on("GET /v1/jwks", lambda _: (200, {"keys": [{"kid": self.kid, "crv": "Ed25519", "x": self.x}]}))
         keystead.on(
@@ -52,11 +60,14 @@ class FakeFeed:
             lambda _: (
                 201,
                 {"verifier": "v-1", "lease_ms": self.lease_ms, "renew_ms": self.renew_ms}
-                | ({"feed": self.bell_url} if self.bell_url else {}),
+                | ({"feed": self.bell_url} if self.bell_url else {})
+                | self.beside,
             ),
         )
         keystead.on("GET /v1/snapshot", lambda _: (200, self.snapshot()))
         keystead.on("POST /v1/verifiers/v-1/lease", self._lease)
+        keystead.on("POST /beside/lease", self._lease)
+        keystead.on("POST /beside/applied", self._applied)
         keystead.on("POST /v1/verifiers/v-1/uses", self._uses)
         keystead.on("DELETE /v1/verifiers/v-1", (204, b""))
 
@@ -67,10 +78,22 @@ class FakeFeed:
 
     def header(self) -> dict[str, Any]:
         return {
-            "kid": self.kid, "service": "orders", "environment": "prod", "position": str(self.position),
+            "kid": self.kid, "service": "orders", "environment": "prod", "position": self.at(),
+            "service_id": PLACE[0], "environment_id": PLACE[1],
             "lease_ms": self.lease_ms, "count": len(self.records), "policies": self.policies, "warned": self.warned,
             "signers": base64url(b"".join(sorted(self.signers, key=lambda each: each[32:48]))),
         }  # fmt: skip
+
+    def at(self, number: int | None = None) -> str:
+        """Write a position: transactions in order, none of them open."""
+        number = self.position if number is None else number
+        return f"{number}:{number}:@{self.past}"
+
+    def event(self, change: dict[str, Any], *, since: str, position: str, place: tuple[str, str] = PLACE) -> bytes:
+        """Write the ring that brings a change."""
+        told = {"changes": [change], "position": position, "since": since}
+        signature = self.key.sign(f"keystead event v1\n{place[0]}\n{place[1]}\n{canonical(told)}".encode())
+        return f"event: change\ndata: {canonical({**told, 'kid': self.kid, 'signature': base64url(signature)})}\n\n".encode()
 
     def snapshot(self) -> bytes:
         header = json.dumps(self.header()).encode()
@@ -83,12 +106,12 @@ class FakeFeed:
         signers: tuple[dict[str, Any], ...] = (),
         gone: tuple[str, ...] = (),
         key_id: str = "k-1",
-    ) -> int:
+    ) -> str:
         """Let a key change; return the position to wait for."""
         change = {"key_id": key_id, "versions": list(versions), "signers": list(signers), "gone": list(gone)}
         self.changes.append((self.position + 1, change))
         self.position += 1
-        return self.position
+        return self.at()
 
     def _lease(self, asked: Asked) -> Answer:
         if self.away:
@@ -96,14 +119,19 @@ class FakeFeed:
         applied = asked.json["applied"]
         self.applied.append(applied)
         said = {
-            "lease_ms": self.lease_ms, "position": str(self.position), "resync": self.resync,
+            "lease_ms": self.lease_ms, "position": self.at(), "resync": self.resync,
             "server_time": "a time that is none" if self.broken else now_ms(),
-            "changes": [change for position, change in self.changes if position > int(applied)],
+            "changes": [change for position, change in self.changes if position > int(applied.partition(":")[0])],
         }  # fmt: skip
         self.resync = False
-        canonical = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        signature = self.key.sign(f"keystead changes v1\nv-1\n{applied}\n{canonical}".encode())
+        signature = self.key.sign(f"keystead changes v1\nv-1\n{applied}\n{canonical(said)}".encode())
         return 200, {**said, "signature": base64url(signature), "kid": self.kid}
+
+    def _applied(self, asked: Asked) -> Answer:
+        if self.deaf:
+            return problem("resync", 409)
+        self.words.append(asked.json["applied"])
+        return 204, b""
 
     def _uses(self, asked: Asked) -> Answer:
         self.uses += asked.json["uses"]

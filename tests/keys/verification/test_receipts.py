@@ -65,15 +65,15 @@ def test_no_lease_is_longer_than_the_longest(world, superuser):
 
 def unreadable_after(monkeypatch, times):
     """Let the leases be read so often, and then never again."""
-    read, left = receipts._leases, [times]
+    read, left = receipts.bound_cursor, [times]
 
-    def leases(*asked):
+    def cursor():
         if left[0] == 0:
             raise OperationalError("the database went away")
         left[0] -= 1
-        return read(*asked)
+        return read()
 
-    monkeypatch.setattr(receipts, "_leases", leases)
+    monkeypatch.setattr(receipts, "bound_cursor", cursor)
 
 
 def test_where_the_leases_cannot_be_read_the_longest_that_may_run_is_waited_for(world, key, superuser, monkeypatch):
@@ -107,14 +107,14 @@ def test_a_database_that_comes_back_is_asked_again(world, key, monkeypatch):
     revoke(world, key)
     feed.tick()  # reads the stop
     feed.tick()  # and says so
-    read, failures = receipts._leases, iter([True, True])
+    read, failures = receipts.bound_cursor, iter([True, True])
 
-    def leases(*asked):
+    def cursor():
         if next(failures, False):
             raise OperationalError("the database starts")
-        return read(*asked)
+        return read()
 
-    monkeypatch.setattr(receipts, "_leases", leases)
+    monkeypatch.setattr(receipts, "bound_cursor", cursor)
     began = time.monotonic()
     assert [word["how"] for word in stop_with_receipt(key, action="revoked").verifiers] == [How.ACKNOWLEDGED]
     assert time.monotonic() - began < 2

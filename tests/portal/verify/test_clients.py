@@ -19,7 +19,7 @@ from keys.crypto.secrets import Secret
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Sighting, UsageCount, Verifier
 from keys.states import RevocationReason
-from keys.verification import renewing
+from keys.verification import lease, renewing
 from keys.verification.receipts import How, stop_with_receipt
 from keys.verification.renewing import SIGNED_CHANGES
 from keys.verification.sharing import MAGIC, RECORD, SIGNED_SNAPSHOT, as_records
@@ -139,6 +139,28 @@ def test_a_renewal_brings_what_changed_and_is_the_acknowledgement(world, program
     assert [(word["name"], word["how"]) for word in receipt.verifiers] == [("orders-api", How.ACKNOWLEDGED)]
 
 
+def test_what_came_with_a_ring_is_acknowledged_without_a_new_lease(world, program):
+    key = issued(world)[0]
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    position = program.post(f"/v1/verifiers/{name}/lease", {"applied": position}).json()["position"]
+    renewed_at = Verifier.objects.get(pk=name).renewed_at
+    revoke(world, key)
+    place, past = lease.history()[1], position.partition("@")[2]
+    answer = program.post(f"/v1/verifiers/{name}/applied", {"applied": f"{place}@{past}"})
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert (Verifier.objects.get(pk=name).applied, Verifier.objects.get(pk=name).renewed_at) == (place, renewed_at)
+    receipt = stop_with_receipt(key, action="revoked")
+    assert [word["how"] for word in receipt.verifiers] == [How.ACKNOWLEDGED]
+    other = Program(verifying_credential(world, environment="test").reveal())
+    assert program.delete(f"/v1/verifiers/{name}").status_code == 204
+    for asking in (other, program):
+        answer = asking.post(f"/v1/verifiers/{name}/applied", {"applied": position})
+        assert (answer.status_code, answer.json()["code"]) == (409, "resync"), "none of its own, and one that ended"
+    assert Verifier.objects.get(pk=name).applied == place
+    assert Program("x").post(f"/v1/verifiers/{name}/applied", {"applied": position}).status_code == 401
+
+
 def test_a_stop_waits_for_a_client_that_does_not_answer_and_not_for_one_that_left(world, program, superuser):
     behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 600 WHERE tag = 'prod'")
     key = issued(world)[0]
@@ -170,8 +192,9 @@ def test_a_position_that_is_none_is_refused_and_holds_up_no_revocation(world, pr
     name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
     position = as_records(program.get("/v1/snapshot").content)[0]["position"]
     assert program.post(f"/v1/verifiers/{name}/lease", {"applied": position}).status_code == 200
-    answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": odd})
-    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    for door in ("lease", "applied"):
+        answer = program.post(f"/v1/verifiers/{name}/{door}", {"applied": odd})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
     assert Verifier.objects.get(pk=name).applied == position.partition("@")[0]
     revoke(world, key)
     assert len(stop_with_receipt(key, action="revoked").verifiers) == 1
@@ -190,8 +213,9 @@ def test_a_position_of_another_past_acknowledges_nothing(world, program, superus
     revoke(world, key)
     place, at, past = position.partition("@")
     odd = other.format(place=place, past=at + past)
-    answer = program.post(f"/v1/verifiers/{name}/lease", {"applied": odd})
-    assert (answer.status_code, answer.json()["code"]) == (409, "resync")
+    for door in ("lease", "applied"):
+        answer = program.post(f"/v1/verifiers/{name}/{door}", {"applied": odd})
+        assert (answer.status_code, answer.json()["code"]) == (409, "resync")
     words = stop_with_receipt(key, action="revoked").verifiers
     assert [word["how"] for word in words] == [How.LEASE_ENDED]
 

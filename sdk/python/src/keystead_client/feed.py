@@ -18,6 +18,7 @@ from keystead_client.beliefs import MOST_HOT, NEVER, NOT_PLAIN, NOTHING, Belief,
 from keystead_client.credentials import Credential
 from keystead_client.ed25519 import check, from_base64url, public_key
 from keystead_client.errors import IntegrityError, KeysteadError, Refused, Unreachable
+from keystead_client.events import canonical, reaches, read_event
 from keystead_client.snapshots import pinned, read_snapshot
 from keystead_client.transport import Reply, Stream, Transport, raise_for
 from keystead_client.verdicts import Verdict
@@ -35,7 +36,7 @@ CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class Feed:
-    """Speaks to Keystead for one in-process verifier. Not thread-safe: one thread follows the feed."""
+    """Speaks to Keystead for one in-process verifier: one thread renews, another hears what changed."""
 
     def __init__(
         self, transport: Transport, credential: Credential, *, name: str, signing_keys: Mapping[str, str] | None
@@ -44,15 +45,64 @@ class Feed:
         self._are_pinned = signing_keys is not None
         self._keys = dict(signing_keys or {})
         self._verifier = self._bell_url = ""
-        self._renewals: Transport | None = None
-        self._renewals_away_until = 0.0
+        self._beside: Transport | None = None
+        self._beside_away_until = 0.0
+        self._lease_path = ""
+        self._takes_word = False  # whether what was applied may be said without a renewal
         self.renew_ms = 1000
         self.state: State | None = None
         self.belief, self.plain = NOTHING, NOT_PLAIN
-        self._remembering = threading.Lock()
+        self._applying, self._remembering = threading.Lock(), threading.Lock()
 
     def renew(self) -> bool:
         """Renew the lease and apply what changed; whether anything did. Any error leaves the old lease to run out."""
+        with self._applying:
+            return self._renew()
+
+    def hear(self, told: str) -> bool:
+        """Apply the change that came with a ring, and say so; False: only a renewal can tell. The lease stays as it is."""
+        try:
+            with self._applying:  # a renewal that is under way may bring the same
+                position = self._apply(told)
+        except (IntegrityError, AttributeError, LookupError, TypeError, ValueError):
+            return False
+        return position is not None and (not position or self._say(position))
+
+    def confirm(self) -> bool:
+        """Say that everything is applied that a renewal brought; False: the next one has to say it."""
+        state = self.state
+        return state is not None and self._say(state.position)
+
+    def _say(self, position: str) -> bool:
+        """Say up to where changes are applied: somebody waits for the receipt of a revocation."""
+        if self._beside is None or not self._takes_word:
+            return False
+        try:
+            self._post("/applied", {"applied": position}, to=self._beside)
+        except KeysteadError:
+            return False
+        return True
+
+    def _apply(self, told: str) -> str | None:
+        """Apply an event where it follows on what is held; where that stands now, "" for old news, None where it does not follow."""
+        state, belief = self.state, self.belief
+        if state is None or not self._takes_word or state.is_worn:
+            return None
+        event = read_event(told, keys=self._keys, place=state.snapshot.place)
+        if event is None:
+            return None
+        if reaches(state.position, event.position):
+            return ""
+        if not (reaches(state.position, event.since) and reaches(event.position, state.position)):
+            return None
+        self.plain = NOT_PLAIN  # from here on every question is asked, whatever becomes of the rest
+        state.follow(event.changes, event.position)
+        with self._remembering:
+            if self.belief is belief:
+                self.plain = belief.until, state.plain.get
+        return event.position
+
+    def _renew(self) -> bool:
         if self.state is None or not self._verifier or self.state.is_worn:
             self._start()
         state = self.state
@@ -111,11 +161,11 @@ class Feed:
 
     def _ask(self, applied: str) -> Reply:
         """Ask where Keystead said that many are served at once; the site answers the same when nobody is there."""
-        if self._renewals is not None and time.monotonic() >= self._renewals_away_until:
+        if self._beside is not None and time.monotonic() >= self._beside_away_until:
             try:
-                return self._post("", {"applied": applied}, to=self._renewals)
+                return self._post(self._lease_path, {"applied": applied}, to=self._beside)
             except Unreachable:
-                self._renewals_away_until = time.monotonic() + _AWAY
+                self._beside_away_until = time.monotonic() + _AWAY
         return self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied})
 
     def bell(self) -> Stream:
@@ -153,10 +203,12 @@ class Feed:
         self._verifier, self.renew_ms = answer["verifier"], answer["renew_ms"]
         named = answer.get("feed")  # a process of its own, which need not stand behind the same address
         self._bell_url = named if isinstance(named, str) else ""
-        self._renewals = None
+        self._beside, self._takes_word = None, False
         if isinstance(answer.get("lease"), str):
+            beside, _, last = answer["lease"].rpartition("/")
             with suppress(KeysteadError):  # an address that would show the credential is not asked
-                self._renewals = self._transport.elsewhere(answer["lease"])
+                self._beside, self._lease_path = self._transport.elsewhere(beside), f"/{last}"
+                self._takes_word = answer.get("applied") == f"{beside}/applied"
         reply = self._transport.request(
             "GET", "/v1/snapshot", headers=self._headers(), timeout=60, most_bytes=_MOST_SNAPSHOT
         )
@@ -178,10 +230,7 @@ class Feed:
 
     def _check(self, answer: Mapping[str, Any], applied: str) -> None:
         signed = {name: answer[name] for name in ("lease_ms", "position", "changes", "server_time", "resync")}
-        canonical = json.dumps(
-            signed, ensure_ascii=False, sort_keys=True, separators=(",", ":")
-        )  # RFC 8785: ASCII names, whole numbers
-        message = _SIGNED + f"{self._verifier}\n{applied}\n{canonical}".encode()
+        message = _SIGNED + f"{self._verifier}\n{applied}\n{canonical(signed)}".encode()
         check(public_key(pinned(self._keys, answer["kid"])), from_base64url(answer["signature"]), message)
 
     def _headers(self) -> dict[str, str]:

@@ -213,7 +213,7 @@ class LocalVerifier:
         failures, reported_at = 0, time.monotonic()
         while not self._stopped.is_set():
             try:
-                changed = self._feed.renew()
+                changed = self._feed.renew() and not self._feed.confirm()
                 failures, self._mistake = 0, None
                 if self._feed.belief.until:
                     self._ready.set()
@@ -260,11 +260,14 @@ class LocalVerifier:
             self._stopped.wait(pause)
 
     def _hear(self, bell: Stream) -> None:
+        """A ring that does not bring what changed, or not so that it can be applied, has it asked for."""
+        rings = False
         for line in bell:
             if self._stopped.is_set():
                 return
-            if line == "event: change":
+            if rings and not (line.startswith("data:") and self._feed.hear(line[5:])):
                 self._ring.set()
+            rings = line == "event: change"
 
     def _report(self) -> None:
         self._uses.count()

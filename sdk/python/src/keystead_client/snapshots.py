@@ -65,10 +65,13 @@ class FoundSigner(NamedTuple):
 class Snapshot:
     """All versions of one service and environment that verified at one position of the feed."""
 
-    __slots__ = ("_buckets", "_policies", "_records", "_shift", "_signers", "_warned", "count", "lease_ms", "position")
+    __slots__ = (
+        "_buckets", "_policies", "_records", "_shift", "_signers", "_warned", "count", "lease_ms", "place", "position"
+    )  # fmt: skip
 
     def __init__(self, header: Mapping[str, Any], records: bytes) -> None:
         self.position: str = header["position"]
+        self.place: tuple[str, str] = header.get("service_id", ""), header.get("environment_id", "")
         self.lease_ms: int = header["lease_ms"]
         self.count: int = header["count"]
         self._policies = [read_policy(each) for each in header["policies"]]

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from keystead_client.connections import Connection, ConnectionOverTLS
 from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable, Unsafe
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
@@ -54,9 +55,7 @@ class _Request(NamedTuple):
 class Stream:
     """The lines of an answer that does not end. One thread reads and closes; any other may hang up."""
 
-    def __init__(
-        self, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse, wire: socket.socket | None
-    ) -> None:
+    def __init__(self, connection: Connection, answer: http.client.HTTPResponse, wire: socket.socket | None) -> None:
         self._connection, self._answer, self._wire = connection, answer, wire
 
     def __iter__(self) -> Iterator[str]:
@@ -100,7 +99,7 @@ class Transport:
         self._host, self._port = address.hostname, address.port
         self._tls = (tls or ssl.create_default_context()) if address.scheme == "https" else None
         self._timeout, self._most_idle, self._allow_plain_http = timeout, connections, allow_plain_http
-        self._idle: list[http.client.HTTPConnection] = []
+        self._idle: list[Connection] = []
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
@@ -134,7 +133,7 @@ class Transport:
         connection = self._open()
         try:
             _limit(connection, timeout)
-            connection.request("GET", self._path + path, headers=dict(headers))
+            connection.ask("GET", self._path + path, headers=headers)
             wire = connection.sock  # the answer may take it over
             answer = connection.getresponse()
             if answer.status != 200:
@@ -172,30 +171,30 @@ class Transport:
         for connection in getattr(self, "_idle", ()):
             connection.close()
 
-    def _take(self) -> http.client.HTTPConnection | None:
+    def _take(self) -> Connection | None:
         with self._lock:
             if self._pid != os.getpid():
                 # A child of fork shares its parent's sockets: two speakers on one connection would swap answers.
                 self._idle, self._pid = [], os.getpid()
             return self._idle.pop() if self._idle else None
 
-    def _give_back(self, connection: http.client.HTTPConnection) -> None:
+    def _give_back(self, connection: Connection) -> None:
         with self._lock:
             if len(self._idle) < self._most_idle and self._pid == os.getpid():
                 self._idle.append(connection)
                 return
         connection.close()
 
-    def _open(self) -> http.client.HTTPConnection:
+    def _open(self) -> Connection:
         if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
-        return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout, context=self._tls)
+            return Connection(self._host, self._port, timeout=self._timeout)
+        return ConnectionOverTLS(self._host, self._port, timeout=self._timeout, context=self._tls)
 
-    def _exchange(self, connection: http.client.HTTPConnection, asked: _Request) -> Reply:
+    def _exchange(self, connection: Connection, asked: _Request) -> Reply:
         reusable = False
         try:
             _limit(connection, asked.timeout)
-            connection.request(asked.method, asked.path, body=asked.body, headers=asked.headers)
+            connection.ask(asked.method, asked.path, headers=asked.headers, body=asked.body)
             answer = connection.getresponse()
             content = answer.read(asked.most_bytes + 1)
             if len(content) > asked.most_bytes:
@@ -214,7 +213,7 @@ def is_private(scheme: str, host: str) -> bool:
     return scheme == "https" or host in _LOOPBACK
 
 
-def _limit(connection: http.client.HTTPConnection, seconds: float) -> None:
+def _limit(connection: Connection, seconds: float) -> None:
     connection.timeout = seconds
     if isinstance(connection.sock, socket.socket):
         connection.sock.settimeout(seconds)

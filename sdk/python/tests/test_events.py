@@ -1,0 +1,193 @@
+"""A ring may bring the change itself: applied where it follows on what is held, and never a reason to believe for longer."""
+
+import queue
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pytest
+from fake_feed import PLACE, FakeFeed, record, version
+from fake_keystead import vectors
+from hypothesis import given
+from hypothesis import strategies as st
+from keystead_client import LocalVerifier, Reason, digest
+from keystead_client.events import reaches
+from keystead_client.feed import NOT_PLAIN
+from test_local import KEYS, KIDS, until
+
+OTHER = vectors("key_text")["valid"][0]
+
+
+@pytest.fixture
+def feed(keystead):
+    feed = FakeFeed(keystead)
+    feed.records = [record(digest(text), kid) for text, kid in zip(KEYS, KIDS, strict=True)]
+    feed.renew_ms = 60_000  # nobody asks by itself within a test
+    feed.lease_ms = 90_000
+    feed.position = 10
+    beside = f"{keystead.url}/beside"
+    feed.beside = {"lease": f"{beside}/lease", "applied": f"{beside}/applied"}
+    return feed
+
+
+@contextmanager
+def listening(keystead):
+    """A verifier that heard nothing yet, and how to send it something."""
+    said, over = queue.Queue(), threading.Event()
+
+    def line(wire):
+        while not over.is_set():
+            with suppress(queue.Empty):
+                wire.write(said.get(timeout=0.02))
+                wire.flush()
+
+    keystead.on("GET /v1/feed", lambda _: (200, line))
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        until(lambda: verifier._bell is not None)
+        yield verifier, said.put
+        over.set()
+
+
+def gone(kid, key_id="k-1"):
+    return {"key_id": key_id, "versions": [], "signers": [], "gone": [kid]}
+
+
+def test_a_change_that_comes_with_its_ring_is_applied_and_confirmed_without_a_renewal(keystead, feed):
+    with listening(keystead) as (verifier, say):
+        assert verifier.verify(KEYS[0])
+        renewals = len(feed.applied)
+        for number, kid in ((11, KIDS[0]), (12, KIDS[1])):
+            say(feed.event(gone(kid, f"k-{number}"), since=feed.at(number - 1), position=feed.at(number)))
+        until(lambda: feed.words == [feed.at(11), feed.at(12)])
+        assert [verifier.verify(each).reason for each in KEYS[:2]] == [Reason.UNKNOWN] * 2
+        assert verifier.verify(KEYS[2])
+        back = {**gone("", "k-11"), "versions": [version(digest(KEYS[0]), KIDS[0])], "gone": []}
+        say(feed.event(back, since=feed.at(12), position=feed.at(13)))  # as after a reinstatement
+        until(lambda: verifier.verify(KEYS[0]))
+        assert len(feed.applied) == renewals
+
+
+def test_what_was_told_before_is_not_applied_again(keystead, feed):
+    """A late event would bring back what was revoked since."""
+    with listening(keystead) as (verifier, say):
+        say(feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(12)))
+        until(lambda: not verifier.verify(KEYS[0]))
+        before = {**gone(""), "versions": [version(digest(KEYS[0]), KIDS[0])], "gone": []}
+        say(feed.event(before, since=feed.at(10), position=feed.at(11)))
+        say(feed.event(before, since=feed.at(10), position=feed.at(12)))
+        say(feed.event(gone(KIDS[1], "k-2"), since=feed.at(12), position=feed.at(13)))
+        until(lambda: feed.words[-1:] == [feed.at(13)])
+        assert not verifier.verify(KEYS[0])
+        assert len(feed.applied) == 1, "nor is it asked for"
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    ["forged", "of another place", "after a gap", "of another past", "without a signature", "no JSON", "no object", "cut",
+     "signed by another", "position that is none", "changes that are none"],
+)  # fmt: skip
+def test_whatever_is_in_doubt_is_asked_for(keystead, feed, doubt):
+    back = {**gone(""), "versions": [version(digest(OTHER["text"]), OTHER["kid"])], "gone": []}
+    with listening(keystead) as (verifier, say):
+        since, position = feed.at(), feed.change(gone=(KIDS[1],))
+        told = feed.event(back if doubt == "forged" else gone(KIDS[1]), since=since, position=position)
+        if doubt == "forged":
+            told = told.replace(b'"retires":false', b'"retires":true')
+        elif doubt == "of another place":
+            told = feed.event(gone(KIDS[1]), since=since, position=position, place=(PLACE[1], PLACE[0]))
+        elif doubt == "after a gap":
+            told = feed.event(gone(KIDS[1]), since=feed.at(11), position=feed.at(12))
+        elif doubt == "of another past":
+            other = feed.at(11).replace("0123", "4567")
+            told = feed.event(gone(KIDS[1]), since=feed.at(10).replace("0123", "4567"), position=other)
+        elif doubt == "without a signature":
+            told = b'event: change\ndata: {"position":"%s"}\n\n' % position.encode()
+        elif doubt == "signed by another":
+            kept = feed.kid, feed.key, feed.x
+            feed.sign_with("snap-2")
+            told = feed.event(gone(KIDS[1]), since=since, position=position)
+            feed.kid, feed.key, feed.x = kept
+        elif doubt == "position that is none":
+            told = feed.event(gone(KIDS[1]), since=since, position="soon")
+        elif doubt == "changes that are none":
+            told = feed.event({"gone": 1}, since=since, position=position)
+        else:
+            odd = {"no JSON": b"event: change\ndata: {\n\n", "no object": b"event: change\ndata: []\n\n"}
+            told = odd.get(doubt, told[:-90] + b"\n\n")
+        say(told)
+        until(lambda: len(feed.applied) == 2)
+        assert feed.applied[1] == since, "nothing of it was taken for known"
+        until(lambda: feed.words == [position])  # what the renewal brought
+        assert not verifier.verify(KEYS[1])
+
+
+def test_an_acknowledgement_that_is_not_taken_is_made_by_a_renewal(keystead, feed):
+    feed.deaf = True
+    with listening(keystead) as (verifier, say):
+        since, position = feed.at(), feed.change(gone=(KIDS[0],))
+        say(feed.event(gone(KIDS[0]), since=since, position=position))
+        until(lambda: position in feed.applied)
+        assert not verifier.verify(KEYS[0])
+
+
+def test_a_keystead_that_takes_no_such_word_is_asked_as_before(keystead, feed):
+    feed.beside.pop("applied")
+    with listening(keystead) as (verifier, say):
+        since, position = feed.at(), feed.change(gone=(KIDS[0],))
+        say(feed.event(gone(KIDS[0]), since=since, position=position))
+        until(lambda: position in feed.applied)
+        assert feed.applied == [since, since, position]
+        assert not verifier.verify(KEYS[0])
+
+
+def test_what_is_told_makes_no_lease_longer(keystead, feed):
+    feed.lease_ms = 600
+    with listening(keystead) as (verifier, say):
+        began = time.monotonic()
+        for number in range(11, 15):
+            say(feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(number)))
+            time.sleep(0.1)
+        assert verifier.lease_seconds < 0.3
+        until(lambda: verifier.verify(KEYS[1]).reason == Reason.STALE)
+        assert time.monotonic() - began < 1.5
+
+
+def test_a_change_that_comes_while_it_closes_brings_nothing_back(keystead, feed, monkeypatch):
+    with listening(keystead) as (verifier, _):
+        follow, state = type(verifier._feed.state).follow, verifier._feed.state
+
+        def closing(self, changes, position):
+            follow(self, changes, position)
+            verifier._feed.disbelieve()
+
+        monkeypatch.setattr(type(state), "follow", closing)
+        told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(11))
+        assert verifier._feed.hear(told.decode().split("data: ")[1])
+        assert verifier._feed.plain == NOT_PLAIN
+        assert verifier.verify(KEYS[1]).reason == Reason.STALE
+
+
+@st.composite
+def snapshots(draw):
+    """What PostgreSQL writes of eight transactions, and the set of those that it shows."""
+    end = draw(st.integers(1, 9))
+    still_open = draw(st.sets(st.integers(1, end - 1))) if end > 1 else set()
+    least = min(still_open, default=end)
+    text = f"{least}:{end}:{','.join(map(str, sorted(still_open)))}@past"
+    return text, set(range(1, end)) - still_open, end
+
+
+@given(snapshots(), snapshots())
+def test_a_position_reaches_another_only_if_it_shows_all_that_the_other_shows(here, there):
+    if reaches(here[0], there[0]):
+        assert here[1] >= there[1]
+    elif there[2] <= here[2]:
+        assert not here[1] >= there[1], "and if its end lies no further it is never missed"
+
+
+def test_a_position_of_another_past_reaches_nothing():
+    assert reaches("1:9:@a", "1:5:@a")
+    assert not reaches("1:9:@a", "1:5:@b")
+    for odd in ("", "5", "1:2", "1:x:@a", "1:2:3:4@a"):
+        with pytest.raises(ValueError, match=r"unpack|literal"):
+            reaches("1:9:@a", odd)

@@ -1,0 +1,184 @@
+"""The feed tells what became of keys, signed, one ring after the other without a gap; programs say what they have applied."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+from keystead_client import IntegrityError
+from keystead_client.events import Event, read_event
+
+from keys.models import Environment, KeyVersion, Verifier
+from keys.verification import lease, renewing, ringing
+from keys.verification.receipts import How, stop_with_receipt
+from keys.verification.renewing import Asked, renew_clients
+from keys.verification.ringing import Ring, Ringer
+from keys.verification.sharing import position_in, signing_keys
+from keys.verification.verifier import Binding
+from tests.people import issued, verifying_credential
+from tests.portal.verify.bells import PATIENCE, Call, beside, listening, revoke
+
+pytestmark = [pytest.mark.usefixtures("sealing"), pytest.mark.timeout(60)]
+
+
+def place_of(world, tag="prod"):
+    return world.orders.pk, Environment.objects.get(tag=tag).pk
+
+
+def event_in(ring: bytes, at: tuple[object, object]) -> Event:
+    """What a program reads, under the keys that Keystead shows everybody."""
+    keys = {each["kid"]: each["x"] for each in signing_keys()}
+    event = read_event(ring.split(b"data: ")[1].decode(), keys=keys, place=(str(at[0]), str(at[1])))
+    assert event is not None
+    return event
+
+
+def following(rings: list[Ring]) -> Ringer:
+    """A follower whose looks a test decides; the first is over."""
+    ringer = Ringer(rings.append)
+    ringer.look()
+    rings.clear()
+    return ringer
+
+
+def test_a_ring_brings_what_a_renewal_would_bring_and_each_follows_on_the_last(world):
+    credential, at = verifying_credential(world).reveal(), place_of(world)
+    keys = [issued(world, name=name) for name in ("First", "Second")]
+
+    async def ask(bell):
+        call = await Call(bell, credential).begun()
+        told = []
+        for key, version, _ in keys:
+            await beside(revoke, world, key)
+            told.append(event_in(await call.line(), at))
+            gone = {"key_id": str(key.pk), "versions": [], "signers": [], "gone": [version.kid]}
+            assert told[-1].changes == [gone]
+        assert told[1].since == told[0].position
+
+    listening(ask)
+
+
+def test_what_is_told_is_signed_and_for_its_place_alone(world):
+    credential, at, other = verifying_credential(world).reveal(), place_of(world), place_of(world, "test")
+    key = issued(world)[0]
+
+    async def ask(bell):
+        call = await Call(bell, credential).begun()
+        await beside(revoke, world, key)
+        ring = await call.line()
+        told = event_in(ring, at)
+        with pytest.raises(IntegrityError):
+            event_in(ring, other)
+        with pytest.raises(IntegrityError):
+            event_in(ring.replace(told.since.encode(), told.position.encode()), at)
+
+    listening(ask)
+
+
+def test_a_credential_that_changed_is_told_nothing_any_more(world):
+    credential = verifying_credential(world)
+    own = KeyVersion.objects.get(kid=credential.reveal().split("_")[2]).managed_key
+
+    async def ask(bell):
+        call = await Call(bell, credential.reveal()).begun()
+        await beside(revoke, world, own)
+        assert json.loads((await call.line()).split(b"data: ")[1]).keys() == {"position"}
+        await asyncio.wait_for(call.task, PATIENCE)
+        assert not bell._by_shown, "nor is it known by what it showed"
+
+    listening(ask)
+
+
+def test_each_place_is_told_without_a_gap(world):
+    rings: list[Ring] = []
+    ringer = following(rings)
+    began = ringer._position
+    for name, tag in (("A", "prod"), ("B", "test"), ("C", "prod"), ("D", "test")):
+        issued(world, name=name, environment=tag)
+        ringer.look()
+    for at in (place_of(world), place_of(world, "test")):
+        there = [ring for ring in rings if at in ring.told]
+        assert [ring.told[at].since for ring in there] == [began, *(ring.position for ring in there[:-1])]
+        assert all(ring.places == {at} for ring in there)
+
+
+def test_of_the_catalogue_and_of_very_much_it_is_only_rung(world, superuser, monkeypatch):
+    rings: list[Ring] = []
+    ringer = following(rings)
+    superuser.execute("UPDATE keys_environment SET name = name")
+    ringer.look()
+    assert [(ring.places, ring.told) for ring in rings] == [(None, {})]
+    monkeypatch.setattr(ringing, "MOST_TOLD", 0)
+    key = issued(world)[0]
+    ringer.look()
+    assert (rings[-1].places, rings[-1].told) == ({place_of(world)}, {})
+    missed = ringer._position
+    monkeypatch.undo()
+    revoke(world, key)
+    ringer.look()
+    assert rings[-1].told[place_of(world)].since == missed, "who did not ask has missed it"
+
+
+def test_while_the_database_is_behind_its_log_nothing_is_told(world, monkeypatch):
+    rings: list[Ring] = []
+    ringer, look = following(rings), lease.look
+    issued(world)
+    monkeypatch.setattr(lease, "look", lambda at: lease.Seen(**{**vars(look(at)), "is_behind_log": True}))
+    ringer.look()
+    assert [(ring.places, ring.told) for ring in rings] == [(None, {})]
+
+
+def test_what_cannot_be_read_ends_no_follower(world, monkeypatch):
+    rings: list[Ring] = []
+    ringer = following(rings)
+    monkeypatch.setattr(ringing, "changes_of", lambda *_: {}["a row that is odd"])
+    monkeypatch.setattr(ringing, "RETRY", 0.01)
+    ringer.start()
+    try:
+        for name in ("Odd", "Odder"):
+            rings.clear()
+            issued(world, name=name)
+            ringer._rung.set()
+            deadline = time.monotonic() + PATIENCE
+            while not rings:
+                assert time.monotonic() < deadline, "nobody is rung any more"
+                time.sleep(0.005)
+            assert rings[0].places is None, "anything may have changed"
+    finally:
+        ringer.stop()
+
+
+def test_a_program_that_listens_is_believed_by_its_line(world, monkeypatch):
+    credential, at = verifying_credential(world), place_of(world)
+    key = issued(world)[0]
+    own = KeyVersion.objects.get(kid=credential.reveal().split("_")[2]).managed_key
+    holder = renewing.register("orders-api", credential=own.pk, binding=Binding(service_id=at[0], environment_id=at[1]))
+    assert holder is not None
+    past, place = lease.history()
+    renew_clients([Asked(verifier=holder.id, credential=own.pk, applied=position_in(place, past))])
+    path, asked_for = f"/v1/verifiers/{holder.id}/applied", []
+    monkeypatch.setattr("portal.verify.renewals.program_of", lambda shown, **_: asked_for.append(shown) or {}[""])
+
+    async def ask(bell):
+        call = await Call(bell, credential.reveal()).begun()
+        await beside(revoke, world, key)
+        position = event_in(await call.line(), at).position
+        say = {"path": path, "body": {"applied": position}}
+        assert await Call(bell, credential.reveal(), **say).status() == 204
+        receipt = await beside(stop_with_receipt, key, action="revoked")
+        assert [word["how"] for word in receipt.verifiers] == [How.ACKNOWLEDGED]
+        odd = Call(bell, credential.reveal(), path=path, body={"applied": "soon"})
+        assert await odd.problem() == (422, "invalid_input")
+        assert not asked_for
+        lease_path = path.replace("applied", "lease")
+        for shown, door in (("ks_prod_x", path), (credential.reveal(), lease_path)):
+            assert await Call(bell, shown, path=door, body={"applied": position}).status() == 503
+        assert len(asked_for) == 2, "a stranger is asked for, and so is whoever wants a new lease"
+        await call.hang_up()
+        assert await Call(bell, credential.reveal(), **say).status() == 503
+        assert len(asked_for) == 3, "and whoever listens no more"
+
+    listening(ask)
+    assert Verifier.objects.get(pk=holder.id).applied != place
