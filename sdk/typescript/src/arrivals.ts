@@ -44,6 +44,7 @@ export async function bodyOf(request: IncomingMessage): Promise<Buffer | NoBody>
   if (encoding === undefined && (length === undefined || Number(length) === 0)) return Buffer.alloc(0);
   if (Number(length) > MOST_BODY) return "body_too_large";
   if (request.readableDidRead || request.readableEnded) return "body_already_read";
+  if (request.destroyed) return "body_cut"; // it has told so, and will not again
   const parts: Buffer[] = [];
   return new Promise((resolve) => {
     let size = 0;
