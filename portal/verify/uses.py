@@ -22,7 +22,9 @@ from portal.verify.reading import Refused, read_client
 MOST_USES: Final = 500
 MOST_COUNT: Final = 10**9
 OUTCOMES: Final = {"valid", *map(str, Reason)}
-OLDEST: Final = 2 * 86_400  # seconds; who was away for longer has nothing to tell that anybody waits for
+# Seconds. Who was away for longer has nothing to tell that anybody waits for; refused, it would be brought for ever.
+FORGOTTEN: Final = 2 * 86_400
+OLDEST: Final = 366 * 86_400  # what is older is no time in milliseconds
 _MEMBERS: Final = {"kid", "outcome", "minute", "count", "client"}
 
 
@@ -40,7 +42,8 @@ def report(http: HttpRequest, caller: Credential, binding: Binding, verifier: UU
     if not isinstance(uses, list) or not 1 <= len(uses) <= MOST_USES:
         raise Refused(422, "invalid_input", {"uses": "not_a_list_of_uses"})
     now = time_of_database()
-    told = [_read(each, f"uses.{place}", now=now) for place, each in enumerate(uses)]
+    read = [_read(each, f"uses.{place}", now=now) for place, each in enumerate(uses)]
+    told = [each for each in read if each["at"] > now - FORGOTTEN]
     versions = versions_by_kid(
         {each["kid"] for each in told}, service=binding.service_id, environment=binding.environment_id
     )

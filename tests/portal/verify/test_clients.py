@@ -280,6 +280,9 @@ def test_what_a_client_counted_is_added_once_and_only_of_its_own_keys(world, pro
         [(version.pk, "valid", 7), (version.pk, "scope", 7)]
     )
     assert Sighting.objects.get(version=version).address == "192.0.2.3"
+    late = {"batch": str(uuid.uuid4()), "uses": [use | {"minute": minute - 3 * 86_400_000}, use | {"count": 1}]}
+    assert program.post(f"/v1/verifiers/{name}/uses", late).status_code == 204, "or it would be brought for ever"
+    assert UsageCount.objects.get(version=version, outcome="valid").count == 8
     for odd in (
         {"minute": 1},
         {"count": 0},
