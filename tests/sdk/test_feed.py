@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import random
 import subprocess
 import time
 import urllib.request
 from contextlib import ExitStack
+from itertools import takewhile
 
 from keystead_client import LocalVerifier
+from keystead_client.events import reaches
 
 from keys.lifecycle.revocation import revoke_key
 from keys.models import UsageCount, Verifier
@@ -71,6 +75,78 @@ def test_the_doorbell_brings_a_revocation_to_programs_of_both_languages(portal_s
     assert not Verifier.objects.filter(stopped_at=None).exists()
     told = UsageCount.objects.filter(version=keys[0][1], outcome="valid").values_list("count", flat=True)
     assert sum(told) >= 4, "what was verified in process was reported to the site at the end"
+
+
+WATCHING = """
+import { LocalVerifier } from %s;
+const [url, credential, ...keys] = process.argv.slice(2);
+const told = (words) => process.stdout.write(words + String.fromCharCode(10));
+const ask = globalThis.fetch;
+globalThis.fetch = async (address, how) => {
+  const answer = await ask(address, how);
+  const word = /[/](lease|applied)$/.exec(String(address))?.[1];
+  if (word !== undefined && answer.ok) told(word);
+  return answer;
+};
+const verifier = await new LocalVerifier({ url, credential, name: "node" }).start();
+const held = new Set(keys);
+setInterval(() => {
+  for (const key of held) {
+    if (verifier.verify(key).valid) continue;
+    held.delete(key);
+    told(`gone ${keys.indexOf(key)}`);
+  }
+}, 1);
+process.on("SIGTERM", () => verifier.close().then(() => process.exit()));
+"""
+
+
+def test_a_ring_brings_programs_in_node_the_revocation_itself(portal_server, feed, world, tmp_path):
+    """It is applied, and confirmed in a word: nobody renews for it, unless a renewal is under way just then."""
+    need_node()
+    keys = [issued(world, name=f"Key {number}") for number in range(4)]
+    script = tmp_path / "watching.mjs"
+    script.write_text(WATCHING % json.dumps((CLIENT / "dist/src/index.js").as_uri()))
+    url = portal_server.url.replace("localhost", "127.0.0.1")
+    command = ["node", script, url, verifying_credential(world).reveal(), *(secret.reveal() for _, _, secret in keys)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        told = iter(node.stdout.readline, "")
+        for _ in range(3):  # two at the start, and one for the ring with which a line begins
+            assert "lease\n" in told
+        told_by_the_ring = False
+        for number, (key, _, _) in enumerate(keys):
+            stop(world, key)
+            asked = "lease\n" in takewhile(f"gone {number}\n".__ne__, told)
+            told_by_the_ring = not asked and next(told) == "applied\n"
+            if told_by_the_ring:
+                break
+            assert "lease\n" in told
+        node.terminate()
+    assert told_by_the_ring
+
+
+def test_both_clients_know_alike_which_position_shows_more(tmp_path):
+    need_node()
+    chosen = random.Random(20_261_122)  # the same ones each time
+
+    def position() -> str:
+        first = chosen.choice((1, 2**63 - 12))
+        end = first + chosen.randrange(10)
+        still_open = [number for number in range(first, end) if chosen.random() < 0.3]
+        past = chosen.choice(("0123456789abcdef",) * 9 + ("fedcba9876543210",))
+        return f"{still_open[0] if still_open else end}:{end}:{','.join(map(str, still_open))}@{past}"
+
+    pairs = [(position(), position()) for _ in range(3000)]
+    script = tmp_path / "reaches.mjs"
+    script.write_text(
+        f"import {{ reaches }} from {json.dumps((CLIENT / 'dist/src/events.js').as_uri())};\n"
+        f"console.log(JSON.stringify({json.dumps(pairs)}.map(([here, there]) => reaches(here, there))));\n"
+    )
+    done = subprocess.run(["node", script], capture_output=True, text=True, timeout=60, check=True)
+    told = json.loads(done.stdout)
+    assert told == [reaches(here, there) for here, there in pairs]
+    assert {True, False} == set(told)
 
 
 def test_without_the_doorbell_programs_poll_as_before(portal_server, world):
