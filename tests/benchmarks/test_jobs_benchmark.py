@@ -4,7 +4,7 @@ import pytest
 
 from tests.benchmarks.running import run_quickly
 
-pytestmark = pytest.mark.timeout(600)  # a PostgreSQL starts in it
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]  # a PostgreSQL starts in it
 
 
 def test_the_sweep_is_measured_beside_its_neighbours_and_leaves_nothing(tmp_path):

@@ -40,16 +40,12 @@ def test_every_list_and_every_row_opens(furnished):
             assert client.get(address).status_code == 200, (model, act.name)
 
 
-def test_searches_and_filters_answer(furnished):
+def test_searches_answer(furnished):
     client = signed_in(furnished.admin)
     for model, place in admin.site._registry.items():
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
         if place.search_fields:
             assert client.get(address, {"q": "orders 1"}).status_code == 200, model
-        page = client.get(address)
-        for spec in page.context["cl"].filter_specs:
-            for choice in spec.choices(page.context["cl"]):
-                assert client.get(address + choice["query_string"]).status_code == 200, (model, choice)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "mallory", "auditor", "responder"])
