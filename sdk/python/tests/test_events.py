@@ -81,6 +81,19 @@ def test_what_was_told_before_is_not_applied_again(keystead, feed):
         assert len(feed.applied) == 1, "nor is it asked for"
 
 
+def test_what_shows_less_than_is_held_is_not_applied(keystead, feed):
+    """Of two transactions at once, the held position shows one and the event the other."""
+    with listening(keystead) as (verifier, _):
+        held = verifier._feed.state.position = f"11:14:11@{feed.past}"
+        told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(13))
+        assert not verifier._feed.hear(told.decode().split("data: ")[1])
+        assert (verifier._feed.state.position, verifier.verify(KEYS[0]).valid) == (held, True)
+        told = feed.event(gone(KIDS[0]), since=feed.at(10), position=f"13:15:13@{feed.past}")
+        assert not verifier._feed.hear(told.decode().split("data: ")[1])
+        told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(14))
+        assert verifier._feed.hear(told.decode().split("data: ")[1])
+
+
 @pytest.mark.parametrize(
     "doubt",
     ["forged", "of another place", "after a gap", "of another past", "without a signature", "no JSON", "no object", "cut",

@@ -14,7 +14,7 @@ from keys.models import Environment, KeyVersion, Verifier
 from keys.verification import lease, renewing, ringing
 from keys.verification.receipts import How, stop_with_receipt
 from keys.verification.renewing import Asked, renew_clients
-from keys.verification.ringing import Ring, Ringer
+from keys.verification.ringing import Ring, Ringer, Told
 from keys.verification.sharing import position_in, signing_keys
 from keys.verification.verifier import Binding
 from tests.people import issued, verifying_credential
@@ -78,15 +78,17 @@ def test_what_is_told_is_signed_and_for_its_place_alone(world):
 
 
 def test_a_credential_that_changed_is_told_nothing_any_more(world):
-    credential = verifying_credential(world)
-    own = KeyVersion.objects.get(kid=credential.reveal().split("_")[2]).managed_key
+    credential, at = verifying_credential(world).reveal(), place_of(world)
 
     async def ask(bell):
-        call = await Call(bell, credential.reveal()).begun()
-        await beside(revoke, world, own)
-        assert json.loads((await call.line()).split(b"data: ")[1]).keys() == {"position"}
+        call = await Call(bell, credential).begun()
+        (line,) = bell.lines
+        told = {at: Told(since=bell._last.decode(), changes=[])}
+        bell._ring(Ring(position="1:1:", keys=frozenset({line.caller.key_id}), places=frozenset({at}), told=told))
+        assert bell._listener(f"Bearer {credential}", "127.0.0.1") is None, "nor is it known by what it showed"
+        assert json.loads((await call.line()).split(b"data: ")[1]) == {"position": "1:1:"}
         await asyncio.wait_for(call.task, PATIENCE)
-        assert not bell._by_shown, "nor is it known by what it showed"
+        assert not bell._by_shown
 
     listening(ask)
 
