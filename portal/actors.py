@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from audit.actor import Actor, ActorKind, Auth, RequestFacts, StepUp
+from audit.secret_scan import find_secret
 from keys.models import Person, Session
 from portal import client_address
 from portal.middleware import request_id_of
@@ -19,6 +20,8 @@ from portal.middleware import request_id_of
 # Nobody known yet. It is a person's kind of id that no person has, so every rule that looks it up says no.
 NOBODY = "00000000-0000-0000-0000-000000000000"
 LONGEST_USER_AGENT = 200
+LONGEST_CLAIM = 5 * LONGEST_USER_AGENT  # what is looked at, so that no secret is cut where nobody would know it
+WITHHELD = "[withheld]"
 
 
 class SignInRequired(Exception):
@@ -37,9 +40,14 @@ def facts_of(http: HttpRequest) -> RequestFacts:
 
 
 def user_agent_of(http: HttpRequest) -> str:
-    """Return the browser's name for itself, without what could mislead a reader."""
-    claimed = http.META.get("HTTP_USER_AGENT", "")[:LONGEST_USER_AGENT]
-    return "".join(each for each in claimed if unicodedata.category(each)[0] != "C")
+    """Return the browser's name for itself, without what could mislead a reader.
+
+    One that looks like a secret is withheld here: the log would take no event with it, and so a stranger could guess unseen.
+    """
+    claimed = http.META.get("HTTP_USER_AGENT", "")[:LONGEST_CLAIM]
+    whole = "".join(each for each in claimed if unicodedata.category(each)[0] != "C")
+    kept = whole[:LONGEST_USER_AGENT]
+    return WITHHELD if any(find_secret(text.encode()) for text in (whole, kept)) else kept
 
 
 def visitor(http: HttpRequest) -> Actor:

@@ -15,6 +15,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.utils.translation import gettext as _
 from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled, SerializationFailure
 
+from audit.secret_scan import find_secret
 from keys.errors import Busy
 from portal import client_address, metrics
 
@@ -62,7 +63,9 @@ class RequestIdentity:
     def __call__(self, http: HttpRequest) -> HttpResponseBase:
         began = time.perf_counter()
         given = http.META.get("HTTP_X_REQUEST_ID", "") if settings.KEYSTEAD_TRUSTED_PROXIES else ""
-        http.request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        # A proxy may hand on what a stranger chose; the log takes no event with what looks like a secret.
+        is_plain = REQUEST_ID.fullmatch(given) is not None and find_secret(given.encode()) is None
+        http.request_id = given if is_plain else uuid.uuid4().hex  # type: ignore[attr-defined]
         http.client_address = client_address.of_request(http)  # type: ignore[attr-defined]
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id_of(http))

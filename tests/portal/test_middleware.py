@@ -17,6 +17,7 @@ from portal.middleware import request_id_of
 from portal.urls import urlpatterns as doors
 
 pytestmark = pytest.mark.django_db
+SECRET = "AKIAIOSFODNN7EXAMPLE"  # the one of its vendor's documentation
 
 
 def _echo(http):
@@ -81,6 +82,7 @@ def test_a_trusted_proxy_may_name_the_request_in_plain_letters_only(client, sett
     settings.KEYSTEAD_TRUSTED_PROXIES = 1
     assert client.get("/echo", headers={"X-Request-ID": "edge-12345678"})["X-Request-ID"] == "edge-12345678"
     assert client.get("/echo", headers={"X-Request-ID": "two\nlines-12345"})["X-Request-ID"] != "two\nlines-12345"
+    assert client.get("/echo", headers={"X-Request-ID": SECRET})["X-Request-ID"] != SECRET, "no event could be written"
 
 
 @pytest.mark.parametrize(

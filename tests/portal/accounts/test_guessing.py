@@ -4,15 +4,17 @@ from datetime import timedelta
 
 import pytest
 from axes.handlers.proxy import AxesProxyHandler
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from audit import clock
 from keys.models import FactorTries
 from keys.people.recovery_codes import make_recovery_codes
+from portal.actors import user_agent_of
 from tests.accounts import BROWSER, PASSWORD, actions, joined, last_event, plain
 from tests.races import in_parallel
 
 pytestmark = pytest.mark.usefixtures("committed_db")
+SECRET = "AKIAIOSFODNN7EXAMPLE"  # the one of its vendor's documentation
 
 
 def test_ten_wrong_passwords_close_the_door_for_known_and_unknown_alike():
@@ -124,3 +126,24 @@ def test_a_recovery_code_works_once_and_opens_only_the_change_of_factors():
     other = Client()
     other.post("/sign-in/", {"email": alice.person.email, "password": PASSWORD})
     assert other.post("/sign-in/second-factor/", {"recovery_code": code}).status_code == 422
+
+
+def test_whoever_calls_their_browser_by_a_secret_guesses_as_few_times_and_as_seen_as_others():
+    """The log takes no event with a secret, so what a stranger may choose must bring none: neither would be counted."""
+    alice = joined("alice")
+    mallory = Client(headers={"user-agent": SECRET})
+    answer = mallory.post("/sign-in/", {"email": alice.person.email, "password": "wrong wrong wrong"})
+    assert (answer.status_code, actions(action="sign-in.refused")) == (422, ["sign-in.refused"])
+    mallory.post("/sign-in/", {"email": alice.person.email, "password": PASSWORD})
+    answers = [mallory.post("/sign-in/second-factor/", {"code": "000000"}).status_code for _ in range(10)]
+    assert answers == [422] * 9 + [429]
+    assert len(actions(action="second-factor.refused")) == 9
+    assert actions(action="second-factor.locked") == ["second-factor.locked"]
+
+
+@pytest.mark.parametrize(
+    "name", [SECRET, f"\u0001{SECRET[:9]}\u200b{SECRET[9:]}", "a" * 181 + f" {SECRET}", "a" * 179 + f" {SECRET}A"]
+)
+def test_a_secret_in_the_name_of_a_browser_is_withheld(name):
+    assert user_agent_of(RequestFactory().get("/", HTTP_USER_AGENT=name)) == "[withheld]"
+    assert user_agent_of(RequestFactory().get("/", HTTP_USER_AGENT="a" * 300)) == "a" * 200
