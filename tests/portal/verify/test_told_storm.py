@@ -1,0 +1,110 @@
+"""Many stops at once, committed in any order, rings that are lost: where a program says that it stands, it knows every stop."""
+
+from __future__ import annotations
+
+import queue
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connections
+from keystead_client.beliefs import State
+from keystead_client.credentials import as_credential
+from keystead_client.feed import Feed
+from keystead_client.snapshots import read_snapshot
+from keystead_client.transport import Transport
+
+from keys.crypto.digests import digest
+from keys.models import Environment, KeyVersion, VerificationChange
+from keys.verification import renewing
+from keys.verification.renewing import Asked, Changes, renew_clients
+from keys.verification.ringing import Ring, Ringer
+from keys.verification.sharing import signing_keys, snapshot_of
+from keys.verification.verifier import Binding
+from portal.verify.doorbell import _told_of
+from tests.people import issued, verifying_credential
+from tests.portal.verify.bells import revoke
+
+pytestmark = [pytest.mark.usefixtures("sealing"), pytest.mark.timeout(120)]
+KEYS = 8
+
+
+def shows(position: str, transaction: int) -> bool:
+    """Whether a position shows a transaction, as PostgreSQL says."""
+    _, end, still_open = position.partition("@")[0].split(":")
+    return transaction < int(end) and str(transaction) not in still_open.split(",")
+
+
+class Program:
+    """Holds the keys of a place, applies what it hears of, and asks where that does not follow on what it holds."""
+
+    def __init__(self, credential: str, binding: Binding) -> None:
+        own = KeyVersion.objects.get(kid=credential.split("_")[2]).managed_key_id
+        holder = renewing.register("storm", credential=own, binding=binding)
+        assert holder is not None
+        self.holder, self.own = holder.id, own
+        keys = {each["kid"]: each["x"] for each in signing_keys()}
+        self.feed = Feed(Transport("http://127.0.0.1:1"), as_credential(credential), name="storm", signing_keys=keys)
+        self.feed._takes_word = True
+        self.feed.state = self.state = State(read_snapshot(snapshot_of(binding)[1], keys=keys))
+        self.applied = self.asked = 0
+
+    def hear(self, ring: Ring, place: tuple[object, object]) -> None:
+        told = _told_of(ring, place)
+        if told is None or self.feed._apply(told.decode().split("data: ")[1]) is None:
+            self.ask()
+        else:
+            self.applied += 1
+
+    def ask(self) -> None:
+        self.asked += 1
+        [said] = renew_clients([Asked(verifier=self.holder, credential=self.own, applied=self.state.position)])
+        assert isinstance(said, Changes)
+        self.state.follow(said.changes, said.position)
+
+
+def test_where_a_program_says_it_stands_it_knows_every_stop(world, superuser):
+    chance = random.Random(5)
+    credential = verifying_credential(world).reveal()
+    keys = [issued(world, name=f"Key {number}") for number in range(KEYS)]
+    binding = Binding(service_id=world.orders.pk, environment_id=Environment.objects.get(tag="prod").pk)
+    place = binding.service_id, binding.environment_id
+    rings: queue.Queue[Ring] = queue.Queue()
+    ringer = Ringer(rings.put)
+    ringer.look()
+    rings.get_nowait()
+    program = Program(credential, binding)
+    known: list[tuple[str, set[str]]] = []  # where it stood, and which keys it would have accepted there
+
+    def stop(number: int) -> None:
+        try:
+            revoke(world, keys[number][0])
+        finally:
+            connections["default"].close()
+
+    def accepted() -> set[str]:
+        return {version.kid for _, version, secret in keys if program.state.find(digest(secret)) is not None}
+
+    assert len(accepted()) == KEYS
+    with superuser.transaction(), ThreadPoolExecutor(4) as stopping:
+        superuser.execute("SELECT pg_current_xact_id()")  # open all the while, so that positions have a gap
+        stops = [stopping.submit(stop, number) for number in range(KEYS)]
+        while not (all(each.done() for each in stops) and rings.empty()):
+            ringer.look()
+            while not rings.empty():
+                ring = rings.get()
+                if chance.random() < 0.8:  # or else it is lost
+                    program.hear(ring, place)
+                    known.append((program.state.position, accepted()))
+        for each in stops:
+            each.result()
+    program.ask()
+    known.append((program.state.position, accepted()))
+    assert program.applied, "some followed on what was held"
+    assert known[-1][1] == set()
+    for key, version, _ in keys:
+        [stopped_in] = (
+            VerificationChange.objects.filter(managed_key=key).order_by("-id").values_list("txid", flat=True)[:1]
+        )
+        for position, kids in known:
+            assert not (shows(position, stopped_in) and version.kid in kids)
