@@ -282,10 +282,13 @@ def committed_db(django_db_setup: None, django_db_blocker: "pytest.FixtureReques
 
 
 @pytest.fixture
-def sealing(committed_db: None, tmp_path: Path) -> "Iterator[SealingThread]":
+def sealing(committed_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[SealingThread]":
     """Let a real sealer seal what the test commits; without it a committed claim is refused, as in life."""
     from tests.sealers import SealingThread
 
+    # Like the cluster, what is sealed here may be lost with the machine; and a claim looks more often whether it is sealed.
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
+    monkeypatch.setattr("audit.checkpoints.POLL_SECONDS", 0.01)
     thread = SealingThread(tmp_path / "sealer").start()
     thread.settle()  # the template's events are older than the log may be behind
     yield thread
