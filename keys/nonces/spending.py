@@ -118,7 +118,7 @@ class Nonces:
                 self._away_since = now
             if now - self._away_since >= PATIENCE_SECONDS:
                 self._away_since, self._is_given_up = None, True
-        _log.warning("nonces not reached", reason=why)
+        _log.warning("nonces not reached", error=why)
 
     def _may_return(self, store: InForce) -> bool:
         with self._lock:
@@ -130,7 +130,7 @@ class Nonces:
 
     def _change(self, store: InForce, to: NonceStoreName) -> None:
         self._in_force.change(store, to)
-        _log.warning("nonces are remembered elsewhere", outcome=str(to))
+        _log.warning("nonces are remembered elsewhere", code=str(to))
 
 
 def _too_young(store: InForce, *, created: int, now: float) -> NonceStoreUnavailable | None:

@@ -42,10 +42,10 @@ class Told:
 
 @dataclass(frozen=True, kw_only=True)
 class Ring:
-    """That something changed: of which keys and in which places; None: perhaps anywhere. `told` of a place is all, or missing."""
+    """That something changed: of which keys and in which places; None: perhaps any. `told` of a place is all, or missing."""
 
     position: str
-    keys: frozenset[UUID] = frozenset()
+    keys: frozenset[UUID] | None = None
     places: frozenset[Place] | None = None
     told: Mapping[Place, Told] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ class Ringer:
             self._at(_places_of(keys), keys)
         self.looked_at = began
 
-    def _anywhere(self, keys: frozenset[UUID] = frozenset()) -> None:
+    def _anywhere(self, keys: frozenset[UUID] | None = None) -> None:
         self._all_told, self._told = self._position, {}
         self._tell(Ring(position=self._position, keys=keys))
 

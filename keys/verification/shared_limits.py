@@ -105,7 +105,7 @@ class SharedLimits:
                 _, *raw = pipeline.execute()
         except redis.RedisError as error:
             if self._is_heard:  # once for each time that it goes away
-                _log.warning("limits are not shared", reason=type(error).__name__)
+                _log.warning("limits are not shared", error=type(error).__name__)
             self._is_heard = False
             return {}
         self._is_heard = True

@@ -9,33 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
 import re
 import uuid
-from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
-from audit.canonical import canonical_json
 from keys.errors import Unavailable
 from keys.verification.credentials import Credential
 from keys.verification.lease import clock
 from keys.verification.lookup import VERIFIER
 from keys.verification.renewing import acknowledge_clients, renew_clients
 from keys.verification.ringing import Ring, Ringer
-from keys.verification.telling import SIGNED_EVENT, Place, signed
 from portal.verify.door import program_of
 from portal.verify.exchanges import Receive, Scope, Send, address_of, headers_of, need, raw_headers, read_body, say
+from portal.verify.lines import BEAT, Line, Lines, shown_by
 from portal.verify.problems import NEVER_STORED, Reply, problem
 from portal.verify.reading import Refused, members_of
 from portal.verify.renewals import Knock, Renewals, Serve
 
-BEAT: Final = 1.0  # seconds between two beats
+BEAT_EVERY: Final = 1.0  # seconds between two beats
 FRESH: Final = 3.0  # seconds after the last look at the database in which beats are sent: each stands for a look
 LONGEST: Final = 300.0  # seconds; then the line ends, and its program shows its credential anew
 MOST: Final = 2000  # lines
@@ -43,55 +40,17 @@ MOST_OF_ONE: Final = 1000  # lines of one credential
 ASKING: Final = 4  # threads that ask the database who somebody is
 _HEADERS: Final = {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no", **NEVER_STORED}
 _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
-MOST_WAITING: Final = 64 * 1024  # bytes that wait for one reader; behind more it has lost the thread, and asks
 _OF_A_VERIFIER: Final = re.compile(
     r"/v1/verifiers/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(lease|applied)", re.ASCII
 )
 _SERVED: Final[dict[str, Serve]] = {"lease": renew_clients, "applied": acknowledge_clients}
-_BEAT: Final = b": beat\n\n"
-
-
-class Line:
-    """One program that listens, with what it has still to be told. A slow reader is told of the latest change."""
-
-    def __init__(self, caller: Credential, shown: bytes) -> None:
-        assert caller.asks_about is not None
-        self.caller = caller
-        self.shown = shown  # by what it was recognised
-        self.place = caller.asks_about.service_id, caller.asks_about.environment_id
-        self.is_over = False
-        self._waiting = b""
-        self._woken = asyncio.Event()
-
-    def tell(self, text: bytes) -> None:
-        """Send this after what waits, or in place of it: whoever misses a change notices it by the next."""
-        self._waiting = self._waiting + text if len(self._waiting) < MOST_WAITING else text
-        self._woken.set()
-
-    def beat(self) -> None:
-        if not self._waiting:
-            self.tell(_BEAT)
-
-    def end(self) -> None:
-        self.is_over = True
-        self._woken.set()
-
-    async def next(self) -> bytes:
-        """Wait for something to send."""
-        await self._woken.wait()
-        self._woken.clear()
-        text, self._waiting = self._waiting, b""
-        return text
 
 
 class Doorbell:
     """The application, and the lines it holds."""
 
     def __init__(self) -> None:
-        self.lines: set[Line] = set()
-        self._by_shown: defaultdict[bytes, set[Line]] = defaultdict(set)
-        self._last = b""
-        self._of_one: Counter[UUID] = Counter()
+        self.lines = Lines()
         self._asking = 0
         self._ringer = Ringer(self._heard)
         self._renewals = Renewals()
@@ -118,7 +77,7 @@ class Doorbell:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         beating.cancel()
-        for line in self.lines:
+        for line in self.lines.all:
             line.end()
         for each in (self._ringer, self._renewals):
             await self._loop.run_in_executor(None, each.stop)
@@ -162,7 +121,7 @@ class Doorbell:
                 verifier=verifier,
                 body=body,
                 serve=serve,
-                caller=self._listener(authorization, address) if serve is acknowledge_clients else None,
+                caller=self.lines.listener(shown_by(authorization, address)) if serve is acknowledge_clients else None,
                 answer=lambda answer: loop.call_soon_threadsafe(settle, answer),
             )
         )
@@ -171,50 +130,41 @@ class Doorbell:
             raise answer
         return answer
 
-    def _listener(self, authorization: str, address: str | None) -> UUID | None:
-        """Whose credential that is, where its holder listens: shown minutes ago, and the line would have ended with a change."""
-        lines = self._by_shown.get(_shown(authorization, address), ())
-        return next((line.caller.key_id for line in lines if not line.is_over), None)
-
     async def _recognise(self, scope: Scope) -> Line:
         """Ask the database who calls, in a thread: nobody's line shall wait for it."""
-        if len(self.lines) + self._asking >= MOST:
+        if len(self.lines.all) + self._asking >= MOST:
             raise Refused(503, "too_many_listeners", retry_after=30)
         headers = headers_of(scope)
         authorization, user_agent = headers.get("authorization", ""), headers.get("user-agent", "")
         address = address_of(scope, headers)
+        loop = asyncio.get_running_loop()
         self._asking += 1
         try:
-            caller = await asyncio.get_running_loop().run_in_executor(
-                self._threads, _program, authorization, address, user_agent
-            )
+            caller, rung = None, -1
+            while caller is None or self.lines.rang_since(rung, caller.key_id):
+                rung = self.lines.rings
+                caller = await loop.run_in_executor(self._threads, _program, authorization, address, user_agent)
         finally:
             self._asking -= 1
-        if self._of_one[caller.key_id] >= MOST_OF_ONE:
+        if self.lines.count_of(caller.key_id) >= MOST_OF_ONE:
             raise Refused(429, "too_many_verifiers", retry_after=30)
-        return Line(caller, _shown(authorization, address))
+        return Line(caller, shown_by(authorization, address))
 
     async def _hold(self, line: Line, receive: Receive, send: Send) -> None:
         """Tell one program of changes until it hangs up, or was heard of for long enough."""
         self.lines.add(line)
-        self._by_shown[line.shown].add(line)
-        self._of_one[line.caller.key_id] += 1
         hanging_up = asyncio.create_task(_until_gone(line, receive))
         ending = asyncio.get_running_loop().call_later(LONGEST * random.uniform(0.8, 1), line.end)  # noqa: S311 - spreads the returns
         try:
             await send({"type": "http.response.start", "status": 200, "headers": raw_headers(_HEADERS)})
-            line.tell(self._last or _BEAT)  # what rang before it listened, it would hear of a second later
+            line.tell(self.lines.last or BEAT)  # what rang before it listened, it would hear of a second later
             while not line.is_over:
                 await send({"type": "http.response.body", "body": await line.next(), "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             ending.cancel()
             hanging_up.cancel()
-            self.lines.discard(line)
-            self._by_shown[line.shown].discard(line)
-            if not self._by_shown[line.shown]:
-                del self._by_shown[line.shown]
-            self._of_one[line.caller.key_id] -= 1
+            self.lines.remove(line)
 
     @property
     def _is_fresh(self) -> bool:
@@ -228,22 +178,13 @@ class Doorbell:
 
     def _ring(self, ring: Ring) -> None:
         self._renewals.hurry()
-        self._last = plain = _event({"position": ring.position})
-        told: dict[Place, bytes] = {}
-        for line in self.lines:
-            if line.caller.key_id in ring.keys:
-                line.tell(plain)
-                line.end()  # its credential may be worth nothing any more: it has to show it again
-            elif ring.places is None or line.place in ring.places:
-                if line.place not in told:
-                    told[line.place] = _told_of(ring, line.place) or plain
-                line.tell(told[line.place])
+        self.lines.ring(ring)
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(BEAT)
+            await asyncio.sleep(BEAT_EVERY)
             if self._is_fresh:
-                for line in self.lines:
+                for line in self.lines.all:
                     line.beat()
 
 
@@ -257,24 +198,6 @@ def _program(authorization: str, address: str | None, user_agent: str) -> Creden
         raise Refused(503, "unavailable") from None
     finally:
         connections[VERIFIER].close()
-
-
-def _shown(authorization: str, address: str | None) -> bytes:
-    return hashlib.sha256(f"{address} {authorization}".encode()).digest()
-
-
-def _event(value: dict[str, Any]) -> bytes:
-    return b"event: change\ndata: " + canonical_json(value) + b"\n\n"
-
-
-def _told_of(ring: Ring, place: Place) -> bytes | None:
-    """What became of the keys of a place, signed: one signature for all who listen there."""
-    told = ring.told.get(place)
-    if told is None:
-        return None
-    body = {"since": told.since, "position": ring.position, "changes": list(told.changes)}
-    event = _event(signed(SIGNED_EVENT, f"{place[0]}\n{place[1]}\n", body))
-    return event if len(event) < MOST_WAITING else None
 
 
 def _allowed(scope: Scope) -> str:

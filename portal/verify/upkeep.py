@@ -52,6 +52,6 @@ class Upkeep:
             self._nonces.renew()
             self._limits.look_around()
         except DatabaseError as error:
-            _log.warning("verifier cannot look around", reason=type(error).__name__)
+            _log.warning("verifier cannot look around", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 - the thread that keeps memory fresh outlives every mistake here
             _log.error("verifier cannot look around", exc_info=error)

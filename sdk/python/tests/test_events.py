@@ -96,7 +96,7 @@ def test_what_shows_less_than_is_held_is_not_applied(keystead, feed):
 
 @pytest.mark.parametrize(
     "doubt",
-    ["forged", "of another place", "after a gap", "of another past", "without a signature", "no JSON", "no object", "cut",
+    ["forged", "of another place", "after a gap", "of another past", "without a signature", "no JSON", "no object", "too deep", "cut",
      "signed by another", "position that is none", "changes that are none"],
 )  # fmt: skip
 def test_whatever_is_in_doubt_is_asked_for(keystead, feed, doubt):
@@ -125,8 +125,8 @@ def test_whatever_is_in_doubt_is_asked_for(keystead, feed, doubt):
         elif doubt == "changes that are none":
             told = feed.event({"gone": 1}, since=since, position=position)
         else:
-            odd = {"no JSON": b"event: change\ndata: {\n\n", "no object": b"event: change\ndata: []\n\n"}
-            told = odd.get(doubt, told[:-90] + b"\n\n")
+            odd = {"no JSON": b"{", "no object": b"[]", "too deep": b"[" * 60_000, "cut": told[20:-90]}
+            told = b"event: change\ndata: " + odd[doubt] + b"\n\n"
         say(told)
         until(lambda: len(feed.applied) == 2)
         assert feed.applied[1] == since, "nothing of it was taken for known"

@@ -301,3 +301,13 @@ def test_many_keys_take_less_than_110_bytes_each(feed):
         assert entry.kid == f"{number:014d}"
     assert snapshot.find(b"\xff" * 32) is None
     assert snapshot.find(bytes(32)) is None
+
+
+def test_uses_that_are_never_taken_hold_up_none_that_come_later(keystead, feed, verifier):
+    verifier.verify(KEYS[0])
+    keystead.on("POST /v1/verifiers/v-1/uses", problem("invalid_input", 422))
+    verifier._report()
+    keystead.on("POST /v1/verifiers/v-1/uses", feed._uses)
+    verifier.verify(KEYS[1])
+    verifier._report()
+    assert {use["kid"] for use in feed.uses} == {KIDS[1]}

@@ -80,7 +80,7 @@ async def serving() -> AsyncIterator[Doorbell]:
     await asked.put({"type": "lifespan.startup"})
     await asyncio.wait_for(said.get(), PATIENCE)
     deadline = asyncio.get_running_loop().time() + PATIENCE
-    while not bell._last:
+    while not bell.lines.last:
         assert asyncio.get_running_loop().time() < deadline
         await asyncio.sleep(0.01)
     try:

@@ -9,7 +9,7 @@ import pytest
 
 from keys.models import KeyVersion
 from keys.verification.ringing import Ringer
-from portal.verify import doorbell
+from portal.verify import doorbell, lines
 from tests.keys.verification.following import behind_the_back
 from tests.people import issued, verifying_credential
 from tests.portal.verify.bells import PATIENCE, Call, beside, listening, revoke
@@ -33,7 +33,7 @@ def test_only_a_credential_that_verifies_may_listen(world):
         assert await Call(bell, may, path="/v1/verify").problem() == (404, "not_found")
         assert [await Call(bell, path=path).status() for path in ("/healthz", "/readyz")] == [200, 200]
         await call.hang_up()
-        assert not bell.lines
+        assert not bell.lines.all
 
     listening(ask)
 
@@ -85,7 +85,7 @@ def test_a_change_of_the_catalogue_rings_everywhere(world, superuser):
 
 def test_a_beat_stands_for_a_look_at_the_database(world, monkeypatch):
     credential = verifying_credential(world).reveal()
-    monkeypatch.setattr(doorbell, "BEAT", 0.02)
+    monkeypatch.setattr(doorbell, "BEAT_EVERY", 0.02)
     monkeypatch.setattr(doorbell, "FRESH", 0.6)
 
     async def ask(bell):
@@ -94,7 +94,7 @@ def test_a_beat_stands_for_a_look_at_the_database(world, monkeypatch):
         monkeypatch.setattr(Ringer, "look", lambda _: None)  # it hangs, or the database is away
         await asyncio.sleep(doorbell.FRESH)
         pending(call)
-        await asyncio.sleep(5 * doorbell.BEAT)
+        await asyncio.sleep(5 * doorbell.BEAT_EVERY)
         assert not pending(call)
         assert await Call(bell, path="/readyz").status() == 503
 
@@ -120,12 +120,12 @@ def test_lines_are_bounded_and_end_by_themselves(world, monkeypatch):
 
 def test_a_slow_reader_is_told_of_the_latest_change(world, monkeypatch):
     """Whatever it missed in between it notices by what came since."""
-    monkeypatch.setattr(doorbell, "MOST_WAITING", 10)
+    monkeypatch.setattr(lines, "MOST_WAITING", 10)
     credential = verifying_credential(world).reveal()
 
     async def ask(bell):
         await Call(bell, credential).begun()
-        (line,) = bell.lines
+        (line,) = bell.lines.all
         for number in range(1000):
             line.tell(b"[%03d]" % number)
             line.beat()

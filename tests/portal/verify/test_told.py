@@ -17,6 +17,8 @@ from keys.verification.renewing import Asked, renew_clients
 from keys.verification.ringing import Ring, Ringer, Told
 from keys.verification.sharing import position_in, signing_keys
 from keys.verification.verifier import Binding
+from portal.verify import doorbell
+from portal.verify.lines import shown_by
 from tests.people import issued, verifying_credential
 from tests.portal.verify.bells import PATIENCE, Call, beside, listening, revoke
 
@@ -82,13 +84,54 @@ def test_a_credential_that_changed_is_told_nothing_any_more(world):
 
     async def ask(bell):
         call = await Call(bell, credential).begun()
-        (line,) = bell.lines
-        told = {at: Told(since=bell._last.decode(), changes=[])}
+        (line,) = bell.lines.all
+        told = {at: Told(since=bell.lines.last.decode(), changes=[])}
         bell._ring(Ring(position="1:1:", keys=frozenset({line.caller.key_id}), places=frozenset({at}), told=told))
-        assert bell._listener(f"Bearer {credential}", "127.0.0.1") is None, "nor is it known by what it showed"
+        assert bell.lines.listener(shown_by(f"Bearer {credential}", "127.0.0.1")) is None, (
+            "nor is it known by what it showed"
+        )
         assert json.loads((await call.line()).split(b"data: ")[1]) == {"position": "1:1:"}
         await asyncio.wait_for(call.task, PATIENCE)
-        assert not bell._by_shown
+        assert not bell.lines._by_shown
+
+    listening(ask)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a change", "perhaps a change"])
+def test_a_credential_that_changes_while_it_is_asked_for_is_asked_for_again(world, monkeypatch, known):
+    credential = verifying_credential(world).reveal()
+    program, asked_for = doorbell._program, []
+
+    async def ask(bell):
+        def meanwhile(*asked):
+            caller = program(*asked)
+            asked_for.append(caller.key_id)
+            if len(asked_for) == 1:
+                ring = Ring(position="1:1:", keys=frozenset({caller.key_id}) if known else None, places=frozenset())
+                bell._loop.call_soon_threadsafe(bell._ring, ring)
+            return caller
+
+        monkeypatch.setattr(doorbell, "_program", meanwhile)
+        await Call(bell, credential).begun()
+        assert len(asked_for) == 2
+
+    listening(ask)
+
+
+def test_after_a_gap_a_line_is_only_rung_until_it_is_begun_anew(world):
+    """Whose credential changed meanwhile nobody knows."""
+    credential, at = verifying_credential(world).reveal(), place_of(world)
+
+    async def ask(bell):
+        call = await Call(bell, credential).begun()
+        bell._ring(Ring(position="1:1:"))
+        told = {at: Told(since="1:1:", changes=[])}
+        bell._ring(Ring(position="2:2:", keys=frozenset(), places=frozenset({at}), told=told))
+        assert b"since" not in await call.line()
+        assert bell.lines.listener(shown_by(f"Bearer {credential}", "127.0.0.1")) is None
+        anew = await Call(bell, credential).begun()
+        bell._ring(Ring(position="3:3:", keys=frozenset(), places=frozenset({at}), told=told))
+        assert b"since" in await anew.line()
 
     listening(ask)
 

@@ -21,7 +21,7 @@ from keys.verification.renewing import Asked, Changes, renew_clients
 from keys.verification.ringing import Ring, Ringer
 from keys.verification.sharing import signing_keys, snapshot_of
 from keys.verification.verifier import Binding
-from portal.verify.doorbell import _told_of
+from portal.verify.lines import told_of
 from tests.people import issued, verifying_credential
 from tests.portal.verify.bells import revoke
 
@@ -50,7 +50,7 @@ class Program:
         self.applied = self.asked = 0
 
     def hear(self, ring: Ring, place: tuple[object, object]) -> None:
-        told = _told_of(ring, place)
+        told = told_of(ring, place)
         if told is None or self.feed._apply(told.decode().split("data: ")[1]) is None:
             self.ask()
         else:

@@ -64,7 +64,7 @@ class Feed:
         try:
             with self._applying:  # a renewal that is under way may bring the same
                 position = self._apply(told)
-        except (IntegrityError, AttributeError, LookupError, TypeError, ValueError):
+        except (IntegrityError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             return False
         return position is not None and (not position or self._say(position))
 

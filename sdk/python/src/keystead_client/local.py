@@ -35,6 +35,7 @@ _tagged: Final = hashlib.sha256(b"keystead key digest v1\x00").copy
 _REPORT_SECONDS: Final = 10.0
 _NO_BELL_SECONDS: Final = 30.0
 _CALLS_APART: Final = 1.0  # seconds between two calls of a bell that hangs up
+_NEVER_TAKEN: Final = (400, 413, 422)  # a batch refused so would be refused for ever, and nothing after it be counted
 NO_NONCES: Final = "no_nonce_store"
 _REFUSED: Final = {reason: refusal(reason) for reason in Reason}
 
@@ -273,7 +274,12 @@ class LocalVerifier:
         self._uses.count()
         while (batch := self._uses.batch()) is not None:
             name, rows = batch
-            self._feed.report(rows, batch=name)
+            try:
+                self._feed.report(rows, batch=name)
+            except Refused as refused:
+                if refused.status not in _NEVER_TAKEN:
+                    raise
+                _log.warning("uses were not counted: %s (%s)", refused, refused.code)
             self._uses.sent()
 
 
