@@ -3,6 +3,7 @@
 import ast
 import re
 
+from portal.logs import ALLOWED
 from tests.architecture.source import ROOT, modules
 
 FORBIDDEN_NAMES = {
@@ -49,6 +50,24 @@ def _imports_inside(module):
 def _bare_ignores(module):
     lines = enumerate(module.text.splitlines(), 1)
     return [number for number, line in lines if re.search(r"#\s*(noqa|type:\s*ignore)\s*$", line)]
+
+
+def _facts_withheld(module):
+    """What is said to a log and would not be in it."""
+    said = (
+        (node.lineno, keyword.arg)
+        for node in module.nodes(ast.Call)
+        if isinstance(node.func, ast.Attribute)
+        and node.func.attr in {"debug", "info", "warning", "error", "critical"}
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id in {"log", "_log"}
+        for keyword in node.keywords
+    )
+    return [(line, fact) for line, fact in said if fact not in {*ALLOWED, "exc_info"}]
+
+
+def test_every_fact_that_is_logged_is_one_that_logs_may_hold():
+    assert _breaking(_facts_withheld) == {}, "it would be withheld: name it in portal/logs.py if it can hold no secret"
 
 
 def test_every_module_says_its_one_purpose_in_its_first_line():
