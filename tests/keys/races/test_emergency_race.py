@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.db import connection
-
 from benchmarks.emergency.population import Owners, make_keys
 from keys.lifecycle.emergency import Measure, execute_emergency
 from keys.lifecycle.emergency_lists import EmergencyFilter, list_keys
@@ -15,17 +13,6 @@ from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.states import RevocationReason, SuspensionReason
 from tests.people import SYSTEM, World, acting
 from tests.races import at_once
-
-
-def patiently(act: Callable[[], object]) -> Callable[[], object]:
-    """Do it without an end to waiting for locks: on a machine with much else to do the locks of forty keys are held for seconds."""
-
-    def done() -> object:
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '60s'")
-        return act()
-
-    return done
 
 
 def test_emergencies_and_single_acts_at_once_end_every_key(sealing: object, world: World) -> None:
@@ -51,7 +38,7 @@ def test_emergencies_and_single_acts_at_once_end_every_key(sealing: object, worl
         ]
         single.append(acts[place % 4])
     many = [emergency(world.responder, Measure.ROTATE), emergency(world.admin, Measure.REVOKE)]
-    outcomes = at_once(*map(patiently, [*many, *single, *many]), workers=8)
+    outcomes = at_once(*many, *single, *many, workers=8)
     assert "busy_retry" not in outcomes, outcomes  # a deadlock is answered so
     assert outcomes.total() == 44
     assert not ManagedKey.objects.filter(pk__in=[key.pk for key in keys], revoked_at=None).exists()
