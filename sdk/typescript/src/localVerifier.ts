@@ -23,6 +23,7 @@ const CALLS_APART = 1000; // milliseconds between two calls of a bell that hangs
 const NO_BELL = 30_000; // until a Keystead without a doorbell is asked for it again
 const SILENCE = 5000; // the bell beats each second, so one that is quiet for longer is dead
 const LONGEST_PAUSE = 5000;
+const NEVER_TAKEN = [400, 413, 422]; // a batch refused so would be refused for ever, and nothing after it be counted
 const DIGEST_TAG = "keystead key digest v1\0";
 export const NO_NONCES = "no_nonce_store";
 
@@ -34,7 +35,7 @@ export interface LocalOptions extends Connection {
   readonly signingKeys?: SigningKeys;
   /** Where accepted signatures are remembered; without it no signed request is checked. */
   readonly nonces?: NonceStore;
-  /** Is told why a lease was not renewed. */
+  /** Is told why a lease was not renewed, or uses were not counted. */
   readonly onTrouble?: (error: unknown) => void;
 }
 
@@ -224,7 +225,12 @@ export class LocalVerifier {
 
   async #report(): Promise<void> {
     for (let batch = this.#uses.batch(); batch !== undefined; batch = this.#uses.batch()) {
-      await this.#feed.report(batch.uses, batch.name);
+      try {
+        await this.#feed.report(batch.uses, batch.name);
+      } catch (error) {
+        if (!(error instanceof Refused && NEVER_TAKEN.includes(error.status))) throw error;
+        this.#onTrouble(error);
+      }
       this.#uses.sent();
     }
   }

@@ -175,3 +175,20 @@ test("uses are reported at the end, and then nothing is answered", async () => {
   assert.deepEqual(told, { valid: 3, scope: 1 });
   assert.equal(reason(last!.verify(FIRST.text)), "stale");
 });
+
+test("uses that are never taken hold up none that come later", () =>
+  withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    feed.records = [record(FIRST.text, FIRST.kid)];
+    const troubles: unknown[] = [];
+    const options = { url: keystead.url, credential: CREDENTIAL, onTrouble: (error: unknown) => troubles.push(error) };
+    const verifier = await new LocalVerifier(options).start();
+    for (let turn = 0; turn < 501; turn++) verifier.verify(FIRST.text, { client: { instance: `worker-${turn}` } });
+    const taken: unknown[] = [];
+    let batches = 0;
+    keystead.on("POST /v1/verifiers/v-1/uses", ({ body }) =>
+      ++batches === 1 ? problem("invalid_input", 422) : (taken.push(...JSON.parse(body).uses), [204, ""]),
+    );
+    await verifier.close();
+    assert.deepEqual([batches, taken.length, troubles.length], [2, 1, 1]);
+  }));
