@@ -8,8 +8,8 @@ VENV ?= .venv$(if $(filter command environment,$(firstword $(origin PYTHON))),-$
 BIN := $(VENV)/bin
 PORT ?= 8000
 ARGS ?=
-# Two more than there are processors, since tests wait for servers and browsers; each has databases of its own, so few.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 2) + 2))')
+# Three more than there are processors, since tests wait for servers and browsers; each has databases of its own, so few.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(min(5, (os.cpu_count() or 2) + 3))')
 
 RUNTIME := requirements/runtime.txt
 DEV := requirements/dev.txt
