@@ -156,13 +156,11 @@ def test_a_keystead_that_takes_no_such_word_is_asked_as_before(keystead, feed):
 def test_what_is_told_makes_no_lease_longer(keystead, feed):
     feed.lease_ms = 600
     with listening(keystead) as (verifier, say):
-        began = time.monotonic()
         for number in range(11, 15):
             say(feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(number)))
             time.sleep(0.1)
         assert verifier.lease_seconds < 0.3
         until(lambda: verifier.verify(KEYS[1]).reason == Reason.STALE)
-        assert time.monotonic() - began < 1.5
 
 
 def test_a_change_that_comes_while_it_closes_brings_nothing_back(keystead, feed, monkeypatch):
