@@ -100,9 +100,11 @@ class Lines:
             if ring.keys is not None and line.caller.key_id in ring.keys:
                 line.tell(plain)
                 line.end()
+            elif ring.places is not None and line.place not in ring.places:
+                continue
             elif line.is_only_rung:
                 line.tell(plain)
-            elif ring.places is None or line.place in ring.places:
+            else:
                 if line.place not in told:
                     told[line.place] = told_of(ring, line.place) or plain
                 line.tell(told[line.place])

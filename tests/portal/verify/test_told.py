@@ -120,7 +120,7 @@ def test_a_credential_that_changes_while_it_is_asked_for_is_asked_for_again(worl
 
 def test_after_a_gap_a_line_is_only_rung_until_it_is_begun_anew(world):
     """Whose credential changed meanwhile nobody knows."""
-    credential, at = verifying_credential(world).reveal(), place_of(world)
+    credential, at, other = verifying_credential(world).reveal(), place_of(world), place_of(world, "test")
 
     async def ask(bell):
         call = await Call(bell, credential).begun()
@@ -128,6 +128,11 @@ def test_after_a_gap_a_line_is_only_rung_until_it_is_begun_anew(world):
         told = {at: Told(since="1:1:", changes=[])}
         bell._ring(Ring(position="2:2:", keys=frozenset(), places=frozenset({at}), told=told))
         assert b"since" not in await call.line()
+        (line,) = bell.lines.all
+        await asyncio.sleep(0)
+        line._waiting = b""
+        bell._ring(Ring(position="3:3:", keys=frozenset(), places=frozenset({other})))
+        assert not line._waiting, "nor for what it may not hold"
         assert bell.lines.listener(shown_by(f"Bearer {credential}", "127.0.0.1")) is None
         anew = await Call(bell, credential).begun()
         bell._ring(Ring(position="3:3:", keys=frozenset(), places=frozenset({at}), told=told))
