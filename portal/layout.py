@@ -159,6 +159,13 @@ def layout_at(path: str | Path) -> Layout:
     return Layout(Path(path).expanduser().resolve())
 
 
+def keep_private(folder: Path) -> None:
+    """Make a folder that no other account may enter, or shut one that an earlier release left open."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        folder.chmod(0o700)
+
+
 def write_secret(path: Path, text: str) -> None:
     """Write `text` to a new file that only its owner may read."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from audit.sealer_folder import SealerFolder, create_key
 from audit.signing_keys import SigningKeys
 from portal.embedded import Engines, create_secrets
 from portal.engines import EngineFailed, die_with_parent
-from portal.layout import Layout, NoAccount, layout_at
+from portal.layout import Layout, NoAccount, keep_private, layout_at
 
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 20
@@ -53,6 +53,8 @@ class Supervisor:
             create_secrets(self.layout)
             self._create_sealer_key()
             self._require_ports()
+            for name in ("logs", "mail"):  # a mail may hold a link that lets its reader in
+                keep_private(self.layout.data / name)
             (self.layout.data / "static").mkdir(exist_ok=True)  # empty here: development serves from the packages
             self._prepare_schema()
             try:
@@ -159,7 +161,6 @@ class Supervisor:
 
     def _launch(self, name: str, command: list[str]) -> None:
         log = self._log_file(name)
-        log.parent.mkdir(exist_ok=True)
         if log.exists() and log.stat().st_size > LONGEST_LOG:
             log.replace(log.with_suffix(".log.1"))
         with log.open("ab") as out:
@@ -193,8 +194,9 @@ class Supervisor:
         say(f"Keystead is ready after {seconds:.1f} s: {self.environment['KEYSTEAD_PUBLIC_URL']}/")
         say(f"Services verify keys at http://localhost:{self.verify_port}/v1/verify (docs/verification.md).")
         say(f"Data, logs and mail are in {self.layout.data}. Stop with Ctrl-C.")
-        say(f'Management commands go through `make manage PORT={self.port} ARGS="..."`.')
-        self._manage("load_demo" if self.environment.get("DEMO", "") not in {"", "0"} else "first_administrator")
+        demo = self.environment.get("DEMO", "") not in {"", "0"}
+        say(f'Management commands go through `make manage{" DEMO=1" if demo else ""} PORT={self.port} ARGS="..."`.')
+        self._manage("load_demo" if demo else "first_administrator")
 
     def _watch(self, engines: Engines) -> int:
         while not self.stop_wanted:

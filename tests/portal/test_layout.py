@@ -5,7 +5,7 @@ import stat
 import environ
 import pytest
 
-from portal.layout import LONGEST_SOCKET_FOLDER, layout_at, write_secret
+from portal.layout import LONGEST_SOCKET_FOLDER, keep_private, layout_at, write_secret
 
 
 def test_a_deep_data_folder_gets_sockets_in_a_short_path(tmp_path):
@@ -26,3 +26,10 @@ def test_a_secret_file_is_private_and_never_overwritten(tmp_path):
     with pytest.raises(FileExistsError):
         write_secret(path, "b")
     assert path.read_text() == "a"
+
+
+def test_a_private_folder_is_shut_also_where_it_stood_open(tmp_path):
+    (opened := tmp_path / "mail").mkdir(mode=0o755)
+    for folder in (opened, tmp_path / "logs"):
+        keep_private(folder)
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700

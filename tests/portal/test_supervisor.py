@@ -145,6 +145,10 @@ def test_a_killed_supervisor_leaves_no_orphan_and_the_next_runs_everything_once_
     family = descendants(running.process.pid)
     assert len(family) >= 7
     assert (running.folder / "sealer" / "signing.key").stat().st_mode & 0o777 == 0o400
+    assert {name: (running.folder / name).stat().st_mode & 0o777 for name in ("mail", "logs")} == {
+        "mail": 0o700,
+        "logs": 0o700,
+    }
     assert (running.folder / "sealer" / "tiles" / "checkpoint").read_text().startswith("keystead/audit-log/")
     assert running.end(sign) == 0
     assert living(family) == set()

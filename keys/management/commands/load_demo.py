@@ -39,7 +39,9 @@ class Command(BaseCommand):
         self.stdout.write("and a code from an authenticator app that holds the seed beside the name:\n")
         for each in people:
             self.stdout.write(f"  {each.email:<28} {each.seed.reveal():<41} {each.part}")
-        self.stdout.write("\nNo app at hand? `manage.py demo_code EMAIL` prints the code of this moment.")
+        self.stdout.write(
+            '\nNo app at hand? `make manage` as above with ARGS="demo_code EMAIL" prints the code of this moment.'
+        )
 
 
 def _wait_for_the_sealer() -> None:
