@@ -98,7 +98,7 @@ def test_nginx(keys, verify_door, world, tmp_path):
         {
             "127.0.0.1:8100": door, "127.0.0.1:8080": f"127.0.0.1:{ports['gateway']}",
             "127.0.0.1:9000": f"127.0.0.1:{ports['application']}", "ks_prod_...": keys.credential,
-            "access.log": f"{tmp_path}/access.log", "keystead-credential.conf;": f"{tmp_path}/keystead-credential.conf;",
+            "/var/log/nginx/access.log": f"{tmp_path}/access.log", "keystead-credential.conf;": f"{tmp_path}/keystead-credential.conf;",
         },
     )  # fmt: skip
     folders = "".join(
@@ -240,7 +240,6 @@ async def ask_asgi(module, keys: Keys) -> None:
 def test_express(keys, portal_server, tmp_path):
     need_node()
     write_files("express.md", tmp_path, {})
-    (tmp_path / "package.json").write_text('{"type": "module"}')
     packages = tmp_path / "node_modules"
     (packages / "@keystead").mkdir(parents=True)
     (packages / "@keystead" / "client").symlink_to(CLIENT)
@@ -250,7 +249,7 @@ def test_express(keys, portal_server, tmp_path):
         "PORT": str(port), "KEYSTEAD_CREDENTIAL": keys.credential,
         "KEYSTEAD_URL": portal_server.url.replace("localhost", "127.0.0.1"),
     }  # fmt: skip
-    with running(["node", "server.js"], port=port, log=tmp_path / "log", cwd=tmp_path, **environment) as url:
+    with running(["node", "server.mjs"], port=port, log=tmp_path / "log", cwd=tmp_path, **environment) as url:
         for secret, query, status in expected(keys):
             sent = {"url": f"{url}/orders{query}", "headers": headers_of(secret), "timeout": 20}
             answer = patiently(lambda sent=sent: requests.get(**sent))
