@@ -1,6 +1,7 @@
 """Signatures are byte for byte those of the vectors, which the portal's own verifier reads too."""
 
 import re
+import time
 
 import httpx2
 import pytest
@@ -56,12 +57,12 @@ def test_what_cannot_be_signed_is_refused():
 @pytest.mark.parametrize("library", ["requests", "httpx2"])
 @pytest.mark.parametrize("body", [b"", b'{"a":1}'])
 def test_libraries_sign_what_they_send_and_learn_the_time_once(keystead, library, body):
-    signer = Signer.hmac(SECRET)
+    signer, theirs = Signer.hmac(SECRET), int(time.time()) + 3600
 
     def door(asked):
         created = int(re.search(r"created=(\d+)", asked.headers["signature-input"])[1])
-        if created < 4_000_000_000:
-            return problem("signature_expired", 401, server_time=4_000_000_100)
+        if created < theirs - 60:
+            return problem("signature_expired", 401, server_time=theirs)
         return 200, {"bearer": asked.bearer}
 
     keystead.on("POST /x?b=2&a=%20", door)
@@ -86,6 +87,35 @@ def test_libraries_sign_what_they_send_and_learn_the_time_once(keystead, library
 
 
 def test_a_clock_that_stays_wrong_is_not_tried_for_ever(keystead):
-    keystead.on("GET /x", problem("signature_expired", 401, server_time=1))
+    keystead.on("GET /x", problem("signature_expired", 401, server_time=int(time.time()) - 3600))
     assert requests.get(f"{keystead.url}/x", auth=SignatureAuth(Signer.hmac(SECRET)), timeout=5).status_code == 401
     assert len(keystead.asked) == 2
+
+
+def created_for(signer, url):
+    return int(re.search(r"created=(\d+)", signer.sign("GET", url)["Signature-Input"])[1])
+
+
+def test_a_host_sets_the_clock_for_itself_alone():
+    """Else one host could have the requests for another refused, or signed for a time that has not come."""
+    signer, now = Signer.hmac(SECRET), int(time.time())
+    assert signer.learn_time("https://Wrong.example.com:443/a", code="signature_expired", server_time=now + 3600)
+    assert created_for(signer, "https://wrong.example.com/b?c=d") >= now + 3600
+    for other in ("https://api.example.com/", "https://wrong.example.com:8443/", "http://wrong.example.com:443/"):
+        assert created_for(signer, other) < now + 60, other
+
+
+def test_a_clock_that_nobody_can_have_is_not_learnt():
+    signer, now = Signer.hmac(SECRET), int(time.time())
+    url = "https://api.example.com/"
+    for told in (now + 90_000, now - 90_000, 0, 4_000_000_000, 10**400, True, float(now), None):
+        assert not signer.learn_time(url, code="signature_expired", server_time=told), told
+        assert abs(created_for(signer, url) - now) < 60, told
+
+
+def test_a_client_of_very_many_hosts_remembers_the_newest_clocks():
+    signer, now = Signer.hmac(SECRET), int(time.time())
+    for number in range(1100):
+        signer.learn_time(f"https://{number}.example.com/", code="signature_in_future", server_time=now - 3600)
+    shifted = [number for number in range(1100) if created_for(signer, f"https://{number}.example.com/") < now - 60]
+    assert shifted == list(range(100, 1100))

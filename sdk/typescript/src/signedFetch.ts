@@ -1,4 +1,4 @@
-/** fetch that signs; a refusal because of the clock is signed once more, by the server's time. */
+/** fetch that signs; a refusal because of the clock is signed once more, by that server's time. */
 
 import type { Signer } from "./signer.js";
 import { isObject } from "./transport.js";
@@ -25,7 +25,7 @@ export function signedFetch(signer: Signer): (url: string | URL, init?: SignedIn
     const answer = await send();
     if (answer.status !== 401) return answer;
     const problem: unknown = await answer.clone().json().catch(() => undefined);
-    if (!isObject(problem) || !signer.learnTime(problem["code"], problem["server_time"])) return answer;
+    if (!isObject(problem) || !signer.learnTime(address.href, { code: problem["code"], serverTime: problem["server_time"] })) return answer;
     return send();
   };
 }

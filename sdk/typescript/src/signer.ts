@@ -16,10 +16,14 @@ export interface Signing {
   readonly created?: number;
 }
 
+// More is no clock that is wrong: whoever could have requests signed for another day would keep them until they are good.
+const LARGEST_SHIFT_SECONDS = 24 * 60 * 60;
+const MOST_CLOCKS = 1000;
+
 type Sign = (base: Buffer) => Buffer;
 
 export class Signer {
-  #offset = 0; // of Keystead's clock to ours, learnt from a refusal
+  readonly #offsets = new Map<string, number>(); // of each host's clock to ours, learnt from its refusals
   readonly #key: () => { keyid: string; sign: Sign };
   readonly #algorithm: string;
 
@@ -48,7 +52,7 @@ export class Signer {
   sign(method: string, url: string, signing: Signing = {}): Record<string, string> {
     const body = typeof signing.body === "string" ? Buffer.from(signing.body) : (signing.body ?? new Uint8Array());
     const { keyid, sign } = this.#key();
-    const created = signing.created ?? Math.floor(Date.now() / 1000) + this.#offset;
+    const created = signing.created ?? Math.floor(Date.now() / 1000) + (this.#offsets.get(new URL(url).host) ?? 0);
     const nonce = signing.nonce ?? randomBytes(16).toString("base64url");
     const hasBody = body.length > 0;
     const covered =
@@ -65,10 +69,18 @@ export class Signer {
     return { ...headers, "Signature-Input": `${LABEL}=${covered}`, Signature: `${LABEL}=:${signature}:` };
   }
 
-  /** Corrects the clock after a refusal about time; whether signing once more makes sense. */
-  learnTime(code: unknown, serverTime: unknown): boolean {
+  /** Corrects the clock for the host of `url` after its refusal about time; whether signing once more makes sense. */
+  learnTime(url: string, { code, serverTime }: { readonly code: unknown; readonly serverTime: unknown }): boolean {
     if ((code !== "signature_expired" && code !== "signature_in_future") || !Number.isInteger(serverTime)) return false;
-    this.#offset = (serverTime as number) - Math.floor(Date.now() / 1000);
+    const shift = (serverTime as number) - Math.floor(Date.now() / 1000);
+    if (Math.abs(shift) > LARGEST_SHIFT_SECONDS) return false;
+    const { host } = new URL(url);
+    this.#offsets.delete(host);
+    this.#offsets.set(host, shift);
+    for (const oldest of this.#offsets.keys()) {
+      if (this.#offsets.size <= MOST_CLOCKS) break;
+      this.#offsets.delete(oldest);
+    }
     return true;
   }
 }

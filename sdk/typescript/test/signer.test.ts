@@ -37,9 +37,10 @@ test("every attempt has a nonce of its own, and keys never stand in an address",
 test("fetch signs what it sends and learns the time once", () =>
   withKeystead(async (keystead) => {
     const signer = Signer.hmac(keys.hmac.secret);
+    const theirs = Math.floor(Date.now() / 1000) + 3600;
     keystead.on("POST /x?b=2&a=%20", ({ headers }) => {
       const created = Number(/created=(\d+)/.exec(String(headers["signature-input"]))?.[1]);
-      return created < 4_000_000_000 ? problem("signature_expired", 401, { server_time: 4_000_000_100 }) : [200, {}];
+      return created < theirs - 60 ? problem("signature_expired", 401, { server_time: theirs }) : [200, {}];
     });
     const send = signedFetch(signer);
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -53,3 +54,27 @@ test("fetch signs what it sends and learns the time once", () =>
       assert.equal(again["Signature"], headers["signature"]);
     }
   }));
+
+test("a host sets the clock for itself alone, and to none that nobody can have", () => {
+  const signer = Signer.hmac(keys.hmac.secret);
+  const now = Math.floor(Date.now() / 1000);
+  const createdFor = (url: string): number => Number(/created=(\d+)/.exec(signer.sign("GET", url)["Signature-Input"] ?? "")?.[1]);
+  assert.ok(signer.learnTime("https://Wrong.example.com:443/a", { code: "signature_expired", serverTime: now + 3600 }));
+  assert.ok(createdFor("https://wrong.example.com/b?c=d") >= now + 3600);
+  for (const other of ["https://api.example.com/", "https://wrong.example.com:8443/", "http://wrong.example.com:443/"]) {
+    assert.ok(createdFor(other) < now + 60, other);
+  }
+  for (const serverTime of [now + 90_000, now - 90_000, 0, 4_000_000_000, 1e300, now + 0.5, String(now), true, null]) {
+    assert.equal(signer.learnTime("https://api.example.com/", { code: "signature_expired", serverTime }), false, String(serverTime));
+    assert.ok(Math.abs(createdFor("https://api.example.com/") - now) < 60, String(serverTime));
+  }
+});
+
+test("a client of very many hosts remembers the newest clocks", () => {
+  const signer = Signer.hmac(keys.hmac.secret);
+  const now = Math.floor(Date.now() / 1000);
+  const urls = Array.from({ length: 1100 }, (_, number) => `https://${number}.example.com/`);
+  for (const url of urls) signer.learnTime(url, { code: "signature_in_future", serverTime: now - 3600 });
+  const shifted = urls.filter((url) => Number(/created=(\d+)/.exec(signer.sign("GET", url)["Signature-Input"] ?? "")?.[1]) < now - 60);
+  assert.deepEqual(shifted, urls.slice(100));
+});

@@ -44,7 +44,7 @@ class KeyAuth(Auth):  # type: ignore[misc]  # which of the two packages it is fr
 
 
 class SignatureAuth(Auth):  # type: ignore[misc]  # as above
-    """Signs each request. A refusal because of the clock is signed once more, by the server's time."""
+    """Signs each request. A refusal because of the clock is signed once more, by that server's time."""
 
     requires_request_body = True
     requires_response_body = True
@@ -62,7 +62,7 @@ class SignatureAuth(Auth):  # type: ignore[misc]  # as above
             except ValueError:
                 return
             if isinstance(problem, dict) and self._signer.learn_time(
-                str(problem.get("code")), problem.get("server_time")
+                str(request.url), code=str(problem.get("code")), server_time=problem.get("server_time")
             ):
                 request.headers.update(self._headers(request))
                 yield request

@@ -40,7 +40,7 @@ class KeyAuth(AuthBase):
 
 
 class SignatureAuth(AuthBase):
-    """Signs each request. A refusal because of the clock is signed once more, by the server's time."""
+    """Signs each request. A refusal because of the clock is signed once more, by that server's time."""
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
@@ -66,7 +66,7 @@ class SignatureAuth(AuthBase):
         except ValueError:
             return None
         if not isinstance(problem, dict) or not self._signer.learn_time(
-            str(problem.get("code")), problem.get("server_time")
+            str(answer.request.url), code=str(problem.get("code")), server_time=problem.get("server_time")
         ):
             return None
         return self._headers(answer.request)

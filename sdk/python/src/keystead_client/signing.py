@@ -32,6 +32,9 @@ _WITHOUT_BODY: Final = list_of(WITHOUT_BODY)
 _WITH_BODY: Final = list_of(WITH_BODY)
 _ASCII: Final = frozenset(map(chr, range(0x20, 0x7F)))
 CLOCK_FAULTS: Final = ("signature_expired", "signature_in_future")
+# More is no clock that is wrong: whoever could have requests signed for another day would keep them until they are good.
+LARGEST_SHIFT_SECONDS: Final = 24 * 60 * 60
+MOST_CLOCKS: Final = 1000
 
 
 @dataclass(kw_only=True, repr=False, slots=True)
@@ -76,7 +79,8 @@ class Signer:
 
     def __init__(self, key: Callable[[], tuple[str, Callable[[bytes], bytes]]], algorithm: str) -> None:
         self._key, self._algorithm = key, algorithm
-        self._offset = 0  # of Keystead's clock to ours, learnt from a refusal
+        # Of each host's clock to ours, learnt from its refusals; replaced and never changed, for the sake of other threads.
+        self._offsets: dict[str, int] = {}
 
     @classmethod
     def hmac(cls, credential: AnyCredential) -> Self:
@@ -103,13 +107,14 @@ class Signer:
         A retry is signed anew: a signature is accepted once. `nonce` and `created` are for test vectors.
         """
         keyid, sign = self._key()
+        lines = _target_lines(method, url)
+        created = created or int(time.time()) + self._offsets.get(_authority(url), 0)
         parameters = (
-            f';created={created or int(time.time()) + self._offset};keyid="{keyid}";alg="{self._algorithm}"'
+            f';created={created};keyid="{keyid}";alg="{self._algorithm}"'
             f';nonce="{nonce or secrets.token_urlsafe(16)}";tag="{TAG}"'
         )
         headers = {"Content-Digest": content_digest(body)} if body else {}
         covered = (_WITH_BODY if body else _WITHOUT_BODY) + parameters
-        lines = _target_lines(method, url)
         if body:
             lines += [
                 ("content-type", (content_type or "application/octet-stream").strip()),
@@ -123,11 +128,15 @@ class Signer:
             "Signature": f"{LABEL}=:{base64.b64encode(sign(base)).decode()}:",
         }
 
-    def learn_time(self, code: str, server_time: object) -> bool:
-        """Correct the clock after a refusal about time; whether signing once more makes sense."""
+    def learn_time(self, url: str, *, code: str, server_time: object) -> bool:
+        """Correct the clock for the host of `url` after its refusal about time; whether signing once more makes sense."""
         if code not in CLOCK_FAULTS or type(server_time) is not int:
             return False
-        self._offset = server_time - int(time.time())
+        shift = server_time - int(time.time())
+        if abs(shift) > LARGEST_SHIFT_SECONDS:
+            return False
+        newest = list(self._offsets.items())[1 - MOST_CLOCKS :]
+        self._offsets = {**dict(newest), _authority(url): shift}
         return True
 
 
@@ -152,10 +161,14 @@ def _target_lines(method: str, url: str) -> list[tuple[str, str]]:
     if KEY_PATTERN.search(url):
         raise MalformedKey("A key stands in the address, where logs and histories keep it.", code="key_in_address")
     parts = urlsplit(url)
-    authority = parts.netloc.rpartition("@")[2].lower().removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
     return [
         ("@method", method.upper()),
-        ("@authority", authority),
+        ("@authority", _authority(url)),
         ("@path", parts.path or "/"),
         ("@query", f"?{parts.query}"),
     ]
+
+
+def _authority(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2].lower().removesuffix(DEFAULT_PORTS.get(parts.scheme, ":"))
