@@ -97,19 +97,22 @@ def parse(text: str | Secret) -> ParsedKey:
         # Tracebacks can show the locals of a frame; this one must not keep the text.
         del text
         raise Malformed(outcome)
-    return outcome
+    return ParsedKey(environment=outcome["environment"], kid=outcome["kid"])
 
 
-def _read(text: str) -> ParsedKey | str:
+def is_well_formed(text: str) -> bool:
+    """Whether `parse` would read it."""
+    return not isinstance(_read(text), str)
+
+
+def _read(text: str) -> re.Match[str] | str:
     if len(text) > _LONGEST:
         return "key_form"
     match = KEY_PATTERN.fullmatch(text)
     if match is None:
         return "key_form"
     # A presented key is the caller's own text: comparing the check in variable time tells nobody anything.
-    if check_of(text[:-CHECK_LENGTH]) != text[-CHECK_LENGTH:]:
-        return "key_check"
-    return ParsedKey(environment=match["environment"], kid=match["kid"])
+    return match if check_of(text[:-CHECK_LENGTH]) == text[-CHECK_LENGTH:] else "key_check"
 
 
 def without_keys(text: str) -> str:
@@ -120,6 +123,5 @@ def without_keys(text: str) -> str:
 def find_keys(text: str) -> Iterator[tuple[int, int, ParsedKey]]:
     """Yield start, end and what it says for every well-formed key inside a longer text."""
     for match in KEY_PATTERN.finditer(text):
-        outcome = _read(match[0])
-        if isinstance(outcome, ParsedKey):
-            yield match.start(), match.end(), outcome
+        if is_well_formed(match[0]):
+            yield match.start(), match.end(), ParsedKey(environment=match["environment"], kid=match["kid"])

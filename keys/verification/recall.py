@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from keys.crypto.digests import digester
-from keys.crypto.secrets import Secret
+from keys.crypto.key_text import is_well_formed
 from keys.policy.addresses import outside_networks
 from keys.states import KeyKind
 from keys.verification.brownouts import is_browned_out
 from keys.verification.reasons import Reason
 from keys.verification.snapshot import Entry, Place
-from keys.verification.verifier import Question, kid_of
+from keys.verification.verifier import Question
 
 digest_of: Final = digester()
 
@@ -27,7 +27,7 @@ def name_of(text: str) -> bytes:
 
 def why_unknown(text: str) -> Reason:
     """Say why memory does not know a text: what is not one of ours at all may be told to anybody, who could see it too."""
-    return Reason.UNKNOWN if kid_of(Secret(text or "-")) else Reason.MALFORMED
+    return Reason.UNKNOWN if is_well_formed(text) else Reason.MALFORMED
 
 
 def why_refused(  # noqa: PLR0911 - one condition a line, each with its reason

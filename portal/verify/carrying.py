@@ -33,9 +33,11 @@ class _Begun:
 def carried(application: VerifyApplication, *_: object) -> Callable[[Any, dict[str, Any]], None]:
     """What granian calls for each request; in place of its own, which ends an answer when the application returns."""
 
+    quickly = application.quickly
+
     def answer(connection: Any, scope: dict[str, Any]) -> None:  # Any: granian's own, not in its types
         respond = connection.response_bytes
-        quick = application.quickly(scope)
+        quick = quickly(scope)
         if isinstance(quick, bytes):
             respond(200, YES, quick)
             return

@@ -53,19 +53,14 @@ class Quick(ABC):
             or "HTTP_CONTENT_ENCODING" in environ
         ):
             return Body(environ)
-        feed, now = self._feed, clock()
+        feed = self._feed
         caller = feed.snapshot.entries.get(digest_of(authorization[7:].encode()))
         if caller is None:
             return Body(environ)
         asking = caller.grant
         asks = asking.asks
-        if (
-            asks is None
-            or not asking.is_open
-            or now + feed.offset >= caller.until
-            or now >= asking.place.fresh_until
-            or now >= asks.fresh_until
-        ):
+        # Whoever may no longer ask is not waited for.
+        if asks is None or not asking.is_open or clock() + feed.offset >= caller.until:
             return Body(environ)
         body = patience.read(environ, length)
         plain = self.read(body, environ)
@@ -73,11 +68,12 @@ class Quick(ABC):
             return Body(environ, body)
         text, (scopes, client) = plain
         # Only now: the body may have taken its time, and what was fresh when it began need not be.
-        now, entries, tallies = clock(), feed.snapshot.entries, self._memory.tallies.file
+        now = clock()
         at = now + feed.offset
-        if at >= caller.until or now >= asks.fresh_until:
+        if at >= caller.until or now >= asks.fresh_until or now >= asking.place.fresh_until:
             return Body(environ, body)
-        entry = entries.get(digest_of(text))
+        tallies = self._memory.tallies.file
+        entry = feed.snapshot.entries.get(digest_of(text))
         if entry is None:
             if scopes:
                 return Body(environ, body)  # the careful way says which of them nobody could have

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import uuid
+import weakref
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -17,7 +20,7 @@ from keys.monitoring import tally_files
 from keys.monitoring.tally_files import add_batch, add_files
 from keys.verification.sightings import MOST_SIGHTINGS, note_use
 from keys.verification.snapshot import Entry, Grant, Place
-from keys.verification.tallies import Tallies, Tally
+from keys.verification.tallies import NOBODY, Tallies, Tally, TallyFile, read
 from keys.verification.verifier import Client
 from tests.people import issued
 from tests.servers import ROOT
@@ -42,6 +45,10 @@ time.sleep(600)
 @pytest.fixture
 def version(world):
     return issued(world)[1]
+
+
+def seen_as(client):
+    return client.address, client.user_agent, client.instance
 
 
 def tally(version, instance="", count=1, at=1_800_000_000.0):
@@ -107,6 +114,48 @@ def test_what_the_database_cannot_hold_keeps_nothing_else_from_it(version, tmp_p
         tallies.file.path.rename(tmp_path / f"{uuid.UUID(int=place)}.uses")
     assert add_files(tmp_path) == 1
     assert [path.stem for path in tmp_path.glob("*.uses")] == [str(uuid.UUID(int=0))]
+
+
+def test_each_file_counts_its_own_however_the_same_version_is_counted_elsewhere(version, tmp_path):
+    """Two threads of one process have a file each, and each is followed by another."""
+    grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
+    entry, other = (Entry(pk, uuid.uuid4(), b"", grant, 0.0, None) for pk in (version.pk, uuid.uuid4()))
+    one, two = TallyFile(tmp_path), TallyFile(tmp_path)
+    pod, same_pod = ((None, "", "".join(("pod", "-1"))) for _ in range(2))
+    uses = [
+        *[(one, entry, "valid", NOBODY)] * 2,
+        (two, other, "valid", NOBODY),
+        *[(two, entry, "valid", NOBODY)] * 3,
+        (one, entry, "valid", NOBODY),
+        (one, entry, "valid", pod),
+        (one, entry, "valid", same_pod),
+        (one, entry, "scope", same_pod),
+        (one, entry, "valid", pod),
+        (two, entry, "scope", NOBODY),
+        (one, other, "valid", NOBODY),
+    ]
+    for file, counted, outcome, client in uses:
+        file.count(counted, outcome, 1_800_000_000.0, client)
+    one.close()
+    followed = TallyFile(tmp_path)
+    followed.count(entry, "valid", 1_800_000_000.0)
+    followed.close()
+    two.close()
+    for file in (one, two, followed):
+        mine = Counter((use[1].version, use[2], use[3]) for use in uses if use[0] is file)
+        told = {(each.version, each.outcome, seen_as(each.client)): each.count for each in read(file.path.read_bytes())}
+        assert told == (mine or {(entry.version, "valid", NOBODY): 1})
+
+
+def test_what_was_counted_keeps_no_closed_file(tmp_path):
+    grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
+    entry, file = Entry(uuid.uuid4(), uuid.uuid4(), b"", grant, 0.0, None), TallyFile(tmp_path)
+    file.count(entry, "valid", 1_800_000_000.0)
+    file.close()
+    held = weakref.ref(file)
+    del file
+    gc.collect()
+    assert held() is None, "a version that is not asked about again would keep all that was counted beside it"
 
 
 @pytest.mark.usefixtures("sealing")

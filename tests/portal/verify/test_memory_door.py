@@ -15,6 +15,8 @@ from keys.lifecycle.revocation import revoke_key
 from keys.models import Sighting, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
+from keys.verification.credentials import OWN_SERVICE
+from keys.verification.recall import name_of
 from keys.verification.snapshot import NEVER
 from keys.verification.tallies import TallyFile
 from tests.keys.verification.following import behind_the_back
@@ -98,6 +100,7 @@ def test_a_revoked_credential_is_none_and_the_refusal_is_the_same(door, world, c
     revoked = door.ask("/v1/verify", {"key": "x"})
     assert revoked.status == stranger.status == 401
     assert revoked.json | {"request_id": ""} == stranger.json | {"request_id": ""}
+    assert door.ask("/v1/verify", b"", **{"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}).status == 401
 
 
 def _credential_key(credential):
@@ -198,6 +201,33 @@ def test_a_body_that_takes_long_is_counted_in_the_file_of_then(door, key, tmp_pa
     answer = door.ask("/v1/verify", raw, **{"wsgi.input": Slow()})
     assert (answer.status, answer.json["valid"]) == (200, True)
     assert not door.tallies.file.is_empty
+
+
+@pytest.mark.parametrize("whose", ["of the question", "of the caller"])
+def test_either_lease_that_ends_while_the_body_comes_is_over(door, key, whose):
+    """The caller's credential is of Keystead's own service, whose place has a lease like every other."""
+    raw = json.dumps({"key": key[2].reveal()}).encode()
+
+    class Slow:
+        def read(self, size=-1):
+            for place in door.feed.catalogue.places.values():
+                if (place.service == OWN_SERVICE) == (whose == "of the caller"):
+                    place.fresh_until = NEVER
+            return raw
+
+    answer = door.ask("/v1/verify", raw, **{"wsgi.input": Slow()})
+    assert (answer.status, answer.json["code"]) == (503, "verifier_stale")
+
+
+def test_a_credential_that_ends_while_the_body_comes_is_over(door, key, credential):
+    raw = json.dumps({"key": key[2].reveal()}).encode()
+
+    class Slow:
+        def read(self, size=-1):
+            door.feed.snapshot.entries[name_of(credential)].until = NEVER
+            return raw
+
+    assert door.ask("/v1/verify", raw, **{"wsgi.input": Slow()}).status == 401
 
 
 @pytest.mark.parametrize("path", ["/v1/verify", "/v1/verify:batch", "/oauth2/introspect"])
