@@ -16,10 +16,8 @@ from keys.models import WebhookEndpoint
 from keys.operations import locked, operation, update
 from keys.webhooks import queue
 from keys.webhooks.sending import ACCEPTED, GONE, Answer, Parcel, send
+from keys.webhooks.turns import AT_ONCE
 
-AT_ONCE: Final = 16
-# Receivers that did not accept their last delivery are likely to be slow again: they never take every thread.
-MOST_FAILING: Final = AT_ONCE // 2
 LONGEST_SECONDS: Final = 30.0
 LOOK_AGAIN_SECONDS: Final = 0.2
 FAILING: Final = "failing"
@@ -44,7 +42,7 @@ def deliver_due(*, actor: Actor, listen: Callable[[], object] | None = None) -> 
                 except Exception as error:  # noqa: BLE001 - raised again below: what is on its way is noted first
                     failure = error
             if time.monotonic() - began < LONGEST_SECONDS:
-                for parcel in _next(on_the_way):
+                for parcel in queue.take_due(sending=list(on_the_way.values())):
                     on_the_way[threads.submit(send, parcel)] = parcel
             if not on_the_way:
                 break
@@ -54,16 +52,6 @@ def deliver_due(*, actor: Actor, listen: Callable[[], object] | None = None) -> 
     if failure is not None:
         raise failure
     return accepted
-
-
-def _next(on_the_way: dict[Future[Answer], Parcel]) -> list[Parcel]:
-    parcels = list(on_the_way.values())
-    failing = sum(parcel.attempt > 1 for parcel in parcels)
-    return queue.take_due(
-        busy={parcel.endpoint_id for parcel in parcels},
-        most=AT_ONCE - len(parcels),
-        most_failing=MOST_FAILING - failing,
-    )
 
 
 def _note(parcel: Parcel, answer: Answer, *, actor: Actor) -> int:

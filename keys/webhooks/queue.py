@@ -10,6 +10,7 @@ from uuid import UUID
 
 import structlog
 from django.db import transaction
+from django.db.models import OuterRef, Subquery
 
 from audit import clock
 from keys.crypto.errors import CryptoError
@@ -21,6 +22,7 @@ from keys.webhooks.payload import TEST, body_of, message_id, test_body, test_mes
 from keys.webhooks.reach import row_of, subject_of, teams_of
 from keys.webhooks.secrets import open_secrets
 from keys.webhooks.sending import ACCEPTED, Answer, Parcel
+from keys.webhooks.turns import LATE_MS, Turn, choose
 
 READER: Final = "webhooks"
 # The wait before each attempt, as Standard Webhooks suggests: ten attempts within 75 hours and 35 minutes.
@@ -112,25 +114,28 @@ def queue_test(endpoint: WebhookEndpoint, *, uid: UUID, at: datetime) -> Webhook
     )
 
 
-def take_due(*, busy: Collection[UUID], most: int, most_failing: int) -> list[Parcel]:
-    """Take the next delivery of each endpoint that is not `busy`, those that fail at the moment last and few of them."""
+def take_due(*, sending: Collection[Parcel]) -> list[Parcel]:
+    """Take the next delivery of each endpoint whose turn it is beside those that are `sending`."""
     at = clock.now()
     first = (
         WebhookDelivery.objects.due(at)
-        .exclude(endpoint_id__in=busy)
+        .exclude(endpoint_id__in={parcel.endpoint_id for parcel in sending})
         .order_by("endpoint_id", "next_attempt_at", "id")
         .distinct("endpoint_id")
-        .values_list("next_attempt_at", "pk", "attempts")
+        .values_list("next_attempt_at", "pk", "attempts", "endpoint__url")
     )
     found = sorted(first)  # where not all fit, who waits longest comes first: nobody's long backlog keeps another out
-    well = [pk for _, pk, attempts in found if not attempts][:most]
-    failing = [pk for _, pk, attempts in found if attempts][: max(0, min(most_failing, most - len(well)))]
-    if not well and not failing:
+    if not found:
+        return []
+    late = _after_late_ones([pk for _, pk, *_ in found])
+    waiting = [Turn(delivery_id=pk, url=url, is_tardy=attempts > 0 or pk in late) for _, pk, attempts, url in found]
+    chosen = {turn.delivery_id: turn.is_tardy for turn in choose(waiting, sending=sending)}
+    if not chosen:
         return []
     with transaction.atomic():
         held = list(
             WebhookDelivery.objects.due(at)
-            .filter(pk__in=[*well, *failing])
+            .filter(pk__in=chosen)
             .select_for_update(skip_locked=True, of=("self",))
             .select_related("endpoint")
         )
@@ -138,10 +143,18 @@ def take_due(*, busy: Collection[UUID], most: int, most_failing: int) -> list[Pa
         for row in held:
             row.attempts, row.lease_until = row.attempts + 1, lease
         WebhookDelivery.objects.bulk_update(held, ["attempts", "lease_until"])
-    return [_parcel(row, at=at) for row in held]
+    return [_parcel(row, is_tardy=chosen[row.pk], at=at) for row in held]
 
 
-def _parcel(row: WebhookDelivery, *, at: datetime) -> Parcel:
+def _after_late_ones(deliveries: Collection[UUID]) -> set[UUID]:
+    """Which of them come after one, to the same endpoint, that was answered late."""
+    before = WebhookDelivery.objects.filter(endpoint=OuterRef("endpoint"), created_at__lt=OuterRef("created_at"))
+    taken = Subquery(before.order_by("-created_at", "-id").values("latency_ms")[:1])
+    late = WebhookDelivery.objects.filter(pk__in=deliveries).annotate(taken=taken).filter(taken__gte=LATE_MS)
+    return set(late.values_list("pk", flat=True))
+
+
+def _parcel(row: WebhookDelivery, *, is_tardy: bool, at: datetime) -> Parcel:
     assert row.lease_until is not None
     is_signed = row.endpoint.form == EndpointForm.EVENTS
     secrets: tuple[Secret, ...] = ()
@@ -160,6 +173,7 @@ def _parcel(row: WebhookDelivery, *, at: datetime) -> Parcel:
         is_signed=is_signed,
         secrets=secrets,
         attempt=row.attempts,
+        is_tardy=is_tardy,
         lease_until=row.lease_until,
     )
 

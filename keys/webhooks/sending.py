@@ -44,6 +44,7 @@ class Parcel:
     is_signed: bool = True
     secrets: tuple[Secret, ...]
     attempt: int
+    is_tardy: bool = False
     lease_until: datetime
 
 

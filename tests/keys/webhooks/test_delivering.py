@@ -21,7 +21,7 @@ from keys.models import DispatchCursor, Notice, WebhookDelivery, WebhookEndpoint
 from keys.notifications.reactions import notice_everyone
 from keys.states import RevocationReason
 from keys.tasks import send_webhooks
-from keys.webhooks import delivering, queue
+from keys.webhooks import queue, turns
 from keys.webhooks.again import redeliver, send_test_event
 from keys.webhooks.delivering import deliver_due
 from keys.webhooks.endpoints import (
@@ -199,18 +199,59 @@ def test_a_slow_receiver_delays_nobody_else(sealing: SealingThread, world: World
 def test_failing_receivers_never_take_every_thread(
     sealing: SealingThread, world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivering, "MOST_FAILING", 1)
+    monkeypatch.setattr(turns, "MOST_TARDY", 1)
     for _ in range(3):
         told(world, "http://127.0.0.1:1/")
     submitted(world)
     deliver(sealing)
     make_due()
-    parcels = queue.take_due(busy=(), most=16, most_failing=1)
+    parcels = queue.take_due(sending=())
     assert len(parcels) == 1
-    assert queue.take_due(busy=(), most=16, most_failing=0) == []
+    assert queue.take_due(sending=parcels) == []
 
 
-def test_whoever_waits_longest_is_served_first(sealing: SealingThread, world: World, receiver: Receiver) -> None:
+def test_receivers_that_accept_late_are_known_by_it_and_never_take_every_thread(
+    sealing: SealingThread, world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turns, "MOST_TARDY", 1)
+    with receiving() as late:
+        for _ in range(3):
+            told(world, late.url)
+        prompt = told(world, receiver.url).endpoint
+        submitted(world, name="First")
+        assert deliver(sealing) == 4
+        WebhookDelivery.objects.exclude(endpoint=prompt).update(latency_ms=turns.LATE_MS)
+        submitted(world, name="Second")
+        hear(sealing)
+        parcels = queue.take_due(sending=())
+        assert [parcel.is_tardy for parcel in parcels].count(True) == 1
+        assert prompt.pk in {parcel.endpoint_id for parcel in parcels if not parcel.is_tardy}
+        assert queue.take_due(sending=parcels) == []
+        make_due()
+        assert deliver_due(actor=JOB) == 4  # in time, and with that they are prompt again
+        submitted(world, name="Third")
+        hear(sealing)
+        assert [parcel.is_tardy for parcel in queue.take_due(sending=())] == [False] * 4
+
+
+def test_the_endpoints_of_one_host_never_take_every_thread(
+    sealing: SealingThread, world: World, receiver: Receiver
+) -> None:
+    for number in range(turns.MOST_FOR_ONE_HOST + 2):
+        told(world, f"http://127.0.0.1:{receiver.port}/{number}")
+    other = told(world, f"http://localhost:{receiver.port}/").endpoint
+    submitted(world)
+    hear(sealing)
+    parcels = queue.take_due(sending=())
+    theirs = [parcel for parcel in parcels if parcel.endpoint_id != other.pk]
+    assert (len(theirs), len(parcels)) == (turns.MOST_FOR_ONE_HOST, turns.MOST_FOR_ONE_HOST + 1)
+    assert queue.take_due(sending=parcels) == []
+    assert len(queue.take_due(sending=theirs[2:])) == 2, "as soon as some of them are done"
+
+
+def test_whoever_waits_longest_is_served_first(
+    sealing: SealingThread, world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An endpoint with a long backlog takes a thread in turn: whoever was added later is not kept waiting by it for ever."""
     waits = sorted((told(world, receiver.url).endpoint.pk for _ in range(3)), reverse=True)
     submitted(world)
@@ -218,7 +259,8 @@ def test_whoever_waits_longest_is_served_first(sealing: SealingThread, world: Wo
     for hours, endpoint in enumerate(waits):
         due = clock.now() - timedelta(hours=len(waits) - hours)
         WebhookDelivery.objects.filter(endpoint_id=endpoint).update(next_attempt_at=due)
-    assert [queue.take_due(busy=(), most=1, most_failing=1)[0].endpoint_id for _ in waits] == waits
+    monkeypatch.setattr(turns, "AT_ONCE", 1)
+    assert [queue.take_due(sending=())[0].endpoint_id for _ in waits] == waits
 
 
 def test_after_the_schedule_the_endpoint_is_disabled_and_its_owners_are_told(
@@ -274,7 +316,7 @@ def test_killed_between_sending_and_noting_it_comes_again_under_the_same_id(
     told(world, receiver.url)
     submitted(world)
     hear(sealing)
-    (parcel,) = queue.take_due(busy=(), most=16, most_failing=8)
+    (parcel,) = queue.take_due(sending=())
     assert send(parcel).outcome == "accepted"  # and here the worker died
     assert deliver_due(actor=JOB) == 0, "the lease holds"
     make_due()
@@ -290,9 +332,9 @@ def test_an_answer_that_comes_after_the_lease_counts_only_when_it_is_a_yes(
     told(world, receiver.url)
     submitted(world)
     hear(sealing)
-    (late,) = queue.take_due(busy=(), most=16, most_failing=8)
+    (late,) = queue.take_due(sending=())
     make_due()
-    (again,) = queue.take_due(busy=(), most=16, most_failing=8)
+    (again,) = queue.take_due(sending=())
     yes = send(late)
     no = type(yes)(outcome="refused", status_code=500)
     assert not queue.note_refused(late, no, is_last=True)
