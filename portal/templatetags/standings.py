@@ -10,7 +10,7 @@ from keys.policy.rotation_plan import plan_in
 from portal.templatetags.badges import badge
 from portal.web.components import Words
 from portal.web.rotation_words import STATES, PlanWords, cause_words, overlap_words, plan_words
-from portal.web.wording import KINDS, STANDINGS, days_in_words
+from portal.web.wording import KINDS, STANDINGS, days_in_words, service_in
 
 register = template.Library()
 
@@ -29,6 +29,7 @@ def rotation_badge(state: str) -> SafeString:
     return badge(words, tone=tone, icon=icon)
 
 
+register.simple_tag(service_in)
 register.filter("overlap_words", overlap_words)
 register.filter("cause_words", cause_words)
 

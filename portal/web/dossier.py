@@ -18,7 +18,7 @@ from keys.approvals.difference import Power, held_by_team, power_of, risk_notes,
 from keys.approvals.facts import request_facts
 from keys.approvals.quorum import APPROVING, Progress, possible_approvers, progress_of, rules_for
 from keys.lifecycle.history import events_of_request
-from keys.models import Approval, KeyRequest, ManagedKey, Person, Scope
+from keys.models import Approval, KeyRequest, ManagedKey, Person, Scope, Service
 from keys.people.standing import standing_of
 from keys.policy.bounds import Rules
 from keys.policy.decisions import Decision
@@ -30,7 +30,7 @@ from portal.web.components import Change, Quorum, Seat, TimelineItem, difference
 from portal.web.life import TOLD, told
 from portal.web.reasons import why_not
 from portal.web.rotation_words import PlanWords, plan_words
-from portal.web.wording import METHODS, days_in_words, risk_words
+from portal.web.wording import METHODS, days_in_words, risk_words, service_in
 
 DECIDED = (RequestState.APPROVED, RequestState.DENIED)
 LABELS: Mapping[str, Promise] = {
@@ -60,6 +60,7 @@ class Dossier:
     state: RequestState
     is_open: bool
     scopes: Sequence[Scope]
+    verifies: str  # what the key may ask about, if it is to verify keys
     plan: PlanWords
     rules: Rules
     progress: Progress
@@ -117,6 +118,7 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
         state=RequestState(request.state) if open_now or request.decided_at is not None else RequestState.LAPSED,
         is_open=open_now,
         scopes=sorted(scopes, key=lambda scope: scope.name),
+        verifies=_verifies(content, request, actor=actor),
         plan=plan_words(plan_in(content.rotation), longest=timedelta(hours=rules.longest_overlap_hours)),
         rules=rules,
         progress=progress,
@@ -139,6 +141,14 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
         can_be_nudged_at=request.nudged_at,
         at=at,
     )
+
+
+def _verifies(content: Content, request: KeyRequest, *, actor: Actor) -> str:
+    if content.verifies is None:
+        return ""
+    slug = content.verifies["service"]
+    service = Service.objects.visible_to(actor).filter(slug=slug).first()
+    return service_in(service or slug, request.environment)  # it verifies in its own environment only
 
 
 def _receipts(request: KeyRequest, approvals: Sequence[Approval], *, actor: Actor) -> list[ReceiptLine]:

@@ -42,6 +42,7 @@ from portal.web.finding import key_by_number, open_rotation_of
 from portal.web.key_acts import enforce_but_for_step_up
 from portal.web.refusals import enforce_before
 from portal.web.rotation_words import OVERLAPS, cause_words, overlap_words
+from portal.web.wording import service_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -274,7 +275,7 @@ def _asked(rotation: Rotation, *, title: Words, action: Words, consequences: Seq
         consequences=consequences,
         preview=[
             Term(name=_("Key"), value=f"{key.name} ({key})"),
-            Term(name=_("Opens"), value=f"{key.service}, {key.environment}"),
+            Term(name=_("Opens"), value=service_in(key.service, key.environment)),
             Term(name=_("Old version"), value=old.sequence if old else "—"),
             Term(name=_("New version"), value=new.sequence if new else "—"),
             Term(name=_("Begun because"), value=cause_words(rotation.cause)),

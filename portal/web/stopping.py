@@ -29,7 +29,7 @@ from portal.web.confirmation import Confirmation, TypedConfirmation
 from portal.web.doors import act, form_page, page
 from portal.web.finding import key_by_number
 from portal.web.key_acts import acts_on, enforce_but_for_step_up
-from portal.web.wording import REVOCATION_CHOICES, SUSPENSION_CHOICES
+from portal.web.wording import REVOCATION_CHOICES, SUSPENSION_CHOICES, service_in
 
 
 def choices_of(reasons: Mapping[str, tuple[Promise, Promise]]) -> list[tuple[str, Promise]]:
@@ -194,7 +194,7 @@ def _asked(
             Term(name=_("Key"), value=f"{key.name} ({key})"),
             Term(name=_("Owner team"), value=key.owner_team),
             Term(name=_("Consumer"), value=key.consumer),
-            Term(name=_("Opens"), value=f"{key.service}, {key.environment}"),
+            Term(name=_("Opens"), value=service_in(key.service, key.environment)),
             Term(name=_("Scopes"), value=", ".join(key.scopes)),
             Term(name=_("Living versions"), value=living),
             Term(name=_("Last used"), value=used),

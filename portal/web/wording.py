@@ -158,6 +158,11 @@ def risk_words(note: RiskNote) -> tuple[str, str]:
     return str(words) % note.params if note.params else str(words), tone
 
 
+def service_in(service: object, environment: object) -> str:
+    """Name a service in one of its environments, as every page does."""
+    return str(_("%(service)s in %(environment)s")) % {"service": service, "environment": environment}
+
+
 def days_in_words(count: int) -> str:
     """Say a number of days."""
     return ngettext("%(count)d day", "%(count)d days", count) % {"count": count}
