@@ -42,7 +42,7 @@ class Engines:
             prepare_home(self.layout)
             if self.with_postgres:
                 programs = postgres_programs(self.layout)
-                create_cluster(programs, self.layout.postgres)
+                create_cluster(programs, self.layout.postgres, durable=self.durable)
                 self.running["postgres"] = start_postgres(self.layout, programs, durable=self.durable)
                 create_roles(self.layout)
             if self.with_valkey:

@@ -150,7 +150,7 @@ def valkey_program(layout: Layout) -> Path:
     raise EngineFailed(message)
 
 
-def create_cluster(programs: Path, cluster: Path) -> None:
+def create_cluster(programs: Path, cluster: Path, *, durable: bool = True) -> None:
     """Run initdb once; a half-made cluster of a killed first start is thrown away."""
     if (cluster / "PG_VERSION").exists():
         return
@@ -172,6 +172,7 @@ def create_cluster(programs: Path, cluster: Path) -> None:
         "--auth=trust",
         "--encoding=UTF8",
         *locale,
+        *([] if durable else ["--no-sync"]),
     ]
     made = subprocess.run(
         [str(part) for part in command],

@@ -54,18 +54,20 @@ _ACKNOWLEDGE: Final = """
 UPDATE keys_verifier SET applied = %(applied)s WHERE id = %(id)s AND set_config('synchronous_commit', 'off', true) = 'off'
 """
 _END: Final = "UPDATE keys_verifier SET stopped_at = clock_timestamp(), valid_until = least(valid_until, clock_timestamp()) WHERE id = %s"
-# One statement, so one snapshot: what it shows is exactly what the snapshot that it names sees.
+# A database that was restored from a backup, or took over from another, may have forgotten what we have seen. Which it is, its log
+# says at once; the control file only after a checkpoint, which takes a new primary minutes.
+PAST: Final = """
+SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+       || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
+# One statement, so one snapshot: what it shows is exactly what the snapshot that it names sees. It names the past too: a pooler
+# keeps our connection while another database takes over behind it.
 _LOOK: Final = f"""
-SELECT applied, pg_current_snapshot()::text, {IS_BEHIND},
+SELECT applied, ({PAST}), pg_current_snapshot()::text, {IS_BEHIND},
        pg_snapshot_xmax(applied::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()),
        ARRAY(SELECT DISTINCT managed_key_id FROM keys_verificationchange
              WHERE txid >= pg_snapshot_xmin(applied::pg_snapshot) AND NOT pg_visible_in_snapshot(txid, applied::pg_snapshot))
 FROM unnest(%s::text[]) AS asked (applied)
 """  # noqa: S608 - a constant of ours
-# A database that was restored from a backup, or took over from another, may have forgotten what we have seen.
-PAST: Final = """
-SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || (SELECT timeline_id FROM pg_control_checkpoint())
-       || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
 _HISTORY: Final = f"{PAST}, pg_current_snapshot()::text"
 _POSITIONS: Final = f"""{PAST}, asked.place, pg_snapshot_xmax(asked.place::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
 FROM unnest(%s::text[]) AS asked (place)"""
@@ -97,6 +99,7 @@ class Renewal:
 class Seen:
     """What has changed since a position: `keys` to read again, None among them for the catalogue."""
 
+    past: str  # which database this is: in that of another, the same numbers name other transactions
     position: str
     is_behind_log: bool  # the database was restored: no key is valid until it follows its log
     is_gap: bool  # this database does not know of what we have seen
@@ -168,8 +171,8 @@ def look_many(positions: Collection[str]) -> dict[str, Seen]:
         cursor.execute(_LOOK, [list(positions)])
         rows = cursor.fetchall()
     return {
-        applied: Seen(position=position, is_behind_log=is_behind, is_gap=is_gap, keys=tuple(keys))
-        for applied, position, is_behind, is_gap, keys in rows
+        applied: Seen(past=past, position=position, is_behind_log=is_behind, is_gap=is_gap, keys=tuple(keys))
+        for applied, past, position, is_behind, is_gap, keys in rows
     }
 
 

@@ -83,7 +83,7 @@ class Ringer:
             self._past, self._place = lease.history()
             self._anywhere()
         seen = lease.look(self._place)
-        if seen.is_gap:
+        if seen.is_gap or seen.past != self._past:
             self._past = ""
             return
         self._place = seen.position
