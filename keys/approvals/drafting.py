@@ -159,7 +159,7 @@ def _days(value: int, name: str) -> int:
     return value
 
 
-LIMITS = {"requests_per_minute": 1_000_000, "requests_per_day": 1_000_000_000, "concurrent": 10_000}
+LIMITS = {"requests_per_minute": 1_000_000, "requests_per_day": 1_000_000_000}
 
 
 def _limits(limits: dict[str, int]) -> dict[str, int]:

@@ -6,6 +6,7 @@ is asked while somebody waits. While it cannot know what the others count, it ac
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -90,3 +91,15 @@ class Limiter:
             )  # whoever needs all of them is not made to look through them each time
         counts = self._own[key] = Counts()
         return counts
+
+
+class LimiterOfThreads(Limiter):
+    """The same for a process that answers in several threads, and hears of no others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counting = threading.Lock()
+
+    def refusal(self, key: UUID, limits: Iterable[tuple[str, int]], at: float) -> Reason | None:
+        with self._counting:
+            return super().refusal(key, limits, at)

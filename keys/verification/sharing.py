@@ -135,6 +135,8 @@ def policy_of(found: Found) -> dict[str, Any]:
         "service": found.service,
         "environment": found.fields.environment,
     }
+    if found.limits:
+        policy["limits"] = dict(found.limits)
     if found.fields.kind == KeyKind.BEARER:
         return policy | {"scopes": list(scopes_unsigned(found)), "signed_scopes": list(found.signed_scopes)}
     return policy | {"scopes": list(found.fields.scopes), "window": found.signature_window_seconds}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from keys.crypto.secrets import Secret
 from keys.sealing import keyring
+from keys.verification.limits import Limiter, LimiterOfThreads
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
 from keys.verification.sightings import note_use
 from keys.verification.verifier import Binding, Question, decide, kid_of
+
+_here: Final = LimiterOfThreads()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +24,11 @@ class Verdict:
     found: Found | None = None
 
 
-def verify_key(text: str, *, binding: Binding, question: Question) -> Verdict:
+def verify_key(text: str, *, binding: Binding, question: Question, limiter: Limiter | None = None) -> Verdict:
     """Decide about the presented `text` for the service and environment of the caller, by the database as it is now.
 
-    Nothing is cached: a revocation that was answered before this was called is seen by it (DESIGN, invariant 5).
+    Nothing is cached: a revocation that was answered before this was called is seen by it (DESIGN, invariant 5). A key is held
+    to its limits by what `limiter` counted, or else this process alone: verifiers tell each other, the site is none of them.
     """
     secret = Secret(text or "-")
     del text
@@ -34,5 +39,7 @@ def verify_key(text: str, *, binding: Binding, question: Question) -> Verdict:
     reason = decide(found, secret, binding=binding, question=question, keyring=keyring())
     if found is None or reason == Reason.UNKNOWN:
         return Verdict(reason=Reason.UNKNOWN)
+    if reason is None and found.limits:
+        reason = (limiter or _here).refusal(found.key_id, found.limits.items(), found.at.timestamp())
     note_use(found.version_id, outcome=str(reason or "valid"), client=question.client)
     return Verdict(reason=reason, found=None if reason else found)

@@ -18,7 +18,6 @@ class LimitsBody(Body):
 
     requests_per_minute = WholeNumber(required=False, min_value=1, max_value=1_000_000)
     requests_per_day = WholeNumber(required=False, min_value=1, max_value=1_000_000_000)
-    concurrent = WholeNumber(required=False, min_value=1, max_value=10_000)
 
 
 class RotationBody(Body):

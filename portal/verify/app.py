@@ -96,7 +96,7 @@ class VerifyApplication:
             try:
                 return endpoint(self.memory, environ, body)
             except AskTheDatabase:
-                return endpoint(Database(self.feed.catalogue, self.feed.offset), environ, body)
+                return endpoint(Database(self.feed.catalogue, self.feed.offset, self.limiter), environ, body)
         except Refused as refused:
             allow = ", ".join(sorted(methods))
             return problem(refused, request_id=uuid.uuid4().hex, knows_how=shown, allow=allow)

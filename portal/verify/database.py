@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,6 +15,7 @@ from keys.nonces.members import NonceStoreUnavailable
 from keys.signatures.reading import SignedRequest
 from keys.verification.credentials import VERIFY_SCOPE, authenticate_credential
 from keys.verification.lease import clock
+from keys.verification.limits import Limiter
 from keys.verification.loading import Catalogue, entry_of
 from keys.verification.lookup import find
 from keys.verification.reasons import Reason
@@ -33,9 +35,10 @@ class Database:
 
     gathering = None
 
-    def __init__(self, catalogue: Catalogue, offset: float) -> None:
+    def __init__(self, catalogue: Catalogue, offset: float, limiter: Limiter) -> None:
         self._catalogue = catalogue
         self._offset = offset
+        self._limiter = limiter
 
     def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker:
         return self.asker_with(bearer_of(authorization), environ)
@@ -68,7 +71,7 @@ class Database:
         """Say why a presented key is refused, or None with what it opens."""
         binding = Binding(service_id=asker.asks.service_id, environment_id=asker.asks.environment_id)
         try:
-            verdict = verify_key(text, binding=binding, question=question)
+            verdict = verify_key(text, binding=binding, question=question, limiter=self._limiter)
         except Unavailable as refused:
             raise Refused(refused.status, refused.code) from None
         except DatabaseError:
@@ -98,7 +101,11 @@ class Database:
             raise Refused(503, "unavailable") from None
         if verdict.signer is None:
             return verdict, None
-        note_use(verdict.signer.version_id, outcome=str(verdict.reason or "valid"), client=question.client)
+        signer = verdict.signer
+        if verdict.reason is None and signer.limits:
+            reason = self._limiter.refusal(signer.key_id, signer.limits.items(), asker.at)
+            verdict = replace(verdict, reason=reason)
+        note_use(signer.version_id, outcome=str(verdict.reason or "valid"), client=question.client)
         if verdict.reason is not None:
             return verdict, None
-        return verdict, entry_of(verdict.signer, self._catalogue.grant_of(verdict.signer))
+        return verdict, entry_of(signer, self._catalogue.grant_of(signer))

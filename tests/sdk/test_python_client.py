@@ -24,6 +24,7 @@ def test_both_verifiers_say_what_the_portal_says_and_a_revocation_reaches_them(p
     key, version, secret = issued(world)
     _, walled, behind = issued(world, name="Walled", networks=("10.0.0.0/8",))
     elsewhere = issued(world, name="Test", environment="test")[2]
+    limited = issued(world, name="Limited", limits={"requests_per_day": 2})[2]
     with (
         Verifier(portal_server.url, credential=credential) as remote,
         LocalVerifier(portal_server.url, credential=credential, name="tests") as local,
@@ -42,6 +43,7 @@ def test_both_verifiers_say_what_the_portal_says_and_a_revocation_reaches_them(p
             assert verifier.verify(behind.reveal()).reason == Reason.NETWORK
             assert verifier.verify(behind.reveal(), client=Client(address="10.1.1.1")).kid == walled.kid
             assert not verifier.verify(elsewhere.reveal())
+            assert [verifier.verify(limited.reveal()).reason for _ in range(3)] == [None, None, Reason.QUOTA]
         late = issued(world, name="Late")[2]
         until(lambda: local.verify(late.reveal()))
         assert remote.verify(late.reveal())

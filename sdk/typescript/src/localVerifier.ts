@@ -10,6 +10,7 @@ import type { SigningKeys } from "./ed25519.js";
 import { Busy, KeysteadError, Refused, Unreachable, Unsafe } from "./errors.js";
 import { Feed } from "./feed.js";
 import { kidOf } from "./keyText.js";
+import { Limits } from "./limits.js";
 import type { NonceStore } from "./nonces.js";
 import { judgeSigned } from "./signatureJudging.js";
 import type { SignedRequest } from "./signedRequests.js";
@@ -49,6 +50,7 @@ export interface LocalOptions extends Connection {
 export class LocalVerifier {
   readonly #feed: Feed;
   readonly #uses = new Uses();
+  readonly #limits = new Limits();
   readonly #over = new AbortController();
   readonly #onTrouble: (error: unknown) => void;
   readonly #nonces: NonceStore | undefined;
@@ -86,7 +88,9 @@ export class LocalVerifier {
     if (text === undefined) return refusal("malformed");
     const entry = belief.state.find(createHash("sha256").update(DIGEST_TAG).update(text, "utf8").digest());
     if (entry === undefined) return refusal(kidOf(text) === undefined ? "malformed" : "unknown");
-    const reason = whyNot(entry, belief.lease.now, wanted);
+    const at = belief.lease.now;
+    const { limits } = entry.policy;
+    const reason = whyNot(entry, at, wanted) ?? (limits && this.#limits.refusal(entry.kid, limits, at));
     this.#uses.note(entry.kid, reason ?? "valid", wanted.client);
     return reason === undefined ? accepted(entry) : refusal(reason);
   }
@@ -103,7 +107,7 @@ export class LocalVerifier {
     }
     const belief = this.#over.signal.aborted ? undefined : this.#feed.belief;
     if (belief === undefined) return refusal("stale");
-    const { verdict, used } = await judgeSigned(request, { belief, nonces: this.#nonces, ...wanted });
+    const { verdict, used } = await judgeSigned(request, { belief, nonces: this.#nonces, limits: this.#limits, ...wanted });
     if (used !== undefined) this.#uses.note(used, verdict.valid ? "valid" : verdict.reason, wanted.client);
     return verdict;
   }

@@ -8,6 +8,7 @@
 import type { Belief } from "./beliefs.js";
 import { whyNot } from "./deciding.js";
 import { fits, keyOf } from "./ed25519.js";
+import type { Limits } from "./limits.js";
 import { NonceStoreUnavailable, type NonceStore, type Spending } from "./nonces.js";
 import { ED25519, FUTURE_SKEW_SECONDS, LONGEST_WINDOW_SECONDS, MalformedSignature } from "./signatureProfile.js";
 import { type Presented, readSigned } from "./signatureReading.js";
@@ -22,6 +23,7 @@ export interface Judging extends Omit<Wanted, "method"> {
   /** What holds now; also of an answer that has to wait. */
   readonly belief: Belief;
   readonly nonces: NonceStore;
+  readonly limits: Limits;
 }
 
 /** The verdict, and whose use it is, by a kid, where that is known. */
@@ -31,7 +33,7 @@ export interface Judged {
 }
 
 /** Decides about a signed request; rejects for a body that is not its bytes, and for nothing that a stranger sent. */
-export async function judgeSigned(request: SignedRequest, { belief, nonces, ...wanted }: Judging): Promise<Judged> {
+export async function judgeSigned(request: SignedRequest, { belief, nonces, limits, ...wanted }: Judging): Promise<Judged> {
   const { state, lease } = belief;
   const at = lease.now;
   const now = at / 1000;
@@ -71,6 +73,8 @@ export async function judgeSigned(request: SignedRequest, { belief, nonces, ...w
   }
   if (isFirst !== true) return refused("replay", { used });
   if (lease.left <= 0) return refused("stale"); // the store took longer than what was believed lasts
+  const tooMuch = entry.policy.limits && limits.refusal(entry.kid, entry.policy.limits, at);
+  if (tooMuch !== undefined) return refused(tooMuch, { used });
   return { verdict: signer.verdict, used };
 }
 

@@ -10,6 +10,7 @@ import { createHash } from "node:crypto";
 import { checkSigned, fromBase64url, type SigningKeys } from "./ed25519.js";
 import { IntegrityError } from "./errors.js";
 import type { Place } from "./events.js";
+import type { LimitsOfAKey } from "./limits.js";
 import { Networks } from "./networks.js";
 import { LONGEST_WINDOW_SECONDS, WINDOW_SECONDS } from "./signatureProfile.js";
 import { isObject } from "./transport.js";
@@ -32,6 +33,8 @@ export interface Policy {
   readonly environment: string;
   /** Seconds for which a signature is good. */
   readonly window: number;
+  /** undefined: none */
+  readonly limits: LimitsOfAKey | undefined;
 }
 
 /** One version that verifies now, until `endsAt` (milliseconds of the server's clock). */
@@ -134,7 +137,19 @@ export function readPolicy(value: unknown): Policy {
     service: String(value["service"]),
     environment: String(value["environment"]),
     window: Math.min(window as number, LONGEST_WINDOW_SECONDS), // for no longer are nonces remembered
+    limits: readLimits(value["limits"]),
   };
+}
+
+function readLimits(value: unknown): LimitsOfAKey | undefined {
+  if (value === undefined) return undefined;
+  if (!isObject(value)) throw new IntegrityError("limits are no object", "not_a_snapshot");
+  const [perMinute, perDay] = ["requests_per_minute", "requests_per_day"].map((name) => {
+    const most = value[name];
+    if (most !== undefined && !Number.isInteger(most)) throw new IntegrityError("a limit is no number", "not_a_snapshot");
+    return most as number | undefined;
+  });
+  return { perMinute, perDay };
 }
 
 function readHeader(text: Buffer): Record<string, unknown> {

@@ -56,6 +56,26 @@ test("keys of the snapshot verify and others do not", () =>
     assert.equal(reason(verifier.verify(FIRST.text, { scopes: ["orders:write"] })), "scope");
   }));
 
+test("a key with limits is held to them, and others are not", () =>
+  following(
+    async (verifier, feed) => {
+      assert.equal(reason(verifier.verify(FIRST.text, { scopes: ["x"] })), "scope", "a refusal uses nothing up");
+      const said = Array.from({ length: 4 }, () => verifier.verify(FIRST.text));
+      assert.deepEqual(said.map(reason), ["valid", "valid", "quota", "quota"]);
+      assert.equal(said[3]!.status, 429);
+      const position = feed.change([version(SECOND.text, SECOND.kid, { policy: { ...POLICY, limits: { requests_per_minute: 1 } } })]);
+      assert.ok(verifier.verify(SECOND.text).valid);
+      await until(() => feed.applied.includes(position));
+      assert.deepEqual([1, 2].map(() => reason(verifier.verify(SECOND.text))), ["valid", "rate_limit"]);
+    },
+    {},
+    (feed) => {
+      feed.renewMs = 20;
+      feed.policies = [{ ...POLICY, limits: { requests_per_day: 2 } }, POLICY];
+      feed.records = [record(FIRST.text, FIRST.kid), record(SECOND.text, SECOND.kid, { policy: 1 })];
+    },
+  ));
+
 test("a ring of the doorbell brings a revocation at once, and it is confirmed at once", () => {
   const lines: ServerResponse[] = [];
   return following(

@@ -4,6 +4,7 @@ import { generateKeyPairSync, type KeyObject } from "node:crypto";
 
 import { type Belief, State } from "../src/beliefs.js";
 import { MemoryNonces, type SignedRequest, Signer, type Signing, type Verdict, type Wanted } from "../src/index.js";
+import { Limits } from "../src/limits.js";
 import type { NonceStore } from "../src/nonces.js";
 import { judgeSigned } from "../src/signatureJudging.js";
 import { readSnapshot } from "../src/snapshots.js";
@@ -81,7 +82,7 @@ export async function judged(
   nonces: NonceStore,
   wanted: Omit<Wanted, "method"> = {},
 ): Promise<{ said: string; fault: string; serverTime: number | undefined; verdict: Verdict }> {
-  const { verdict } = await judgeSigned(request, { belief, nonces, ...wanted });
+  const { verdict } = await judgeSigned(request, { belief, nonces, limits: new Limits(), ...wanted });
   if (verdict.valid) return { said: "valid", fault: "", serverTime: undefined, verdict };
   return { said: verdict.reason, fault: verdict.fault ?? "", serverTime: verdict.serverTime, verdict };
 }

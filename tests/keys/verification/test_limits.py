@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import uuid
 
-from keys.verification.limits import DAY, MINUTE, Limiter
+from keys.verification.limits import DAY, MINUTE, Limiter, LimiterOfThreads
 from keys.verification.reasons import Reason
 
 KEY = uuid.uuid4()
@@ -59,3 +61,23 @@ def test_what_is_remembered_is_bounded(monkeypatch):
         for _ in range(10):
             limiter.refusal(uuid.uuid4(), [("requests_per_day", 3)], BEGIN + day * DAY)
     assert len(limiter.counted()) <= 20
+
+
+def test_many_threads_get_together_what_one_would():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            limiter, accepted = LimiterOfThreads(), []
+
+            def use(limiter=limiter, accepted=accepted):
+                accepted.extend(each is None for _ in range(10) for each in ask(limiter, BEGIN, 5, requests_per_day=50))
+
+            threads = [threading.Thread(target=use) for _ in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sum(accepted) == 50
+    finally:
+        sys.setswitchinterval(before)

@@ -47,6 +47,13 @@ def test_a_living_key_verifies_for_its_service_and_environment(world, key):
     assert verdict.found.owner_team == "reporting"
 
 
+def test_a_key_is_held_to_its_limits_by_whoever_asks_the_database(world):
+    text = issued(world, name="Limited", limits={"requests_per_day": 3})[2].reveal()
+    assert ask(world, text, scopes=("orders:write",)) == Reason.SCOPE
+    assert [ask(world, text) for _ in range(5)] == [None] * 3 + [Reason.QUOTA] * 2
+    assert dict(UsageCount.objects.values_list("outcome", "count")) == {"valid": 3, "quota": 2, "scope": 1}
+
+
 def test_what_is_no_key_is_malformed_and_a_strangers_key_is_unknown(world, key):
     assert ask(world, "") == Reason.MALFORMED
     assert ask(world, "ks_prod_nonsense") == Reason.MALFORMED

@@ -375,6 +375,15 @@ def test_a_key_that_signs_is_held_to_its_limits_too(tmp_path, world, kind):
     assert [told(door, received(limited)) for _ in range(3)] == ["valid", "valid", "rate_limit"]
 
 
+def test_a_key_that_signs_is_held_to_its_limits_where_nothing_is_held_in_memory(tmp_path, world, kind, superuser):
+    allow_signing(world)
+    limited = signer_of(world, kind, limits={"requests_per_minute": 1})
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 0 WHERE tag = 'prod'")
+    door = Door(tmp_path, verifying_credential(world).reveal())
+    request = received(limited)
+    assert [told(door, each) for each in (request, request, received(limited))] == ["valid", "replay", "rate_limit"]
+
+
 def test_uses_are_counted(door, signer, tmp_path):
     question = received(signer)
     assert [told(door, question), told(door, question)] == ["valid", "replay"]

@@ -21,6 +21,7 @@ from keystead_client.ed25519 import need_ed25519
 from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable, Unsafe
 from keystead_client.feed import CLOCK, Feed, clock
 from keystead_client.key_text import kid_of
+from keystead_client.limits import Limits
 from keystead_client.nonces import NonceStore
 from keystead_client.signature_judging import judge_signed
 from keystead_client.signing import SignedRequest
@@ -72,7 +73,7 @@ class LocalVerifier:
 
     def _reset(self) -> None:
         self._feed = Feed(self._transport, self._credential, name=self._name, signing_keys=self._signing_keys)
-        self._uses = Uses()
+        self._uses, self._limits = Uses(), Limits()
         self._note, self._note_valid = self._uses.note, self._uses.note_valid
         self._started, self._stopped = False, threading.Event()
         self._starting = threading.Lock()
@@ -119,7 +120,7 @@ class LocalVerifier:
         return self._decide(text, scopes, client)
 
     def _decide(self, text: str | None, scopes: Sequence[str], client: Client) -> Verdict:
-        """Ask every question: of a key that is bound to networks, ends soon, has not enough scopes, or was not presented lately."""
+        """Ask every question: of a key with networks or limits, that ends soon, has not enough scopes, or was not presented lately."""
         feed, now = self._feed, clock(CLOCK)
         until, offset, state, _ = feed.belief
         if now >= until or state is None:
@@ -146,6 +147,8 @@ class LocalVerifier:
         if plain_until and digest not in plain:
             feed.remember(digest, found, plain=plain)
         reason = why_not(entry, int((now + offset) * 1000), scopes, client)
+        if reason is None and entry.policy.limits:
+            reason = self._limits.refusal(entry.kid, entry.policy.limits, now + offset)
         self._note((entry.kid, reason or "valid", client))
         return verdict if reason is None else _REFUSED[reason]
 
@@ -162,7 +165,9 @@ class LocalVerifier:
         belief = self._feed.belief
         if clock(CLOCK) >= belief.until or belief.state is None:
             return self._not_now()
-        verdict, used = judge_signed(request, belief=belief, nonces=self._nonces, scopes=scopes, client=client)
+        verdict, used = judge_signed(
+            request, belief=belief, nonces=self._nonces, limits=self._limits, scopes=scopes, client=client
+        )
         if verdict and client is NOBODY_KNOWN:
             self._note_valid(used)
         elif used:
@@ -284,7 +289,7 @@ class LocalVerifier:
 
 
 def _found(entry: Entry) -> Found:
-    is_plain = entry.policy.networks is None and entry.warned is None
+    is_plain = entry.policy.networks is None and entry.warned is None and not entry.policy.limits
     return Found(entry, accepted(entry), (entry.ends_at - 1) / 1000 if is_plain else 0.0)
 
 

@@ -16,6 +16,7 @@ from keystead_client.beliefs import MOST_HOT, Belief, Signer, State
 from keystead_client.deciding import accepted, why_not
 from keystead_client.ed25519 import PublicKey, fits, key_of
 from keystead_client.feed import CLOCK, clock
+from keystead_client.limits import Limits
 from keystead_client.nonces import NonceStore, NonceStoreUnavailable
 from keystead_client.signature_profile import (
     ED25519,
@@ -35,7 +36,13 @@ _BEFORE: Final = len(f"{LABEL}=:")
 
 
 def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
-    request: SignedRequest, *, belief: Belief, nonces: NonceStore, scopes: Sequence[str], client: Client
+    request: SignedRequest,
+    *,
+    belief: Belief,
+    nonces: NonceStore,
+    limits: Limits,
+    scopes: Sequence[str],
+    client: Client,
 ) -> tuple[Verdict, str]:
     """Decide by a belief that holds now; and say whose use it is, by a kid, where that is known."""
     now, state = clock(CLOCK) + belief.offset, belief.state
@@ -72,6 +79,8 @@ def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
         return _refused(Reason.REPLAY, now), entry.kid
     if clock(CLOCK) >= belief.until:
         return _refused(Reason.STALE, now), ""  # the store took longer than what was believed lasts
+    if entry.policy.limits and (reason := limits.refusal(entry.kid, entry.policy.limits, now)) is not None:
+        return _refused(reason, now), entry.kid
     return signer.verdict, entry.kid
 
 

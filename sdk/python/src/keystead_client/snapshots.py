@@ -14,7 +14,7 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from keystead_client.ed25519 import check, from_base64url, public_key
@@ -43,6 +43,7 @@ class Policy:
     service: str
     environment: str
     window: int = _WINDOW  # seconds for which a signature is good
+    limits: Mapping[str, int] = field(default_factory=dict)  # how many requests are accepted, by the name of the limit
 
 
 class Entry(NamedTuple):
@@ -148,6 +149,7 @@ def read_policy(value: Mapping[str, Any]) -> Policy:
         service=value["service"],
         environment=value["environment"],
         window=min(int(value.get("window", _WINDOW)), LONGEST_WINDOW_SECONDS),  # for no longer are nonces remembered
+        limits={name: int(most) for name, most in value.get("limits", {}).items()},
     )
 
 
