@@ -821,7 +821,7 @@ class Ledger:
     def __init__(self, *, origins: Sequence[str] = (), complete: bool = False) -> None:
         self.origins, self.complete = origins, complete
         self.first = self.after = self.rows = self.index = 0
-        self.inside = True
+        self.name, self.inside = b"", True
         self.approvals: Counter[str] = Counter()
         self.keys: Counter[str] = Counter()
         self.listed: list[dict[str, Any]] = []
@@ -847,7 +847,7 @@ class Ledger:
         self.index, self.inside = index, inside
         if inside:
             self.rows, self.after = self.rows + 1, index + 1
-        name = raw[11 : raw.find(b'"', 11)]
+        name = self.name = raw[11 : raw.find(b'"', 11)]
         if name not in self.readers:
             action = name.decode("ascii", "replace")
             self.readers[name] = READERS.get(action) or READERS.get(action.partition(".")[0])
@@ -859,9 +859,7 @@ class Ledger:
             if event["outcome"] == "success":
                 reader(self, event, {name: pair[1] for name, pair in event["change"].items()})
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise Finding(
-                "form", f"event {index} ({name.decode('ascii', 'replace')}) has not the form of such an event", index
-            ) from error
+            raise Finding("form", f"{self._event} has not the form of such an event", index) from error
 
     @property
     def begins(self) -> bool:
@@ -877,12 +875,16 @@ class Ledger:
         }
 
     def _wrong(self, code: str, words: str) -> Finding:
-        return Finding(code, f"event {self.index}: {words}", self.index)
+        return Finding(code, f"{self._event}: {words}", self.index)
 
-    def _list(self, kind: str, event: dict[str, Any], verdict: str, why: str) -> None:
+    @property
+    def _event(self) -> str:
+        return f"event {self.index} ({self.name.decode('ascii', 'replace')})"
+
+    def _list(self, kind: str, event: dict[str, Any], verdict: str, why: str, *, about: str, number: object) -> None:
         if self.inside and len(self.listed) < MOST_LISTED:
             told = {"index": self.index, "kind": kind, "id": event["target"]["id"], "verdict": verdict, "why": why}
-            self.listed.append(told)
+            self.listed.append(told | {"about": f"{about}-{number}" if type(number) is int else ""})
 
     # - people and places
     def slug(self, event: dict[str, Any], new: dict[str, Any]) -> None:
@@ -997,7 +999,7 @@ class Ledger:
             person, new["seat_id"], decision, digest, bool(new.get("on_service_side")), verdict
         )
         self.approvals[verdict] += self.inside
-        self._list("approval", event, verdict, why)
+        self._list("approval", event, verdict, why, about="REQ", number=request.facts.get("number"))
 
     def _fits(self, request: Request, new: dict[str, Any]) -> None:
         if new["digest"] != request.facts["digest"]:
@@ -1067,7 +1069,8 @@ class Ledger:
         if target in self.made:
             raise self._wrong("issued", "this key was there before")
         self.made[target] = {
-            name: new.get(name) for name in (*GIVEN, "authorised_until", "recipient_id", "owner_team_id", "self_fetch")
+            name: new.get(name)
+            for name in (*GIVEN, "authorised_until", "recipient_id", "owner_team_id", "self_fetch", "number")
         }
         if wanted is None:
             if new["origin"] == "request":
@@ -1189,7 +1192,8 @@ class Ledger:
 
     def _key(self, event: dict[str, Any], verdict: str, why: str) -> None:
         self.keys[verdict] += self.inside
-        self._list("key", event, verdict, why)
+        known = self.made.get(event["target"]["id"], {})
+        self._list("key", event, verdict, why, about="KEY", number=known.get("number"))
 
 
 Reader = Callable[[Ledger, dict[str, Any], dict[str, Any]], None]
@@ -1908,7 +1912,8 @@ def in_words(answer: dict[str, Any]) -> str:
             "without request, {unprovable} not provable from this bundle".format(**answer["keys"]),
         ]
         lines += [
-            f"    {each['kind']} {each['id']} (leaf {each['index']}): {each['verdict']}. {each['why']}"
+            f"    {each['kind']} {each['about']}{' ' * bool(each['about'])}{each['id']} (leaf {each['index']}): "
+            f"{each['verdict']}. {each['why']}"
             for each in answer["listed"]
         ]
         if answer["private"]:

@@ -69,3 +69,10 @@ def test_a_folder_serves_too_and_links_in_it_do_not(tmp_path):
     (folder / "README.txt").unlink()
     (folder / "README.txt").symlink_to(folder / "verify.py")
     assert verify.main(words) == 1
+
+
+def test_a_number_that_is_none_is_not_shown_to_people():
+    ledger = verify.Ledger()
+    for number in ("7\x1b[2J", True, 7.0, None):
+        ledger._list("key", {"target": {"id": "x"}}, "verified", "", about="KEY", number=number)
+    assert [each["about"] for each in ledger.listed] == [""] * 4

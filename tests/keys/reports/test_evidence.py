@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,25 @@ def test_a_whole_log_proves_every_approval_and_every_key(story):
     }  # fmt: skip
     reasons = {each["why"] for each in told["listed"]}
     assert {f"signed with a passkey ({name})" for name in ("ES256", "EdDSA", "RS256")} <= reasons
+
+
+def test_people_are_told_of_keys_and_requests_by_the_numbers_that_they_know(story, about_key):
+    def numbers(target: str) -> set[str]:
+        created = [each["change"]["number"][1] for each in story if each["action"] == f"{target}"]
+        return {f"{'KEY' if target.startswith('key') else 'REQ'}-{number}" for number in created}
+
+    told = verdict(make_bundle(MemoryLog(story)), origins=["http://localhost:8000"])
+    for kind, target in (("key", "key.created"), ("approval", "request.submitted")):
+        named = [each["about"] for each in told["listed"] if each["kind"] == kind]
+        assert named
+        assert set(named) <= numbers(target), kind
+    head = {"command": "bundle", "witnesses": [], "origin": "log", "size": len(story), "root": ""}
+    assert re.search(
+        r"^    key KEY-\d+ [0-9a-f-]{36} \(leaf \d+\): verified", verify.in_words(told | head), re.MULTILINE
+    )
+    places = [n for n, each in enumerate(story) if each["uid"] in about_key and each["action"] != "request.submitted"]
+    unknown = verdict(make_bundle(MemoryLog(story), places))["listed"]
+    assert {each["about"] for each in unknown if each["kind"] == "approval"} == {""}
 
 
 def test_a_bundle_about_one_key_brings_all_that_proves_it(story, about_key):

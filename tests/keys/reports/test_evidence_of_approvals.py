@@ -81,7 +81,7 @@ def test_a_signed_statement_about_something_else_is_refused(story, name, value):
     given = of(story, "approval.given", FIRST)
     words = found(story, lambda events: _sign(events, given, _statement(given) | {name: value}))
     about = "had expired" if name == "expires_at" else "the statement that was signed is about something else"
-    assert words.startswith(f"approval: event {story.index(given)}: ")
+    assert words.startswith(f"approval: event {story.index(given)} (approval.given): ")
     assert about in words
 
 
