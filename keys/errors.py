@@ -64,6 +64,13 @@ class Gone(KeysError):
     status = 410
 
 
+class TooMany(KeysError):
+    """There are as many of these as there may be; some will be over in a while."""
+
+    status = 429
+    retry_after = 60
+
+
 class Unavailable(KeysError):
     """Something that an act may not do without is out of order; nothing has changed."""
 

@@ -30,7 +30,13 @@ _VERIFIER_READS = {
 }
 # Its own lease, what it counts, and which nonces are spent; only what is spent and over is deleted.
 _VERIFIER_WRITES = ("keys_verifier", "keys_usagecount", "keys_sighting", "keys_noncestore")
-_AUDITOR_DOES_NOT_READ = ("keys_session", "keys_recoverycode", "keys_passwordreset", "keys_approvalstatement")
+_AUDITOR_DOES_NOT_READ = (
+    "keys_session",
+    "keys_devicesignin",
+    "keys_recoverycode",
+    "keys_passwordreset",
+    "keys_approvalstatement",
+)
 _AUDITOR_READS = {
     "keys_person": "id, created_at, email, name, roles, is_active, deactivated_at, erased_at",
     "keys_keyversion": "id, created_at, managed_key_id, sequence, kid, state, digest_algorithm, public_key, last4, claim_until,"

@@ -8,6 +8,13 @@ from enum import StrEnum
 from typing import Final
 
 
+class SessionKind(StrEnum):
+    """What holds the key of a session: a browser in its cookie, or a device (RFC 8628) as a token."""
+
+    BROWSER = "browser"
+    DEVICE = "device"
+
+
 class VersionState(StrEnum):
     """The states of a key, NIST SP 800-57 Part 1 Rev. 5, section 7."""
 

@@ -37,6 +37,7 @@ from keys.notifications.laggards import remind_of_laggards
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, notice_everyone
 from keys.notifications.reminders import propose_unused, remind
+from keys.people.device_tokens import forget_device_sign_ins
 from keys.people.passwords import forget_resets
 from keys.people.session_table import forget_dead_sessions
 from keys.reports.export_jobs import forget_exports, make_waiting
@@ -130,10 +131,10 @@ def expire() -> int:
 
 
 def forget() -> int:
-    """Delete what served its moment: dead sessions, spent statements, old password links. None of it is governed."""
+    """Delete what served its moment: dead sessions, sign-ins of devices, spent statements, old password links. None of it is governed."""
     before = clock.now() - timedelta(days=1)
     forgotten = forget_dead_sessions() + forget_statements(before=before) + forget_resets(before=before)
-    forgotten += forget_verifying(before=before)
+    forgotten += forget_verifying(before=before) + forget_device_sign_ins(before=before)
     return forgotten + forget_deliveries() + forget_exports(actor=Actor.job("forget")) + forget_runs()
 
 

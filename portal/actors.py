@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import unicodedata
 from datetime import datetime
 from typing import cast
@@ -14,6 +13,8 @@ from django.urls import reverse
 from audit.actor import Actor, ActorKind, Auth, RequestFacts, StepUp
 from audit.secret_scan import find_secret
 from keys.models import Person, Session
+from keys.people.session_table import session_name
+from keys.states import SessionKind
 from portal import client_address
 from portal.middleware import request_id_of
 
@@ -99,18 +100,20 @@ def actor_from(row: Session, person: Person, *, facts: RequestFacts) -> Actor:
             device=row.device,
             at=row.signed_in_at,
             assurance=row.assurance,
-            step_ups=tuple(
-                StepUp(purpose=step["purpose"], method=step["method"], at=datetime.fromisoformat(step["at"]))
-                for step in row.step_ups
-            ),
+            step_ups=_step_ups(row),
         ),
         http=facts,
     )
 
 
-def session_name(row: Session) -> str:
-    """Name a session in the log: the same over all its keys, and no way back to any of them."""
-    return hashlib.sha256(b"keystead session name v1\x00" + row.pk.bytes).hexdigest()[:32]
+def _step_ups(row: Session) -> tuple[StepUp, ...]:
+    """Presence is proved in a browser: a device has none, whatever its row says."""
+    if row.kind != SessionKind.BROWSER:
+        return ()
+    return tuple(
+        StepUp(purpose=step["purpose"], method=step["method"], at=datetime.fromisoformat(step["at"]))
+        for step in row.step_ups
+    )
 
 
 class SignInRedirect:

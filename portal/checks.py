@@ -19,6 +19,7 @@ from audit.witness.roster import RosterError, any_elsewhere, read_roster
 from portal import pulses
 
 SHORTEST_SECRET: Final = 40
+LONGEST_DEVICE_HOURS: Final = 8
 EXAMPLE_WORDS: Final = ("change", "example", "insecure", "secret", "password", "test", "xxxx")
 LOCAL_HOSTS: Final = ("", "localhost", "127.0.0.1", "::1")
 STRONG_ROLE: Final = """
@@ -197,6 +198,14 @@ def check_witnesses(**_facts: object) -> list[CheckMessage]:
     return [Doubt("No witness of the audit log is outside this host.", hint=hint, id="keystead.W004")]
 
 
+def check_devices(**_facts: object) -> list[CheckMessage]:
+    """Refuse sign-ins of devices that outlast a working day, or that nobody can count."""
+    if not 0 <= settings.KEYSTEAD_DEVICE_SIGN_IN_HOURS <= LONGEST_DEVICE_HOURS:
+        message = f"KEYSTEAD_DEVICE_SIGN_IN_HOURS lies between 0 (none) and {LONGEST_DEVICE_HOURS}."
+        return [Error(message, id="keystead.E021")]
+    return []
+
+
 CHECKS: Final[Sequence[Callable[..., list[CheckMessage]]]] = (
     check_environment,
     check_secret_key,
@@ -210,6 +219,7 @@ CHECKS: Final[Sequence[Callable[..., list[CheckMessage]]]] = (
     check_exports,
     check_forwarding,
     check_webhooks,
+    check_devices,
 )
 
 

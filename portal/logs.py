@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from keys.crypto.key_text import KEY_PATTERN
+from keys.crypto.key_text import SECRET_PATTERN
 
 ALLOWED: Final = frozenset(
     {
@@ -66,7 +66,7 @@ _INTERNAL: Final = frozenset({"_record", "_from_structlog", "exc_info"})
 
 def scrub(text: str) -> str:
     """Return `text` without anything that looks like a key of ours, and not too long."""
-    return KEY_PATTERN.sub("[key withheld]", text)[:LONGEST]
+    return SECRET_PATTERN.sub("[key withheld]", text)[:LONGEST]
 
 
 def only_allowed(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

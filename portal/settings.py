@@ -195,6 +195,8 @@ KEYSTEAD_FEED_URL = env.str("KEYSTEAD_FEED_URL", default=f"{KEYSTEAD_PUBLIC_URL}
 # Where the sealed log is sent on to: a dotted path and an address that it understands (docs/operations.md).
 KEYSTEAD_LOG_FORWARD = env.str("KEYSTEAD_LOG_FORWARD", default="")
 KEYSTEAD_LOG_FORWARD_URL = env.str("KEYSTEAD_LOG_FORWARD_URL", default="")
+# How long a command line may stay signed in as a person (RFC 8628); 0 offers no such sign-in.
+KEYSTEAD_DEVICE_SIGN_IN_HOURS = env.int("KEYSTEAD_DEVICE_SIGN_IN_HOURS", default=8)
 # Lets webhooks reach this machine, also without TLS: to try a receiver out, never in production.
 KEYSTEAD_WEBHOOK_LOOPBACK = env.bool("KEYSTEAD_WEBHOOK_LOOPBACK", default=False)
 
@@ -360,6 +362,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "portal.api.authentication.SessionWithMfa",
         "portal.api.signatures.SignedByKey",
+        "portal.api.device_tokens.DeviceToken",
         "portal.api.authentication.ManagedKey",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["portal.api.permissions.NobodyByDefault"],

@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("portal.api.urls")),
     path("v1/", include("portal.verify.urls")),
     path("v1/", include("portal.rotation.urls")),
+    path("oauth2/", include("portal.oauth.urls")),
     path("", include("portal.accounts.urls")),
     path("", include("portal.web.urls")),
     path("", include("portal.web.audit_urls")),

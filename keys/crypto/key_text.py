@@ -1,4 +1,6 @@
-"""Mint and read the text of a key: `ks_<env>_<kid>_<secret><check>`.
+"""Mint and read the text of a key: `ks_<env>_<kid>_<secret><check>`; and of what stands for a signed-in person.
+
+A person's token says `person` where a key says its environment: one shape to search for, and neither reads as the other.
 
 The check tells a typo or a stranger's string apart without a look-up. It is no protection: whoever knows this
 file can compute it.
@@ -16,20 +18,28 @@ from keys.crypto.errors import Malformed
 from keys.crypto.secrets import Secret
 
 ENVIRONMENT_TAGS: Final = ("dev", "test", "prod")
+PERSON_TAG: Final = "person"
 KID_LENGTH: Final = 14
 SECRET_LENGTH: Final = 43  # 62**43 > 2**256
 CHECK_LENGTH: Final = 6  # 62**6 > 2**32
 # People read a kid aloud and retype it: no 0 O, no 1 I l. 14 of these 57 characters carry 81 bits.
 KID_ALPHABET: Final = "".join(character for character in base62.ALPHABET if character not in "0O1Il")
-# Not an anchor but a border: found inside a log line, never inside a longer word.
-KEY_PATTERN: Final = re.compile(
-    r"(?<![0-9A-Za-z_])ks_(?P<environment>dev|test|prod)_(?P<kid>[0-9A-Za-z]{12,16})_(?P<tail>[0-9A-Za-z]{49})(?![0-9A-Za-z_])",
-    re.ASCII,
-)
+
+
+def _pattern(*tags: str) -> re.Pattern[str]:
+    """Not anchors but borders: found inside a log line, never inside a longer word."""
+    shape = rf"ks_(?P<environment>{'|'.join(tags)})_(?P<kid>[0-9A-Za-z]{{12,16}})_(?P<tail>[0-9A-Za-z]{{49}})"
+    return re.compile(rf"(?<![0-9A-Za-z_]){shape}(?![0-9A-Za-z_])", re.ASCII)
+
+
+KEY_PATTERN: Final = _pattern(*ENVIRONMENT_TAGS)
+TOKEN_PATTERN: Final = _pattern(PERSON_TAG)
+# What may lie nowhere: to be found and withheld, never to be accepted.
+SECRET_PATTERN: Final = _pattern(*ENVIRONMENT_TAGS, PERSON_TAG)
 # Also in the middle of a word, and one of which only the beginning is left: that may be most of a secret.
-_ANY_PIECE: Final = re.compile(r"ks_(?:dev|test|prod)_[0-9A-Za-z]{12,16}_[0-9A-Za-z]+", re.ASCII)
+_ANY_PIECE: Final = re.compile(r"ks_(?:dev|test|prod|person)_[0-9A-Za-z]{12,16}_[0-9A-Za-z]+", re.ASCII)
 KID_PATTERN: Final = re.compile(r"[0-9A-Za-z]{12,16}", re.ASCII)
-_LONGEST: Final = len("ks_prod__") + 16 + SECRET_LENGTH + CHECK_LENGTH
+_LONGEST: Final = len("ks_person__") + 16 + SECRET_LENGTH + CHECK_LENGTH
 # The tag makes the check ours: another vendor's CRC-32 over the same shape does not pass.
 _CHECK_SEED: Final = zlib.crc32(b"keystead key text v1")
 
@@ -77,6 +87,18 @@ def mint(environment_tag: str, *, kid: str | None = None) -> KeyText:
     return KeyText(environment=environment_tag, kid=chosen, secret=secret)
 
 
+def mint_token() -> KeyText:
+    """Make the text that stands for a signed-in person: 256 random bits under a public identifier."""
+    kid = new_kid()
+    secret = _assemble(PERSON_TAG, kid, secrets.randbits(256))
+    return KeyText(environment=PERSON_TAG, kid=kid, secret=secret)
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is a well-formed token of a person, offline."""
+    return not isinstance(_read(text, TOKEN_PATTERN), str)
+
+
 def _assemble(environment_tag: str, kid: str, number: int) -> Secret:
     body = f"ks_{environment_tag}_{kid}_{base62.encode(number, width=SECRET_LENGTH)}"
     return Secret(body + check_of(body))
@@ -105,10 +127,10 @@ def is_well_formed(text: str) -> bool:
     return not isinstance(_read(text), str)
 
 
-def _read(text: str) -> re.Match[str] | str:
+def _read(text: str, pattern: re.Pattern[str] = KEY_PATTERN) -> re.Match[str] | str:
     if len(text) > _LONGEST:
         return "key_form"
-    match = KEY_PATTERN.fullmatch(text)
+    match = pattern.fullmatch(text)
     if match is None:
         return "key_form"
     # A presented key is the caller's own text: comparing the check in variable time tells nobody anything.
@@ -121,7 +143,7 @@ def without_keys(text: str) -> str:
 
 
 def find_keys(text: str) -> Iterator[tuple[int, int, ParsedKey]]:
-    """Yield start, end and what it says for every well-formed key inside a longer text."""
-    for match in KEY_PATTERN.finditer(text):
-        if is_well_formed(match[0]):
+    """Yield start, end and what it says for every well-formed key, and token of a person, inside a longer text."""
+    for match in SECRET_PATTERN.finditer(text):
+        if not isinstance(_read(match[0], SECRET_PATTERN), str):
             yield match.start(), match.end(), ParsedKey(environment=match["environment"], kid=match["kid"])

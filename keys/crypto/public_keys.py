@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keys.crypto import base64url
 from keys.crypto.errors import Malformed
-from keys.crypto.key_text import KEY_PATTERN
+from keys.crypto.key_text import SECRET_PATTERN
 
 LONGEST: Final = 2000
 DIGEST_ALGORITHM: Final = "sha256-ed25519"
@@ -67,7 +67,7 @@ def fingerprint(public_key: str) -> str:
 def _read(text: str) -> bytes | str:
     if not text.isascii() or not text:
         return "public_key_form"
-    if _PRIVATE.search(text) or KEY_PATTERN.search(text):
+    if _PRIVATE.search(text) or SECRET_PATTERN.search(text):
         return "private_key_refused"
     raw = _from_jwk(text) if text.startswith("{") else _from_text(text)
     if isinstance(raw, bytes) and not _is_sound(raw):

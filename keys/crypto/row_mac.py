@@ -1,4 +1,4 @@
-"""Authenticate the security columns of a key version with a key that the database does not hold.
+"""Authenticate the security columns of a row, above all of a key version, with a key that the database does not hold.
 
 A row changed by SQL no longer fits its MAC and does not verify. An earlier valid row put back does fit: that
 is found by comparing `sequence` with the row's last audit event.
@@ -8,7 +8,7 @@ import hmac
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from keys.crypto.errors import UnknownKey
 from keys.crypto.framing import Frameable, frame
@@ -17,6 +17,14 @@ from keys.crypto.keyring import ROW_MAC, Keyring
 ALGORITHM: Final = "hmac-sha256"
 _DOMAIN: Final = "keystead row mac v1"
 _FORM: Final = re.compile(r"hmac-sha256:([a-z0-9][a-z0-9-]{2,62}):([0-9a-f]{64})", re.ASCII)
+
+
+class Columns(Protocol):
+    """Columns that have one way to be written as bytes, which begins with a domain of its own."""
+
+    def canonical(self) -> bytes:
+        """Write every column with its name."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,13 +77,13 @@ class VersionFields:
         return frame([_DOMAIN, *(part for column in columns for part in column)])
 
 
-def row_mac(fields: VersionFields, keyring: Keyring) -> str:
+def row_mac(fields: Columns, keyring: Keyring) -> str:
     """Return `hmac-sha256:<key id>:<hex>` under the newest key."""
     key = keyring.primary(ROW_MAC)
     return f"{ALGORITHM}:{key.id}:{_mac(key.secret.reveal_bytes(), fields).hex()}"
 
 
-def verify_row_mac(fields: VersionFields, mac: str, keyring: Keyring) -> bool:
+def verify_row_mac(fields: Columns, mac: str, keyring: Keyring) -> bool:
     """Say whether these columns are the ones that were authenticated.
 
     A missing, odd or unknown MAC is a plain no.
@@ -95,5 +103,5 @@ def needs_new_mac(mac: str, keyring: Keyring) -> bool:
     return not mac.startswith(f"{ALGORITHM}:{keyring.primary(ROW_MAC).id}:")
 
 
-def _mac(key: bytes, fields: VersionFields) -> bytes:
+def _mac(key: bytes, fields: Columns) -> bytes:
     return hmac.digest(key, fields.canonical(), "sha256")

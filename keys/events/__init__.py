@@ -19,6 +19,16 @@ from keys.events.catalogue import (
     TemplateRetired,
 )
 from keys.events.channels import CalendarFeedMade, CalendarFeedRemoved, QuietChoiceMade
+from keys.events.devices import (
+    DeviceAllowed,
+    DeviceCodeEntered,
+    DeviceCodeRefused,
+    DeviceCodeReused,
+    DeviceRefused,
+    DeviceRowRefused,
+    DeviceSignedIn,
+    DeviceSignInBegun,
+)
 from keys.events.dispatch import IntentUnfinished, ReaderMoved
 from keys.events.emergencies import EmergencyExecuted, KeyPassedOver
 from keys.events.factors import (
@@ -161,6 +171,14 @@ __all__ = [
     "ClaimRepeated",
     "DelegateNamed",
     "DelegationEnded",
+    "DeviceAllowed",
+    "DeviceCodeEntered",
+    "DeviceCodeRefused",
+    "DeviceCodeReused",
+    "DeviceRefused",
+    "DeviceRowRefused",
+    "DeviceSignInBegun",
+    "DeviceSignedIn",
     "EmergencyExecuted",
     "EnvironmentChanged",
     "EnvironmentCreated",

@@ -2,6 +2,7 @@
 
 from keys.models.catalogue import Environment, KeyTemplate, Scope, Service
 from keys.models.channels import CalendarFeed, QuietChoice
+from keys.models.devices import DeviceCodeTries, DeviceSignIn
 from keys.models.factors import FactorReset, FactorTries, Passkey, RecoveryCode, TotpDevice
 from keys.models.invitations import Invitation, PasswordReset
 from keys.models.jobs import JobLease, JobRun, JobSchedule
@@ -23,6 +24,8 @@ __all__ = [
     "ApprovalStatement",
     "CalendarFeed",
     "Delegation",
+    "DeviceCodeTries",
+    "DeviceSignIn",
     "DispatchCursor",
     "Environment",
     "FactorReset",

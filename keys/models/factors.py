@@ -122,15 +122,22 @@ class RecoveryCode(Row):
         return str(self.pk)
 
 
-class FactorTries(models.Model):
-    """How often the second factor of one person was wrong in a row, whatever the address; locked for every proof."""
+class Tries(models.Model):
+    """How often one person was wrong in a row about something; locked for every try (keys.people.tries)."""
 
     person = models.OneToOneField(Person, on_delete=models.CASCADE, primary_key=True, related_name="+")
     failures = models.PositiveSmallIntegerField(default=0)
     last_failed_at = models.DateTimeField(null=True)
 
+    class Meta:
+        abstract = True
+
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class FactorTries(Tries):
+    """How often the second factor of one person was wrong in a row, whatever the address."""
 
 
 class FactorResetQuerySet(models.QuerySet["FactorReset"]):

@@ -186,6 +186,7 @@ WHO: dict[str, Finder] = {
     "person.deactivated": _team_leads,
     "passkey.clone-suspected": lambda told: _holder(told) | audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "second-factor.locked": _holder,
+    "device-sign-in.completed": _holder,
     "recovery.link-ordered": lambda told: audience.people_with(Role.ADMINISTRATOR) | _holder(told),
     "intent.unfinished": lambda told: audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "webhook.disabled": _webhook_owners,
@@ -198,6 +199,7 @@ ALSO_TO_THE_ACTOR = frozenset(
         "version.suspended",
         "version.claim-repeated",
         "rotation.prepared",
+        "device-sign-in.completed",
         "password.changed",
         "password.reset-requested",
     }

@@ -166,6 +166,11 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         gettext_noop("Somebody who knows your password gave wrong codes. If it was not you, change your password."),
         gettext_noop("Review your factors"),
     ),
+    "device-sign-in.completed": (
+        gettext_noop("A command line was signed in as you"),
+        gettext_noop("You allowed it in a browser. If you do not remember that, end it now and tell an administrator."),
+        gettext_noop("See your sessions"),
+    ),
     "recovery.link-ordered": (
         gettext_noop("A recovery link was made at the server's shell"),
         gettext_noop(

@@ -37,6 +37,7 @@ PATHS = {
     "rotation": "/keys/{number}/rotation/",
     "policy-proposals": "/policies/proposals/",
     "factors": "/account/factors/",
+    "sessions": "/account/sessions/",
     "people": "/admin/",
     "webhook": "/webhooks/{id}/",
     "needs": "/needs/",
@@ -140,7 +141,12 @@ def is_moot(notice: Notice) -> bool:
 
 
 # Where to go about what has no row of its own.
-_PLACES = {"password.changed": "factors", "second-factor.locked": "factors", "digest": "needs"}
+_PLACES = {
+    "password.changed": "factors",
+    "second-factor.locked": "factors",
+    "device-sign-in.completed": "sessions",
+    "digest": "needs",
+}
 _MODELS: dict[str, type[models.Model]] = {
     "request": KeyRequest,
     "approval": Approval,

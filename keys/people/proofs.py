@@ -7,7 +7,7 @@ what comes after a right password or in a signed-in session; nobody locks a coll
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,12 +26,12 @@ from keys.events import PasskeyCloneSuspected, PasswordRefused, RecoveryCodeUsed
 from keys.models import FactorTries, Passkey, Person, RecoveryCode, TotpDevice
 from keys.operations import operation
 from keys.people.seeds import open_seed
+from keys.people.tries import count_failure, forget_tries, is_closed, locked_tries
 from keys.people.webauthn import read_assertion
 from keys.policy.people_rules import may_prove
 from keys.sealing import keyring
 
 MOST_TRIES = 10
-LOCK_PERIOD = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def prove_totp(person: Person, *, actor: Actor, code: str, purpose: str) -> Proo
             if not may_prove(purpose=purpose, approves_from=device.approves_from, at=at):
                 return Refusal(code="factor_too_new")
             TotpDevice.objects.filter(pk=device.pk).update(last_step=step)
-            _forget_failures(tries)
+            forget_tries(tries)
             return Proof(method="totp", device=f"totp:{device.pk}", assurance="otp", approves_from=device.approves_from)
         known = known or otp.verify(seed, code, at=at, last_step=None) is not None
     # A right code a second time is a double click or a replay, not a guess: refused, but it locks nobody out.
@@ -97,7 +97,7 @@ def prove_passkey(
         return Refusal(code="factor_too_new")
     if not note_use(passkey, verified, actor=actor, at=at):
         return Refusal(code="wrong")
-    _forget_failures(tries)
+    forget_tries(tries)
     return Proof(
         method="passkey",
         device=f"passkey:{passkey.pk}",
@@ -145,7 +145,7 @@ def prove_recovery_code(person: Person, *, actor: Actor, code: str) -> Proof | R
                 return Refusal(code="used")
             left = RecoveryCode.objects.unused().filter(person=person).count()
             record(RecoveryCodeUsed(target_id=str(person.pk), left=left), actor=actor, at=at)
-            _forget_failures(tries)
+            forget_tries(tries)
             return Proof(method="recovery", device="recovery", assurance="recovery")
     return _count_failure(tries, at=at)
 
@@ -169,24 +169,16 @@ def prove_password(person: Person, *, actor: Actor, password: str) -> Refusal | 
 
 
 def _locked_tries(person_id: UUID) -> FactorTries:
-    FactorTries.objects.bulk_create([FactorTries(person_id=person_id)], ignore_conflicts=True)
-    return FactorTries.objects.select_for_update().get(pk=person_id)
+    return locked_tries(FactorTries, person_id)
 
 
 def _is_locked(tries: FactorTries, *, at: datetime) -> bool:
-    return tries.failures >= MOST_TRIES and tries.last_failed_at is not None and at < tries.last_failed_at + LOCK_PERIOD
+    return is_closed(tries, most=MOST_TRIES, at=at)
 
 
 def _count_failure(tries: FactorTries, *, at: datetime) -> Refusal:
-    recent = tries.last_failed_at is not None and at < tries.last_failed_at + LOCK_PERIOD
-    failures = tries.failures + 1 if recent else 1
-    FactorTries.objects.filter(pk=tries.pk).update(failures=failures, last_failed_at=at)
-    return Refusal(code="locked", is_new_lock=True) if failures >= MOST_TRIES else Refusal(code="wrong")
-
-
-def _forget_failures(tries: FactorTries) -> None:
-    if tries.failures:
-        FactorTries.objects.filter(pk=tries.pk).update(failures=0, last_failed_at=None)
+    is_new_lock = count_failure(tries, most=MOST_TRIES, at=at)
+    return Refusal(code="locked", is_new_lock=True) if is_new_lock else Refusal(code="wrong")
 
 
 def note_use(passkey: Passkey, verified: VerifiedAssertion, *, actor: Actor, at: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from keys.crypto.errors import Malformed
 from keys.crypto.session_hash import session_hash, session_hashes
 from keys.models import Person, Session
 from keys.sealing import keyring
+from keys.states import SessionKind
 
 PURPOSE = "session"
 CHALLENGE_PERIOD = timedelta(minutes=5)
@@ -44,11 +46,17 @@ def find_session(key: str) -> Session | None:
         default=Value(value=False),
         output_field=BooleanField(),
     )
-    living: QuerySet[Session] = Session.objects.living().filter(key_hash__in=hashes)
+    browsers = Session.objects.living().filter(kind=str(SessionKind.BROWSER))
+    living: QuerySet[Session] = browsers.filter(key_hash__in=hashes)
     row = living.annotate(seen_long_ago=seen_long_ago).select_related("person").first()
     if row is not None and row.seen_long_ago:
         Session.objects.filter(pk=row.pk).update(last_seen_at=Now())
     return row
+
+
+def session_name(row: Session) -> str:
+    """Name a session in the log: the same over all its keys, and no way back to any of them."""
+    return hashlib.sha256(b"keystead session name v1\x00" + row.pk.bytes).hexdigest()[:32]
 
 
 def open_session(key: str, content: str) -> Session:

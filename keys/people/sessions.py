@@ -7,15 +7,26 @@ from uuid import UUID
 from django.db.models import Q
 
 from keys.models import Session
+from keys.people.device_sign_ins import end_sign_ins_of
+from keys.states import SessionKind
 
 
 def end_sessions_of(person_id: UUID, *, but: UUID | None = None) -> int:
-    """End all sessions of a person, also half-open ones, except `but`; return how many."""
+    """End all sessions of a person, also half-open ones and those of devices, except `but`; return how many.
+
+    First what devices may still take a token for: one that is taking it now is waited for, and found among the sessions.
+    """
+    end_sign_ins_of(person_id)
     sessions = Session.objects.filter(Q(person_id=person_id) | Q(pending_person_id=person_id))
     ended, _ = (sessions if but is None else sessions.exclude(pk=but)).delete()
     return ended
 
 
 def rotate_sessions_of(person_id: UUID) -> int:
-    """Let every session of a person get a new key at its next call and forget its step-ups: the rights changed."""
+    """Let every session of a person get a new key at its next call and forget its step-ups: the rights changed.
+
+    A device cannot be handed a new key unasked, so its session ends.
+    """
+    end_sign_ins_of(person_id)
+    Session.objects.filter(person_id=person_id, kind=str(SessionKind.DEVICE)).delete()
     return Session.objects.filter(person_id=person_id).update(must_rotate=True, step_ups=[])

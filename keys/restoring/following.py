@@ -17,7 +17,7 @@ from audit.models import AuditInterruption
 from audit.replay import Replay, read_events
 from keys.errors import Conflict, Denied
 from keys.events import FOLLOWED
-from keys.models import Session
+from keys.models import DeviceSignIn, Session
 from keys.operations import operation
 from keys.restoring.rows import Columns, Placed, as_stored, insert_row, stored_row, write_columns
 from keys.restoring.versions import fit_row_macs, intact_versions, stricter_state, tell_end, without_secret
@@ -78,7 +78,7 @@ def follow_log(*, actor: Actor) -> Followed:
             done.ended += bool(placed.end)
     fit_row_macs(before)
     _skip_numbers()
-    Session.objects.all().delete()  # nobody can say who held them
+    _sign_everybody_out()
     _finish(interruption, done, reason="recovered", comment="", actor=actor, at=at)
     return done
 
@@ -90,10 +90,16 @@ def answer_by_hand(*, actor: Actor, comment: str) -> Followed:
     if interruption.cause != NEW_ORIGIN:
         raise Conflict("log_can_be_followed")
     words = paragraph(comment, "comment", least=10)
-    Session.objects.all().delete()
+    _sign_everybody_out()
     done = Followed()
     _finish(interruption, done, reason="by-hand", comment=words, actor=actor, at=clock.now())
     return done
+
+
+def _sign_everybody_out() -> None:
+    """Nobody can say who held what the backup holds; devices first, for they may be taking a token now."""
+    DeviceSignIn.objects.all().delete()
+    Session.objects.all().delete()
 
 
 def ready_to_follow(actor: Actor) -> AuditInterruption:

@@ -13,7 +13,7 @@ from audit.actor import Actor
 from keys.models import Person, Session
 from keys.people import session_table, webauthn
 from portal.accounts.doors import door, person_of, row_of, signed_in_door
-from portal.accounts.step_up import PURPOSES
+from portal.accounts.step_up import act_of
 from portal.accounts.steps import ENROLMENT, SECOND_FACTOR, SIGN_IN, standing_at
 from portal.actors import find_actor
 
@@ -47,7 +47,7 @@ def sign_in_options(http: HttpRequest) -> HttpResponse:
 def step_up_options(http: HttpRequest, actor: Actor, purpose: str) -> HttpResponse:
     """Offer the passkeys of a signed-in person, for one purpose."""
     row = row_of(http)
-    if purpose not in PURPOSES:
+    if act_of(purpose) is None:
         raise Http404
     if row is None:
         return _nobody()

@@ -12,11 +12,11 @@ from django.utils.translation import gettext as _
 from audit import clock
 from audit.actor import Actor
 from audit.log import record
-from keys.models import Session
+from keys.models import Person, Session
 from keys.operations import operation
-from keys.people.session_table import delete_session_row
-from portal.accounts.doors import row_of, say, signed_in_door
-from portal.actors import session_name
+from keys.people.device_sign_ins import end_sign_ins_of, token_period
+from keys.people.session_table import delete_session_row, session_name
+from portal.accounts.doors import person_of, row_of, say, signed_in_door
 from portal.events import SessionEnded
 
 
@@ -27,15 +27,16 @@ def sessions(http: HttpRequest, actor: Actor) -> HttpResponse:
     context = {
         "sessions": Session.objects.visible_to(actor).living(),
         "this_one": row.pk if row is not None else None,
+        "may_sign_in_devices": bool(token_period()),
     }
     return render(http, "accounts/sessions.html", context)
 
 
 @operation
-def end_session(session: Session, *, actor: Actor) -> None:
-    """End one of one's own sessions; the browser that holds it is signed out at its next call."""
+def end_session(session: Session, *, actor: Actor, reason: str = "ended-by-owner") -> None:
+    """End one of one's own sessions; the browser or device that holds it is signed out at its next call."""
     if delete_session_row(session.pk):
-        ended = SessionEnded(target_id=session_name(session), reason="ended-by-owner", person=actor.id)
+        ended = SessionEnded(target_id=session_name(session), reason=reason, person=actor.id)
         record(ended, actor=actor, at=clock.now())
 
 
@@ -54,10 +55,16 @@ def end_one(http: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
     return HttpResponseRedirect(reverse("sessions"))
 
 
+@operation
+def _end_sign_ins(person: Person, *, actor: Actor) -> None:
+    end_sign_ins_of(person.pk)
+
+
 @signed_in_door("POST")
 def end_others(http: HttpRequest, actor: Actor) -> HttpResponse:
-    """End every session of one's own but this one."""
+    """End every session of one's own but this one, and what a device may still take a token for."""
     row = row_of(http)
+    _end_sign_ins(person_of(http), actor=actor)
     others = Session.objects.visible_to(actor)
     for session in others.exclude(pk=row.pk) if row is not None else others:
         end_session(session, actor=actor)

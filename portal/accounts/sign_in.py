@@ -14,11 +14,12 @@ from audit.actor import Actor
 from keys.models import Passkey, Person, TotpDevice
 from keys.people.facts import has_factor, may_still_enrol
 from keys.people.proofs import Refusal
+from keys.people.session_table import session_name
 from portal.accounts.doors import door, local_path, row_of, say, signed_in_door, tell
 from portal.accounts.forms import CodeForm, RecoveryCodeForm, SignInForm
 from portal.accounts.steps import ENROLMENT, SECOND_FACTOR, SIGN_IN, begin, check_password, finish, prove, standing_at
 from portal.accounts.words import explain_refusal
-from portal.actors import find_actor, newcomer, session_name
+from portal.actors import find_actor, newcomer
 from portal.events import SessionEnded
 
 

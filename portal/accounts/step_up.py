@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +19,7 @@ from keys.models import Passkey, Person, TotpDevice
 from keys.operations import operation
 from keys.people import session_table
 from keys.people.proofs import Proof, Refusal
+from keys.policy.device_rules import DEVICE
 from keys.policy.step_up import has_step_up
 from portal.accounts.doors import local_path, person_of, signed_in_door, store_of
 from portal.accounts.steps import prove
@@ -41,6 +43,17 @@ PURPOSES: Final[dict[str, Promise]] = {
     "retention": _("change how long the log is kept"),
     "webhooks": _("change where events are sent"),
 }
+# What is opened for one thing only: its purpose goes on with the name of that thing.
+BOUND_PURPOSES: Final[dict[str, Promise]] = {
+    DEVICE: _("let this machine act as you"),
+}
+_BOUND: Final = re.compile(r"([a-z]+)_[0-9a-f]{32}", re.ASCII)
+
+
+def act_of(purpose: str) -> Promise | None:
+    """Say what a step-up for `purpose` opens; None when there is no such purpose."""
+    bound = _BOUND.fullmatch(purpose)
+    return BOUND_PURPOSES.get(bound[1]) if bound else PURPOSES.get(purpose)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,9 +87,11 @@ def fields(
     """
     actor = actor_of(http)
     person = person_of(http)
+    act = act_of(purpose)
+    assert act is not None, purpose
     return StepUpFields(
         purpose=purpose,
-        act=PURPOSES[purpose],
+        act=act,
         is_fresh=not options_url and has_step_up(actor, purpose, at=clock.now()),
         has_passkey=Passkey.objects.usable().filter(user=person).exists(),
         has_totp=TotpDevice.objects.usable().filter(user=person).exists(),
@@ -90,7 +105,7 @@ def confirm(http: HttpRequest, purpose: str) -> StepUpProblem | None:
 
     None means yes; build the actor (`actor_of`) after this. The session key changes with the proof.
     """
-    if purpose not in PURPOSES:
+    if act_of(purpose) is None:
         raise ValueError(f"no such purpose: {purpose}")
     actor = actor_of(http)
     if has_step_up(actor, purpose, at=clock.now()):
@@ -126,7 +141,7 @@ def step_up(http: HttpRequest, actor: Actor) -> HttpResponse:
     given = http.POST if http.method == "POST" else http.GET
     purpose = given.get("purpose", "")
     back = local_path(given.get("next", ""))
-    if purpose not in PURPOSES:
+    if act_of(purpose) is None:
         return render(http, "accounts/step_up_choice.html", {"purposes": PURPOSES, "next": back}, status=200)
     problem = confirm(http, purpose) if http.method == "POST" else None
     if http.method == "POST" and problem is None:

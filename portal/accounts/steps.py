@@ -22,9 +22,10 @@ from keys.people import session_table
 from keys.people.failed_sign_ins import counted_as
 from keys.people.passwords import LONGEST_PASSWORD, canonical_password
 from keys.people.proofs import Proof, Refusal, prove_passkey, prove_recovery_code, prove_totp
+from keys.people.session_table import session_name
 from portal import client_address
 from portal.accounts.doors import row_of, store_of, tell
-from portal.actors import NOBODY, session_name, user_agent_of, visitor
+from portal.actors import NOBODY, user_agent_of, visitor
 from portal.events import SecondFactorLocked, SecondFactorRefused, SignedIn, SignInLocked, SignInRefused
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"

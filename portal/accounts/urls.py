@@ -5,6 +5,7 @@ from django.urls import path
 from portal.accounts import (
     calendar_feed,
     delegates,
+    devices,
     enrolment,
     factors,
     passkeys,
@@ -41,6 +42,8 @@ urlpatterns = [
     path("account/delegates/", delegates.delegates, name="delegates"),
     path("account/delegates/<uuid:pk>/end/", delegates.end, name="delegation_end"),
     path("account/password/", passwords.password, name="password"),
+    path("device/", devices.enter, name="device"),
+    path("device/<uuid:pk>/", devices.answer, name="device_answer"),
     path("calendar/<str:token>.ics", calendar_feed.calendar_feed, name="calendar_feed"),
     path("password-reset/", passwords.forgotten, name="password_forgotten"),
     path("password-reset/<str:token>/", passwords.reset, name="password_reset"),

@@ -78,6 +78,22 @@ class KeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
         }
 
 
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's own metaclass
+    """People at a command line."""
+
+    target_class = "portal.api.device_tokens.DeviceToken"
+    name = "deviceToken"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:  # Any: drf-spectacular's own
+        """Name the header."""
+        return {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "The token of a device that a person allowed to act for them (RFC 8628, docs/api.md). What needs a"
+            " step-up is refused: that is proved in a browser.",
+        }
+
+
 class SignatureScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # the library's own metaclass
     """Programs that sign."""
 

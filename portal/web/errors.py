@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys.errors import Denied, KeysError
-from portal.middleware import database_is_away
+from portal.middleware import PROGRAM_DOORS, database_is_away
 from portal.web.reasons import words_for
 
 log = structlog.get_logger("keystead.http")
@@ -166,7 +166,7 @@ class FriendlyErrors:
 
 def _is_program(http: HttpRequest) -> bool:
     """Tell the doors that answer in JSON: they have their own form of errors (RFC 9457)."""
-    return http.path.startswith(("/api/", "/v1/"))
+    return http.path.startswith(PROGRAM_DOORS)
 
 
 def bad_request(http: HttpRequest, exception: Exception | None = None) -> HttpResponse:

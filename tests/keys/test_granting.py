@@ -73,17 +73,20 @@ SOMETIMES = {
 }
 NEVER = {
     # they stop, end, refuse or take back
-    "abort_rotation", "cancel_export", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_request",
+    "abort_rotation", "cancel_export", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_device",
+    "deny_request", "end_changed_session",
     "execute_emergency",  # what it prepares is handed over by a claim, and that grants
     "destroy_version", "end_delegation", "end_membership", "end_version", "end_versions", "finish_retirement", "finish_rotation",
     "lapse_request", "leave_claim", "plan_scope_retirement", "plan_service_retirement", "record_integrity_failure",
     "report_breaches", "report_leak", "retire_by_traffic", "retire_team", "retire_template", "return_request", "revoke_invitation",
     "revoke_key", "suspend_key", "withdraw_request", "withdraw_transfer",
     # they let in who has a place: nobody stops anything from outside
-    "accept_invitation", "change_password", "complete_password_reset", "confirm_factor_reset", "confirm_totp",
+    "accept_invitation", "allow_device", "begin_device_sign_in", "change_password", "complete_password_reset",
+    "confirm_factor_reset", "confirm_totp",
     "enrol_passkey", "enrol_totp", "enter_administration", "invite_again", "invite_first_administrator",
     "make_invitation_link", "make_recovery_codes", "make_reset_link", "order_recovery", "propose_factor_reset",
-    "prove_passkey", "prove_password", "prove_recovery_code", "prove_totp", "remove_factor", "request_password_reset",
+    "enter_code", "prove_passkey", "prove_password", "prove_recovery_code", "prove_totp", "redeem_device_code",
+    "remove_factor", "request_password_reset",
     # they look after the log, most of all when it is behind
     "answer_by_hand", "ask_inspection", "decide_periods", "erase_again", "erase_person", "expire_private_parts",
     "follow_log", "lift_hold", "move_reader_back", "place_hold", "set_periods",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audit.secret_scan import find_secret
 from keys.crypto import base62
 from keys.crypto.errors import Malformed
 from keys.crypto.key_text import (
@@ -16,9 +17,12 @@ from keys.crypto.key_text import (
     KID_PATTERN,
     check_of,
     find_keys,
+    is_token,
     mint,
+    mint_token,
     new_kid,
     parse,
+    without_keys,
 )
 from keys.crypto.secrets import Secret
 
@@ -135,6 +139,20 @@ def test_keys_are_found_inside_longer_texts_and_strangers_are_not() -> None:
     found = list(find_keys(text))
     assert [text[start:end] for start, end, _ in found] == [first, second]
     assert [parsed.environment for _, _, parsed in found] == ["prod", "dev"]
+
+
+def test_a_token_of_a_person_is_found_and_withheld_and_is_no_key(vectors: Vectors) -> None:
+    minted = mint_token()
+    for text in (minted.secret.reveal(), *(each["text"] for each in vectors("key_text")["tokens"])):
+        assert is_token(text)
+        assert not any(is_token(each) for each in (text[:-1], text + "x", text.replace("person", "prod"), f" {text}"))
+        with pytest.raises(Malformed):
+            parse(text)
+        assert [parsed.environment for _, _, parsed in find_keys(f"token={text}")] == ["person"]
+        assert without_keys(f"x{text[:-20]} y") == "x[key withheld] y"
+        assert find_secret(text.encode()) == "keystead-key"
+    assert not is_token(mint("prod").secret.reveal())
+    assert minted.prefix == f"ks_person_{minted.kid}"
 
 
 def test_a_secret_is_not_part_of_what_parsing_returns() -> None:

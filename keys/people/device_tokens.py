@@ -1,0 +1,157 @@
+"""Give a machine that was allowed its token, once, and know the person behind a token that is presented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from django.db.models.functions import Now
+from django.utils.crypto import constant_time_compare
+
+from audit import clock
+from audit.actor import Actor
+from audit.log import record
+from audit.models import AuditEvent
+from keys.crypto.key_text import mint_token
+from keys.crypto.secrets import Secret
+from keys.events import DeviceCodeReused, DeviceRowRefused, DeviceSignedIn
+from keys.models import DeviceSignIn, Person, Session
+from keys.operations import operation
+from keys.people.device_rows import DEVICE_CODE, DEVICE_TOKEN, hash_of, hashes_of, is_genuine, mac_of
+from keys.people.device_sign_ins import refuse_row, token_period, write_sign_in
+from keys.people.session_table import SEEN_STEP, session_name
+from keys.policy.device_rules import DEVICE
+from keys.states import SessionKind
+
+# RFC 8628, section 3.5: every poll that comes too soon makes the pause longer. No pause outlasts the code.
+SLOWER_BY: Final = 5
+LONGEST_INTERVAL: Final = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Granted:
+    """A session of a device with its token, which is handed over now and never again."""
+
+    session: Session
+    token: Secret = field(repr=False)
+
+
+@operation
+def redeem_device_code(presented: str, *, actor: Actor) -> Granted | str:
+    """Answer a machine that polls: its token, or in the words of RFC 8628, section 3.5, why there is none.
+
+    How often it polled must be kept, so a no is answered and not raised.
+    """
+    hashes = hashes_of(presented, purpose=DEVICE_CODE)
+    row = DeviceSignIn.objects.filter(device_hash__in=hashes).select_for_update(no_key=True).first()
+    at = clock.now()
+    if row is None or not token_period():
+        return "invalid_grant"
+    if not is_genuine(row):
+        refuse_row(row, actor=actor)
+        return "invalid_grant"
+    if _gave_a_token(row):
+        record(DeviceCodeReused(target_id=str(row.pk), person=str(row.person_id)), actor=actor, at=at)
+        return "invalid_grant"
+    why_not = _why_not(row, at=at)
+    if why_not:
+        return why_not
+    person = Person.objects.active().filter(pk=row.person_id).first()
+    return _grant(row, person, actor=actor, at=at) if person is not None else "access_denied"
+
+
+def _gave_a_token(row: DeviceSignIn) -> bool:
+    """Ask the log too: an earlier row that was put back by SQL fits its MAC, and has given its token all the same."""
+    told = AuditEvent.objects.of_target(DeviceSignedIn.target_type, str(row.pk)).with_action(DeviceSignedIn.action)
+    return row.redeemed_at is not None or told.exists()
+
+
+def _why_not(row: DeviceSignIn, *, at: datetime) -> str:
+    if row.decided_at is not None and not row.is_allowed:
+        return "access_denied"
+    if row.expires_at <= at:
+        return "expired_token"
+    return _pending(row, at=at) if row.decided_at is None else ""
+
+
+def _pending(row: DeviceSignIn, *, at: datetime) -> str:
+    pause = timedelta(seconds=row.interval_seconds)
+    if row.polled_at is not None and at < row.polled_at + pause:
+        slower = min(row.interval_seconds + SLOWER_BY, LONGEST_INTERVAL)
+        DeviceSignIn.objects.filter(pk=row.pk).update(interval_seconds=slower, polled_at=at)
+        return "slow_down"
+    DeviceSignIn.objects.filter(pk=row.pk).update(polled_at=at)
+    return "authorization_pending"
+
+
+def _grant(row: DeviceSignIn, person: Person, *, actor: Actor, at: datetime) -> Granted:
+    write_sign_in(row, redeemed_at=at)
+    token = mint_token()
+    session = Session(
+        kind=str(SessionKind.DEVICE),
+        key_hash=hash_of(token.secret, purpose=DEVICE_TOKEN),
+        kid=token.kid,
+        name=row.name,
+        person=person,
+        created_at=at,
+        last_seen_at=at,
+        signed_in_at=at,
+        ends_at=at + token_period(),
+        ip=row.ip,
+        user_agent=row.user_agent,
+        methods=[*row.methods, DEVICE],
+        device=row.device,
+        assurance=row.assurance,
+        auth_hash=person.get_session_auth_hash(),
+    )
+    session.save(force_insert=True)
+    session.refresh_from_db()  # an address is covered as the database writes it
+    session.row_mac = mac_of(session)
+    Session.objects.filter(pk=session.pk).update(row_mac=session.row_mac)
+    signed_in = DeviceSignedIn(
+        target_id=str(row.pk),
+        person=str(person.pk),
+        session=session_name(session),
+        kid=token.kid,
+        name=row.name,
+    )
+    record(signed_in, actor=replace(actor, id=str(person.pk), name=person.name), at=at)
+    return Granted(session=session, token=token.secret)
+
+
+def find_device_session(presented: str) -> Session | None:
+    """Return the living session that a token opens, and note that it was seen; None for anything else.
+
+    The setting counts for tokens of before as well: whoever shortens it, or turns it off, ends them.
+    """
+    hashes = hashes_of(presented, purpose=DEVICE_TOKEN)
+    living = Session.objects.living().filter(kind=str(SessionKind.DEVICE), key_hash__in=hashes)
+    row = living.filter(signed_in_at__gt=Now() - token_period()).select_related("person").first()
+    if row is None or row.person is None:
+        return None
+    if not is_genuine(row):
+        end_changed_session(row, actor=Actor.system("device-tokens"))
+        return None
+    if not constant_time_compare(row.auth_hash, row.person.get_session_auth_hash()):
+        return None
+    Session.objects.filter(pk=row.pk, last_seen_at__lt=Now() - SEEN_STEP).update(last_seen_at=Now())
+    return row
+
+
+def find_token(presented: str) -> Session | None:
+    """Return the session of a token, living or not, for whoever wants it ended."""
+    hashes = hashes_of(presented, purpose=DEVICE_TOKEN)
+    return Session.objects.filter(kind=str(SessionKind.DEVICE), key_hash__in=hashes).select_related("person").first()
+
+
+@operation
+def end_changed_session(row: Session, *, actor: Actor) -> None:
+    """End a session whose row somebody changed by SQL, on record."""
+    if Session.objects.filter(pk=row.pk).delete()[0]:
+        record(DeviceRowRefused(target_id=session_name(row), reason="session"), actor=actor, at=clock.now())
+
+
+def forget_device_sign_ins(*, before: datetime) -> int:
+    """Delete what was begun before then and is over; what came of it is in the log."""
+    return DeviceSignIn.objects.filter(expires_at__lt=before).delete()[0]

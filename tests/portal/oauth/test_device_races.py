@@ -1,0 +1,58 @@
+"""Of many who come at one moment with one code, one gets a token; and no more begin than may wait."""
+
+import pytest
+
+from keys.models import DeviceSignIn, Session
+from keys.people.sessions import end_sessions_of
+from keys.policy.device_rules import presence_for
+from tests.accounts import actions, joined, last_event
+from tests.devices import asks, begun, entered, polled, sent
+from tests.races import in_parallel
+
+pytestmark = pytest.mark.usefixtures("committed_db")
+
+
+def test_a_code_from_the_app_allows_and_of_fifty_polls_one_gets_the_token():
+    alice = joined("alice")
+    client = alice.signs_in()
+    asking = begun()
+    assert entered(client, asking["user_code"]).status_code == 302
+    page = f"/device/{asking['id']}/"
+    assert client.post(page, {"answer": "allow", "code": "000000"}).status_code == 422
+    assert client.post(page, {"answer": "allow"}).status_code == 422
+    assert client.post(page, {"answer": "allow", "code": alice.code()}).status_code == 302
+    assert last_event("step-up.completed")["details"]["purpose"] == presence_for(asking["id"])
+    answers = in_parallel(50, lambda _: polled(asking["device_code"]))
+    assert sorted(each.status_code for each in answers) == [200] + [400] * 49
+    assert Session.objects.filter(kind="device").count() == 1
+    token = next(each.json()["access_token"] for each in answers if each.status_code == 200)
+    assert asks(token).json()["name"] == "Alice"
+    assert actions(action="device-sign-in.completed") == ["device-sign-in.completed"]
+
+
+def test_many_who_begin_at_once_are_no_more_than_may_wait():
+    answers = in_parallel(16, lambda _: _begun_at_once())
+    assert sorted(answers) == [200] * 10 + [429] * 6
+    assert DeviceSignIn.objects.count() == 10
+
+
+def _begun_at_once():
+    return sent("device_authorization", "client_id=keystead-cli&device_name=laptop").status_code
+
+
+def test_whoever_is_signed_out_everywhere_keeps_no_token_that_was_taken_at_that_moment():
+    alice = joined("alice")
+    client = alice.signs_in()
+    for _ in range(5):
+        asking = begun()
+        entered(client, asking["user_code"])
+        page = f"/device/{asking['id']}/"
+        assert client.post(page, {"answer": "allow", "code": alice.code()}).status_code == 302
+        row = Session.objects.get(person=alice.person, kind="browser")
+
+        def act(number, code=asking["device_code"], kept=row.pk):
+            return polled(code).status_code if number else end_sessions_of(alice.person.pk, but=kept)
+
+        in_parallel(2, act)
+        assert not Session.objects.filter(kind="device").exists()
+        assert not DeviceSignIn.objects.filter(pk=asking["id"]).exists()
