@@ -14,10 +14,12 @@ import { Secret } from "./secret.js";
 const ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const CHECK_LENGTH = 6;
 const CHECK_SEED = crc32("keystead key text v1");
-const LONGEST = "ks_prod__".length + 16 + 49;
-const SHAPE = "ks_(dev|test|prod)_([0-9A-Za-z]{12,16})_([0-9A-Za-z]{49})";
-const WHOLE = new RegExp(`^${SHAPE}$`);
-const INSIDE = new RegExp(`(?<![0-9A-Za-z_])${SHAPE}(?![0-9A-Za-z_])`, "g");
+const LONGEST = "ks_person__".length + 16 + 49;
+const REST = "_([0-9A-Za-z]{12,16})_([0-9A-Za-z]{49})";
+const WHOLE = new RegExp(`^ks_(dev|test|prod)${REST}$`);
+// Also what stands for a person at a command line: to be found and refused in the wrong place, never to be accepted.
+const WHOLE_SECRET = new RegExp(`^ks_(dev|test|prod|person)${REST}$`);
+const INSIDE = new RegExp(`(?<![0-9A-Za-z_])ks_(dev|test|prod|person)${REST}(?![0-9A-Za-z_])`, "g");
 const DIGEST_TAG = "keystead key digest v1\0";
 
 /** What a well-formed key text says about itself; nothing about whether it is known or valid. */
@@ -26,7 +28,10 @@ export interface ParsedKey {
   readonly kid: string;
 }
 
-export interface FoundKey extends ParsedKey {
+/** A key, or the token of a person, inside a longer text. */
+export interface FoundKey {
+  readonly environment: ParsedKey["environment"] | "person";
+  readonly kid: string;
   readonly start: number;
   readonly end: number;
 }
@@ -46,10 +51,10 @@ export function kidOf(text: string | Secret): string | undefined {
   return typeof outcome === "string" ? undefined : outcome.kid;
 }
 
-/** Every well-formed key inside a longer text. */
+/** Every well-formed key, and every token of a person, inside a longer text. */
 export function* findKeys(text: string): Generator<FoundKey> {
   for (const match of text.matchAll(INSIDE)) {
-    const outcome = read(match[0]);
+    const outcome = read(match[0], WHOLE_SECRET);
     if (typeof outcome !== "string") yield { ...outcome, start: match.index, end: match.index + match[0].length };
   }
 }
@@ -63,13 +68,15 @@ function revealed(text: string | Secret): string {
   return text instanceof Secret ? text.reveal() : text;
 }
 
-function read(text: string): ParsedKey | "key_form" | "key_check" {
+function read(text: string): ParsedKey | "key_form" | "key_check";
+function read(text: string, pattern: RegExp): Omit<FoundKey, "start" | "end"> | "key_form" | "key_check";
+function read(text: string, pattern = WHOLE): Omit<FoundKey, "start" | "end"> | "key_form" | "key_check" {
   // JavaScript's $ without the m flag matches at the very end only, so a trailing line break is no key.
-  const match = text.length <= LONGEST ? WHOLE.exec(text) : null;
+  const match = text.length <= LONGEST ? pattern.exec(text) : null;
   if (match === null) return "key_form";
   // A presented key is the caller's own text: comparing the check in variable time tells nobody anything.
   if (checkOf(text.slice(0, -CHECK_LENGTH)) !== text.slice(-CHECK_LENGTH)) return "key_check";
-  return { environment: match[1] as ParsedKey["environment"], kid: match[2] as string };
+  return { environment: match[1] as FoundKey["environment"], kid: match[2] as string };
 }
 
 function checkOf(body: string): string {

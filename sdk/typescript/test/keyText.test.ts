@@ -5,7 +5,7 @@ import { inspect } from "node:util";
 import { digest, findKeys, kidOf, MalformedKey, parse, Secret } from "../src/index.js";
 import { vectors } from "./fakeKeystead.js";
 
-const { valid, invalid } = vectors("key_text");
+const { valid, tokens, invalid } = vectors("key_text");
 
 test("valid texts say their environment and kid", () => {
   for (const each of valid) assert.deepEqual(parse(each.text), { environment: each.environment, kid: each.kid });
@@ -30,6 +30,13 @@ test("keys are found inside a longer text but not inside a longer word", () => {
   const one: string = valid[2].text;
   const text = `KEY=${one}; x${one} ${one}0 '${one}'`;
   assert.deepEqual(Array.from(findKeys(text), ({ start, end }) => text.slice(start, end)), [one, one]);
+});
+
+test("the token of a person is found, so that it can be refused, and is no key", () => {
+  for (const { text, kid } of tokens) {
+    assert.throws(() => parse(text), MalformedKey);
+    assert.deepEqual(Array.from(findKeys(`t=${text}`)), [{ environment: "person", kid, start: 2, end: 2 + text.length }]);
+  }
 });
 
 test("a secret shows itself only when asked", () => {

@@ -19,12 +19,20 @@ from keystead_client.secret import Secret
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _CHECK_LENGTH: Final = 6
 _CHECK_SEED: Final = zlib.crc32(b"keystead key text v1")
-_LONGEST: Final = len("ks_prod__") + 16 + 49
-# Not an anchor but a border: found inside a log line, never inside a longer word.
-KEY_PATTERN: Final = re.compile(
-    r"(?<![0-9A-Za-z_])ks_(?P<environment>dev|test|prod)_(?P<kid>[0-9A-Za-z]{12,16})_(?P<tail>[0-9A-Za-z]{49})(?![0-9A-Za-z_])",
-    re.ASCII,
-)
+_LONGEST: Final = len("ks_person__") + 16 + 49
+
+
+def _pattern(tags: str) -> re.Pattern[str]:
+    """Not anchors but borders: found inside a log line, never inside a longer word."""
+    shape = rf"ks_(?P<environment>{tags})_(?P<kid>[0-9A-Za-z]{{12,16}})_(?P<tail>[0-9A-Za-z]{{49}})"
+    return re.compile(rf"(?<![0-9A-Za-z_]){shape}(?![0-9A-Za-z_])", re.ASCII)
+
+
+KEY_PATTERN: Final = _pattern("dev|test|prod")
+# What stands for a person who signed a command line in: no key, and verified by nobody but Keystead's own API.
+_TOKEN_PATTERN: Final = _pattern("person")
+# What may lie nowhere: to be found and refused in the wrong place, never to be accepted.
+SECRET_PATTERN: Final = _pattern("dev|test|prod|person")
 _DOMAIN: Final = hashlib.sha256(b"keystead key digest v1\x00")
 
 
@@ -65,10 +73,16 @@ def kid_of(text: str | Secret) -> str | None:
     return None if isinstance(outcome, str) else outcome.kid
 
 
+def is_token(text: str | Secret) -> bool:
+    """Whether this is the token of a person at a command line, offline."""
+    revealed = text.reveal() if isinstance(text, Secret) else text
+    return isinstance(_read(revealed, _TOKEN_PATTERN), ParsedKey)
+
+
 def find_keys(text: str) -> Iterator[FoundKey]:
-    """Yield every well-formed key inside a longer text."""
-    for match in KEY_PATTERN.finditer(text):
-        outcome = _read(match[0])
+    """Yield every well-formed key, and every token of a person (its environment is `person`), inside a longer text."""
+    for match in SECRET_PATTERN.finditer(text):
+        outcome = _read(match[0], SECRET_PATTERN)
         if isinstance(outcome, ParsedKey):
             yield FoundKey(start=match.start(), end=match.end(), parsed=outcome)
 
@@ -81,10 +95,10 @@ def digest(text: str | Secret) -> bytes:
     return hasher.digest()
 
 
-def _read(text: str) -> ParsedKey | str:
+def _read(text: str, pattern: re.Pattern[str] = KEY_PATTERN) -> ParsedKey | str:
     if len(text) > _LONGEST:
         return "key_form"
-    match = KEY_PATTERN.fullmatch(text)
+    match = pattern.fullmatch(text)
     if match is None:
         return "key_form"
     # A presented key is the caller's own text: comparing the check in variable time tells nobody anything.

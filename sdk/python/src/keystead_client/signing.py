@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from keystead_client.credentials import AnyCredential, as_credential
 from keystead_client.ed25519 import signer_of
 from keystead_client.errors import MalformedKey
-from keystead_client.key_text import KEY_PATTERN, parse
+from keystead_client.key_text import SECRET_PATTERN, parse
 from keystead_client.signature_profile import (
     DEFAULT_PORTS,
     ED25519,
@@ -158,7 +158,7 @@ def signature_base(lines: Sequence[tuple[str, str]], covered: str) -> bytes:
 
 
 def _target_lines(method: str, url: str) -> list[tuple[str, str]]:
-    if KEY_PATTERN.search(url):
+    if SECRET_PATTERN.search(url):
         raise MalformedKey("A key stands in the address, where logs and histories keep it.", code="key_in_address")
     parts = urlsplit(url)
     return [

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from keystead_client.errors import KeysteadError
-from keystead_client.key_text import parse
+from keystead_client.errors import KeysteadError, Refused
+from keystead_client.key_text import is_token, parse
 from keystead_client.secret import Secret
 from keystead_client.stores import FileStore
 from keystead_client.transport import Transport, raise_for
@@ -37,10 +37,11 @@ def store_folder() -> Path:
 
 
 class Account:
-    """A Keystead and the key with which it is asked."""
+    """A Keystead and the key, or the token of a person, with which it is asked."""
 
     def __init__(self, url: str, secret: Secret, *, allow_plain_http: bool = False) -> None:
-        parse(secret)
+        if not is_token(secret):
+            parse(secret)
         self.url, self.secret = url.rstrip("/"), secret
         self.transport = Transport(url, timeout=15, connections=1, allow_plain_http=allow_plain_http)
 
@@ -80,7 +81,13 @@ class Account:
         if body is not None:
             headers["Content-Type"] = "application/json"
         reply = self.transport.request(method, path, headers=headers, body=body)
-        raise_for(reply)
+        try:
+            raise_for(reply)
+        except Refused as refused:
+            if refused.code != "invalid_token" or not is_token(self.secret):
+                raise
+            words = f"Your sign-in has ended. Begin a new one: keystead login --device --url {self.url}"
+            raise Refused(words, code=refused.code, status=refused.status, members=refused.members) from None
         return reply.json() if reply.body else None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import os
 import sys
 import uuid
@@ -12,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from keystead_client.cli.account import Account, signed_in, store, store_folder
+from keystead_client.cli.account import Account, signed_in
 from keystead_client.cli.output import hand_over, show
 from keystead_client.errors import KeysteadError, MalformedKey, Refused
-from keystead_client.key_text import parse
+from keystead_client.key_text import is_token, parse
 from keystead_client.rotation import RotatingCredential
 from keystead_client.scanning import Finding, scan_git, scan_paths, scan_text
 from keystead_client.secret import Secret
@@ -41,29 +40,6 @@ def read_secret(prompt: str) -> Secret:
 def account(typed: argparse.Namespace) -> Account:
     """Return who asks."""
     return signed_in(allow_plain_http=typed.allow_plain_http)
-
-
-def login(typed: argparse.Namespace) -> int:
-    """Check a key and store it, with the address, for the commands that follow."""
-    secret = read_secret("API key of the service keystead (it is not shown): ")
-    asking = Account(typed.url, secret, allow_plain_http=typed.allow_plain_http)
-    me = asking.get("/api/v1/me")
-    store_folder()
-    store().save(json.dumps({"url": asking.url, "key": secret.reveal()}))
-    show(me, as_json=typed.json, columns=("kind", "name", "environment", "scopes"))
-    return YES
-
-
-def logout(typed: argparse.Namespace) -> int:
-    """Forget the stored key."""
-    (store_folder() / "credentials.json").unlink(missing_ok=True)
-    return YES
-
-
-def me(typed: argparse.Namespace) -> int:
-    """Say who asks."""
-    show(account(typed).get("/api/v1/me"), as_json=typed.json, columns=("kind", "name", "environment", "scopes"))
-    return YES
 
 
 def list_keys(typed: argparse.Namespace) -> int:
@@ -182,7 +158,15 @@ def report(typed: argparse.Namespace) -> int:
 
 def _stop(typed: argparse.Namespace, act: str, body: dict[str, str]) -> int:
     asking = account(typed)
-    key = asking.post(f"/api/v1/keys/{asking.key(typed.key)['id']}/{act}", body, once=uuid.uuid4().hex)
+    found = asking.key(typed.key)
+    try:
+        key = asking.post(f"/api/v1/keys/{found['id']}/{act}", body, once=uuid.uuid4().hex)
+    except Refused as refused:
+        if refused.code != "step_up_required":
+            raise
+        page = f"{asking.url}/keys/{found['number'].removeprefix('KEY-')}/{act}/"
+        words = f"That needs your second factor, which only a browser can ask for. Do it here: {page}"
+        raise Refused(words, code=refused.code, status=refused.status, members=refused.members) from None
     states = [version["state"] for version in key["versions"]]
     show(
         {**key, "versions_now": states} if not typed.json else key,
@@ -195,6 +179,8 @@ def _stop(typed: argparse.Namespace, act: str, body: dict[str, str]) -> int:
 def verify(typed: argparse.Namespace) -> int:
     """Ask about a key on stdin."""
     asking = account(typed)
+    if is_token(asking.secret):
+        raise KeysteadError("Only programs verify keys: sign in with a key that has keys:verify.", code="programs_only")
     secret = read_secret("Key to verify (it is not shown): ")
     client = Client(address=typed.address or None)
     with Verifier(
@@ -229,6 +215,9 @@ def scan(typed: argparse.Namespace) -> int:
 def _ask_about(rows: list[dict[str, Any]], asking: Account) -> None:
     """Say of each finding whose it is and whether it lives, as far as the asker may see it."""
     for row in rows:
+        if row["environment"] == "person":
+            row |= {"key": None, "state": "a person's sign-in: they end it under their sessions"}
+            continue
         found = asking.get("/api/v1/keys", {"kid": row["kid"]})["results"]
         row["key"] = found[0]["number"] if found else None
         if not found:

@@ -11,10 +11,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from keystead_client.cli import commands
+from keystead_client.cli import commands, signing_in
 from keystead_client.cli.account import NotSignedIn
 from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
-from keystead_client.key_text import KEY_PATTERN
+from keystead_client.key_text import SECRET_PATTERN
 
 REVOCATIONS = ("key-compromise", "affiliation-changed", "superseded", "cessation-of-operation", "privilege-withdrawn")
 _Maker: TypeAlias = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -24,7 +24,7 @@ USAGE, REFUSED, UNREACHABLE = 2, 3, 4
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if any(KEY_PATTERN.search(each) for each in given):
+    if any(SECRET_PATTERN.search(each) for each in given):
         print(
             "keystead: a key stands in the arguments, where others can list it and the shell remembers it.",
             file=sys.stderr,
@@ -68,11 +68,14 @@ def parser() -> argparse.ArgumentParser:
         return made
 
     one = command(
-        "login", commands.login, "store the address and a key of the service keystead, read from stdin or a prompt"
+        "login", signing_in.login, "store the address and a key of the service keystead, read from stdin or a prompt"
     )
     one.add_argument("--url", required=True)
-    command("logout", commands.logout, "forget what login stored")
-    command("me", commands.me, "who am I to Keystead?")
+    one.add_argument("--device", action="store_true", help="sign in as yourself instead, by a code typed in a browser")
+    one.add_argument("--name", default="", help="with --device: what this machine is called on that page")
+    command("logout", signing_in.logout, "end what login began, and forget what it stored")
+    for name in ("me", "whoami"):
+        command(name, signing_in.me, "who am I to Keystead?")
     one = command("list", commands.list_keys, "list keys")
     _places(one, required=False)
     for name, run, words in (

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 from keystead_client.errors import KeysteadError, Unsafe
-from keystead_client.key_text import KEY_PATTERN
+from keystead_client.key_text import SECRET_PATTERN
 from keystead_client.local import NO_NONCES
 from keystead_client.signing import SignedRequest
 from keystead_client.verdicts import Client, Reason, Verdict, refusal
@@ -103,7 +103,7 @@ def _ask(verifier: AnyVerifier, arrived: Arrived, scopes: Sequence[str]) -> Verd
     authorization = arrived.headers.get("authorization", ())
     if len(authorization) > 1 or (authorization and arrived.is_signed):
         return _problem(400, "header_repeated")
-    if KEY_PATTERN.search(unquote(arrived.query)):
+    if SECRET_PATTERN.search(unquote(arrived.query)):
         return _problem(400, "key_in_address")
     try:
         if arrived.is_signed:

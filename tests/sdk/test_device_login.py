@@ -1,0 +1,68 @@
+"""The command line and the portal speak the same device sign-in: begun, answered in a browser, used, ended."""
+
+import json
+
+import pytest
+from keystead_client.cli import device, signing_in
+from keystead_client.cli.main import main
+from keystead_client.errors import Refused
+from keystead_client.transport import Transport
+
+from keys.models import DeviceSignIn, Session
+from tests.devices import answered
+from tests.people import issued
+
+
+def test_alice_signs_her_command_line_in_asks_and_signs_out(portal_server, world, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("KEYSTEAD_URL", "KEYSTEAD_API_KEY", "KEYSTEAD_API_KEY_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    key, _, _ = issued(world)
+
+    def answer_meanwhile(_seconds):
+        code = capsys.readouterr().err.splitlines()[3].strip()
+        answered(world.alice, {"id": DeviceSignIn.objects.get().pk, "user_code": code})
+
+    monkeypatch.setattr(signing_in, "sleep", answer_meanwhile)
+    assert main(["login", "--device", "--url", portal_server.url, "--name", "build box"]) == 0
+    assert Session.objects.get(kind="device").name == "build box"
+    assert Session.objects.get(kind="device").user_agent.startswith("keystead-cli (")
+    assert main(["list", "--json"]) == 0
+    assert [each["id"] for each in json.loads(capsys.readouterr().out.partition("[")[2].join(["[", ""]))] == [
+        str(key.pk)
+    ]
+    wish = [
+        "--service",
+        "orders",
+        "--environment",
+        "prod",
+        "--team",
+        "reporting",
+        "--name",
+        "Another",
+        "--consumer",
+        "c",
+    ]
+    assert main(["request", *wish, "--purpose", "Read the orders.", "--scope", "orders:read"]) == 0
+    capsys.readouterr()
+    assert main(["revoke", f"KEY-{key.number}", "--reason", "superseded"]) == 3
+    assert f"/keys/{key.number}/revoke/" in capsys.readouterr().err
+    key.refresh_from_db()
+    assert key.revoked_at is None
+    assert main(["logout"]) == 0
+    assert not Session.objects.filter(kind="device").exists()
+    assert main(["whoami"]) == 2
+
+
+def test_a_machine_that_is_turned_away_stops_asking(portal_server, world):
+    transport = Transport(portal_server.url)
+    begun = device.begin(transport, name="build box")
+
+    def deny(_seconds):
+        answered(world.alice, {"id": DeviceSignIn.objects.get().pk, "user_code": begun.user_code}, "deny")
+
+    with pytest.raises(Refused) as refused:
+        device.wait_for(begun, transport, pause=deny, clock=lambda: 0.0)
+    assert refused.value.code == "access_denied"
+    with pytest.raises(Refused):
+        device.begin(transport, name="")
