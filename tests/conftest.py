@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,6 +27,7 @@ import redis
 from portal import embedded
 from portal.layout import Layout, layout_at
 from tests.databases import Content, WorkersDatabase
+from tests.rewriting import rewrite_once
 from tests.servers import PortalServer
 
 if TYPE_CHECKING:
@@ -161,7 +163,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith("DATABASE_") or name == "REDIS_URL"]:
         del os.environ[name]
     if hands_out:
-        _made = _make_cluster()
+        with ThreadPoolExecutor() as beside:  # for most of that time we would only wait
+            rewritten = beside.submit(rewrite_once, config)
+            _made = _make_cluster()
+        rewritten.result()
         return
     os.environ["DJANGO_SETTINGS_MODULE"] = "portal.settings"
     _start_engines(Path(given["made"]) if given else None)
