@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager, suppress
 
 import pytest
-from fake_feed import PLACE, FakeFeed, record, version
+from fake_feed import PLACE, POLICY, FakeFeed, record, version
 from fake_keystead import vectors
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +92,28 @@ def test_what_shows_less_than_is_held_is_not_applied(keystead, feed):
         assert not verifier._feed.hear(told.decode().split("data: ")[1])
         told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(14))
         assert verifier._feed.hear(told.decode().split("data: ")[1])
+
+
+def test_what_a_key_may_is_never_what_it_could_before_not_even_for_a_moment(keystead, feed):
+    """The snapshot allows more than what was told since: it must not answer while, or because, a change cannot be read to its end."""
+    with listening(keystead) as (verifier, _):
+        state, known_by, seen = verifier._feed.state, digest(KEYS[0]), []
+        narrow = version(known_by, KIDS[0], policy=POLICY | {"networks": ["10.0.0.0/8"]})
+
+        class Looking(dict):
+            def __getitem__(self, name):
+                seen.append(state.find(known_by).policy.networks)
+                return super().__getitem__(name)
+
+        state.follow([{**gone("", "k-1"), "versions": [narrow], "gone": []}], feed.at(11))
+        state.follow([{**gone("", "k-1"), "versions": [Looking(narrow)], "gone": []}], feed.at(12))
+        odd = Looking(narrow, policy={"of": "another release"})
+        with pytest.raises(KeyError):
+            state.follow([{**gone("", "k-1"), "versions": [odd], "gone": []}], feed.at(13))
+        assert len(seen) > 5
+        assert all(seen)
+        assert state.find(known_by).policy.networks
+        assert state.position == feed.at(12)
 
 
 @pytest.mark.parametrize(

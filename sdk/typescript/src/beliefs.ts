@@ -60,16 +60,17 @@ export class State {
   follow(changes: readonly Record<string, unknown>[], position: string): void {
     if (changes.length > 0) this.#known.clear();
     for (const change of changes) {
-      for (const kid of change["gone"] as string[]) this.#gone.add(kid);
       const key = String(change["key_id"]);
+      // First all of it is read: where only a part could be, the snapshot would tell of the rest as it was before, and allow more.
+      const versions = new Map((change["versions"] as Version[]).map((each) => [String(each["digest"]), readVersion(each)]));
+      const signers = new Map(((change["signers"] ?? []) as Version[]).map(readSigner).map((each) => [each.entry.kid, each]));
+      for (const kid of change["gone"] as string[]) this.#gone.add(kid);
       for (const digest of this.#byKey.get(key) ?? []) this.#changed.delete(digest);
       for (const kid of this.#kidsByKey.get(key) ?? []) this.#changedSigners.delete(kid);
-      const versions = (change["versions"] as Version[]).map((each) => [String(each["digest"]), readVersion(each)] as const);
       for (const [digest, entry] of versions) this.#changed.set(digest, entry);
-      this.#byKey.set(key, versions.map(([digest]) => digest));
-      const signers = ((change["signers"] ?? []) as Version[]).map(readSigner); // a Keystead of before tells of none
-      for (const signer of signers) this.#changedSigners.set(signer.entry.kid, signer);
-      this.#kidsByKey.set(key, signers.map(({ entry }) => entry.kid));
+      for (const [kid, signer] of signers) this.#changedSigners.set(kid, signer);
+      this.#byKey.set(key, [...versions.keys()]);
+      this.#kidsByKey.set(key, [...signers.keys()]);
     }
     this.position = position;
   }

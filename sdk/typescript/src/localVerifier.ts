@@ -57,6 +57,7 @@ export class LocalVerifier {
   #rung = false;
   #isConfirming = false;
   #wake: (() => void) | undefined;
+  #starting: Promise<void> | undefined;
   #following: Promise<void> | undefined;
 
   constructor({ credential, name, signingKeys, nonces, onTrouble = () => undefined, ...connection }: LocalOptions) {
@@ -68,15 +69,13 @@ export class LocalVerifier {
 
   /** Takes a snapshot and a lease, and follows from then on. Rejects with Refused if this credential may not verify in process. */
   async start(): Promise<this> {
-    if (this.#following === undefined) {
-      try {
-        for (let turn = 0; this.#feed.lease <= 0 && turn < 3; turn++) await this.#feed.renew();
-      } catch (error) {
-        if (error instanceof Refused && !(error instanceof Busy)) throw error;
-        this.#onTrouble(error); // a Keystead that is away only has keys refused
-      }
-      this.#following = this.#follow();
-      void this.#listen();
+    // Once, whoever else asks meanwhile: of two renewals at a time the older answer, come last, would bring back what was stopped.
+    this.#starting ??= this.#begin();
+    try {
+      await this.#starting;
+    } catch (error) {
+      this.#starting = undefined;
+      throw error;
     }
     return this;
   }
@@ -126,6 +125,17 @@ export class LocalVerifier {
     for (const last of [() => this.#report(), () => this.#feed.leave()]) {
       await last().catch((error: unknown) => this.#onTrouble(error));
     }
+  }
+
+  async #begin(): Promise<void> {
+    try {
+      for (let turn = 0; this.#feed.lease <= 0 && turn < 3; turn++) await this.#feed.renew();
+    } catch (error) {
+      if (error instanceof Refused && !(error instanceof Busy)) throw error;
+      this.#onTrouble(error); // a Keystead that is away only has keys refused
+    }
+    this.#following = this.#follow();
+    void this.#listen();
   }
 
   async #follow(): Promise<void> {

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { LocalVerifier } from "../src/index.js";
 import { reaches } from "../src/events.js";
-import { FakeFeed, positionAt, record, signing, version } from "./fakeFeed.js";
+import { FakeFeed, POLICY, positionAt, record, signing, version } from "./fakeFeed.js";
 import { type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
 import { pairOf, remembering, signed } from "./signing.js";
 
@@ -199,3 +199,17 @@ test("one position reaches another if it knows all its transactions", () => {
     assert.throws(() => reaches(`1:5:@${past}`, odd), RangeError, odd);
   }
 });
+
+test("a change that can be read in part leaves what was told before", () =>
+  listening(async ({ verifier, feed, ring, renewals }) => {
+    const narrow = { policy: { ...POLICY, networks: ["10.0.0.0/8"] } };
+    feed.change([version(FIRST.text, FIRST.kid, narrow)]);
+    ring(feed.event(0));
+    await until(() => feed.words.length === 1);
+    const odd = version(FIRST.text, FIRST.kid, { policy: "of another release" });
+    const changes = [{ key_id: "k-1", versions: [odd], signers: [], gone: [] }];
+    ring(feed.event(1, { told: { changes, position: positionAt(2) } }));
+    await until(() => renewals() > 0);
+    const verdict = verifier.verify(FIRST.text);
+    assert.equal(verdict.valid ? "valid" : verdict.reason, "network", "the snapshot allows more");
+  }));

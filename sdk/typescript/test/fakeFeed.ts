@@ -61,6 +61,7 @@ export class FakeFeed {
   renewMs = 1000;
   away = false;
   resync = false;
+  registered = 0;
   refused = 0; // renewals, while it was away
   tellsOfSigners = true;
   records: Buffer[] = [];
@@ -95,7 +96,7 @@ export class FakeFeed {
   /** Answers where in-process verifiers ask. */
   at(keystead: FakeKeystead): this {
     keystead.on("GET /v1/jwks", () => [200, { keys: [{ kid: this.kid, crv: "Ed25519", x: this.#x }] }]);
-    keystead.on("POST /v1/verifiers", () => [201, { verifier: "v-1", lease_ms: this.leaseMs, renew_ms: this.renewMs, feed: `${keystead.url}/v1/feed`, ...this.#addresses(keystead.url) }]);
+    keystead.on("POST /v1/verifiers", () => (this.registered += 1, [201, { verifier: "v-1", lease_ms: this.leaseMs, renew_ms: this.renewMs, feed: `${keystead.url}/v1/feed`, ...this.#addresses(keystead.url) }]));
     keystead.on("POST /beside/applied", ({ body }) => (this.words.push(JSON.parse(body).applied), this.hearing?.() ?? [204, ""]));
     keystead.on("GET /v1/snapshot", () => [200, this.snapshot()]);
     keystead.on("POST /v1/verifiers/v-1/lease", (asked) => this.lease(asked));

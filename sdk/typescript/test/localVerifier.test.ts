@@ -170,6 +170,20 @@ test("a resync begins anew, and an unknown verifier registers again", () =>
     await until(() => verifier.verify(SECOND.text).valid);
   }));
 
+test("whoever is started twice at once begins once", () =>
+  withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    const verifier = new LocalVerifier({ url: keystead.url, credential: CREDENTIAL });
+    try {
+      await Promise.all([verifier.start(), verifier.start()]);
+      await verifier.start();
+      assert.ok(verifier.lease > 0);
+      assert.equal(feed.registered, 1);
+    } finally {
+      await verifier.close();
+    }
+  }));
+
 test("a credential that may not is told at the start", () =>
   withKeystead(async (keystead) => {
     keystead.on("POST /v1/verifiers", problem("insufficient_scope", 403));

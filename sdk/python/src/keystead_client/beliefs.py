@@ -91,24 +91,28 @@ class State:
         self.position = position
 
     def _apply(self, change: Mapping[str, Any]) -> None:
-        """Forget all that was known of a key, then learn what verifies of it now. In between it does not verify."""
+        """Put what verifies of a key now in the place of all that was known of it. First all of it is read.
+
+        What is known of a version is never taken away for a moment: the snapshot may tell of it as it was before, and allow more.
+        """
+        versions = {bytes.fromhex(version["digest"]): _entry(version) for version in change["versions"]}
+        signers = {  # a Keystead of before tells of none
+            version["kid"]: FoundSigner(_entry(version), raw_key(version["public_key"]))
+            for version in change.get("signers", ())
+        }
         self.gone.update(change["gone"])
         for digest in self.by_key.pop(change["key_id"], ()):
-            self.changed.pop(digest, None)
+            if digest not in versions:
+                self.changed.pop(digest, None)
         for kid in self.kids_by_key.pop(change["key_id"], ()):
-            self.changed_signers.pop(kid, None)
-        digests, kids = [], []
-        for version in change["versions"]:
-            digest = bytes.fromhex(version["digest"])
-            self.changed[digest] = _entry(version)
-            digests.append(digest)
-        for version in change.get("signers", ()):  # a Keystead of before tells of none
-            self.changed_signers[version["kid"]] = FoundSigner(_entry(version), raw_key(version["public_key"]))
-            kids.append(version["kid"])
-        if digests:
-            self.by_key[change["key_id"]] = digests
-        if kids:
-            self.kids_by_key[change["key_id"]] = kids
+            if kid not in signers:
+                self.changed_signers.pop(kid, None)
+        self.changed.update(versions)
+        self.changed_signers.update(signers)
+        if versions:
+            self.by_key[change["key_id"]] = list(versions)
+        if signers:
+            self.kids_by_key[change["key_id"]] = list(signers)
 
     @property
     def is_worn(self) -> bool:
