@@ -7,11 +7,10 @@ from keys.models import Session
 from keys.policy.device_rules import presence_for
 from tests.accounts import PASSWORD, invited, joined, last_event
 from tests.devices import asks, begun, polled
-from tests.portal.browser import NARROW, WIDE, Visit
+from tests.portal.browser import Visit
 from tests.servers import PortalServer
 
 pytestmark = pytest.mark.browser
-VIEWS = ((WIDE, "light"), (NARROW, "dark"), (NARROW, "light"))
 
 
 def test_a_passkey_allows_a_machine_and_the_person_sees_and_ends_it(visit: Visit, portal_server: PortalServer) -> None:
@@ -29,14 +28,14 @@ def test_a_passkey_allows_a_machine_and_the_person_sees_and_ends_it(visit: Visit
     page.goto(f"{url}/device/?user_code=BCDF-GHJK")
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("alert")).to_contain_text("No machine that waits shows this code")
-    assert visit.amiss("device-code", views=VIEWS, after_click=True) == []
+    assert visit.amiss("device-code", after_click=True) == []
     page.get_by_label("Code").fill(asking["user_code"].lower())
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Let this machine act as you?")
-    assert visit.amiss("device-asks", views=VIEWS, after_click=True) == []
+    assert visit.amiss("device-asks", after_click=True) == []
     page.get_by_role("button", name="Confirm with a passkey and send").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("The machine may go on")
-    assert visit.amiss("device-allowed", views=VIEWS, after_click=True) == []
+    assert visit.amiss("device-allowed", after_click=True) == []
     assert last_event("step-up.completed")["details"]["purpose"] == presence_for(asking["id"])
     given = polled(asking["device_code"]).json()["access_token"]
     assert asks(given).json()["name"] == "Alice"
@@ -44,7 +43,7 @@ def test_a_passkey_allows_a_machine_and_the_person_sees_and_ends_it(visit: Visit
     assert Session.objects.get(kind="device").assurance == "phishing-resistant"
 
     page.get_by_role("link", name="your sessions").click()
-    assert visit.amiss("device-session", views=VIEWS, after_click=True) == []
+    assert visit.amiss("device-session", after_click=True) == []
     page.get_by_role("button", name="End Alice's laptop").click()
     expect(page.get_by_text("The session is ended.")).to_be_visible()
     assert asks(given).status_code == 401
