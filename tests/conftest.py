@@ -26,7 +26,7 @@ import redis
 
 from portal import embedded
 from portal.layout import Layout, layout_at
-from tests.databases import Content, WorkersDatabase
+from tests.databases import Content, WorkersDatabase, written_down
 from tests.rewriting import rewrite_once
 from tests.servers import PortalServer
 
@@ -52,9 +52,10 @@ _database: WorkersDatabase | None = None
 
 
 class Inhabited(NamedTuple):
-    """A database with the world of tests/people.py in it, and that world, to be unpickled for each test."""
+    """The world of tests/people.py: what a database holds with it, how it was written, and itself, to be unpickled for each test."""
 
     content: Content
+    script: str
     world: bytes
 
 
@@ -207,16 +208,16 @@ def _list_static_files_once() -> None:
 
 def _inhabit(database: WorkersDatabase) -> Inhabited:
     """Make the world of the tests once: to bring its rows back takes a tenth of the time."""
-    from django.db import connections
+    from django.db import connection, connections
 
     from tests.people import make_world
     from tests.sealers import answer_for_the_sealer
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, written_down(connection) as written:
         answer_for_the_sealer(patch, everything=False)
         world = make_world()
     connections.close_all()
-    return Inhabited(database.take(), pickle.dumps(world))
+    return Inhabited(database.take(), ";".join(written), pickle.dumps(world))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -379,14 +380,17 @@ def worlds() -> "Callable[[], World]":
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> "World":
     """Give the people and services of tests/people.py; in a committed database when the test asked for one."""
-    from tests.people import make_world
+    from django.db import connection
 
+    made: Callable[[], World] = request.getfixturevalue("worlds")
     if "committed_db" in request.fixturenames:
         request.getfixturevalue("committed_db")
-        made: Callable[[], World] = request.getfixturevalue("worlds")
         return made()
     if _database is not None and not _in_a_transaction():
         _find(_database.plain)  # nobody may have told before the test that it would ask for the world
     # In the test's own transaction: the guards look there for the event of whatever a test writes past the operations.
     request.getfixturevalue("db")
-    return make_world()
+    assert _inhabited is not None
+    with connection.cursor() as cursor:
+        cursor.execute(_inhabited.script)
+    return made()

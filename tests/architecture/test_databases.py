@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.db import connection
 
 from tests import conftest
 from tests.databases import WorkersDatabase
@@ -88,3 +89,18 @@ def test_whoever_is_connected_after_a_test_is_sent_away(database: WorkersDatabas
         database.give(database.plain)
         with pytest.raises(psycopg.OperationalError):
             left_over.execute("SELECT 1")
+
+
+@pytest.mark.usefixtures("world")
+def test_the_world_of_a_test_that_is_rolled_back_is_the_same_by_its_own_events() -> None:
+    assert conftest._inhabited is not None
+    rows = conftest._inhabited.content.rows
+    with connection.cursor() as cursor:
+        for table in ("keys_person", "keys_team", "keys_membership", "keys_service", "keys_scope", "keys_policy"):
+            with cursor.copy(f"COPY {table} TO STDOUT") as copy:
+                assert b"".join(map(bytes, copy)) == rows[table], table
+        cursor.execute("SELECT count(*) FROM audit_event WHERE txid = pg_current_xact_id()")
+        assert cursor.fetchone()[0] > sum(rows[table].count(b"\n") for table in ("keys_person", "keys_membership"))
+        cursor.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE"
+        )  # where a row has no event of this transaction, its guard would say so
