@@ -117,3 +117,32 @@ def test_a_claim_killed_at_any_statement_is_whole_or_never_was(world: World, str
     assert killed >= 3
     assert list(breaches()) == []
     assert claim_secret(version, actor=acting(world.alice, "claim")).secret is None
+
+
+def approving_until(statement: int, request_id: UUID) -> None:
+    """Approve as Carol, and be killed at this statement."""
+    request = KeyRequest.objects.get(pk=request_id)
+    actor = acting(Person.objects.get(email="carol@example.com"), "approve")
+    with killed_at(statement=statement):
+        approve_request(request, digest=request.digest, actor=actor)
+
+
+@pytest.mark.parametrize("stride", [8, pytest.param(1, marks=pytest.mark.long)])
+def test_an_approval_killed_at_any_statement_made_the_key_or_never_was(world: World, stride: int) -> None:
+    request = submitted(world)
+    approve_request(request, digest=request.digest, actor=acting(world.bob, "approve"))
+    killed = 0
+    for step in range(1, 80, stride):
+        ended = Fork(approving_until, step, request.pk).ended()
+        given, events = Approval.objects.count(), AuditEvent.objects.filter(action="approval.given").count()
+        keys, made = ManagedKey.objects.count(), AuditEvent.objects.filter(action="key.created").count()
+        if ended == 0:
+            assert (given, events, keys, made) == (2, 2, 1, 1)
+            break
+        assert ended == -signal.SIGKILL
+        assert (given, events, keys, made) == (1, 1, 0, 0)
+        killed += 1
+    else:
+        pytest.fail("no approval ever finished")
+    assert killed >= 3
+    assert list(breaches()) == []

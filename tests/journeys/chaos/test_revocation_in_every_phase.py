@@ -1,4 +1,8 @@
-"""Revoke a key in each phase of its rotation, under traffic: once that is answered, nothing of it ever verifies again."""
+"""Revoke a key in each phase of its rotation, under traffic: once that is answered, nothing of it ever verifies again.
+
+With every `make test`, `tests/journeys/test_ways_to_rotate.py` revokes in each phase without traffic, and
+`tests/portal/verify/test_revoked_everywhere.py` under traffic, in every process of the door.
+"""
 
 from __future__ import annotations
 
@@ -145,6 +149,7 @@ def try_again(stage: Stage, key: ManagedKey) -> None:
         stage.claim_newest(key)  # a secret would be asked about like every other
 
 
+@pytest.mark.long
 def test_whatever_phase_its_rotation_is_in_a_revoked_key_is_dead(
     portal_server: PortalServer, door: VerifyDoor, worker: Worker, world: World
 ) -> None:

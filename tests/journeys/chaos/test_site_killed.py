@@ -1,4 +1,8 @@
-"""The site is killed in the middle of an approval and of a claim: all of it stands or none, and people go on where they were."""
+"""The site is killed in the middle of an approval and of a claim: all of it stands or none, and people go on where they were.
+
+With every `make test`, `tests/keys/test_faults.py` kills whoever approves or claims at its statements, and
+`tests/journeys/test_claim_killed.py` the site between the intent and the secret.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,7 @@ def approves(approver: Traveller, request: KeyRequest, status: int = 200) -> Non
     approver.post(f"{here}decide/", {**form, **days, "code": approver.code()}, status)
 
 
+@pytest.mark.long
 def test_a_site_killed_in_the_middle_of_an_act_leaves_all_of_it_or_nothing(
     portal_server: PortalServer, borders: Borders, world: World
 ) -> None:
