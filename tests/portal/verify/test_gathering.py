@@ -27,7 +27,7 @@ from portal.verify.gathering import Gathering
 from portal.verify.reading import Refused
 from tests.people import verifying_credential
 from tests.portal.verify.knocking import Door
-from tests.portal.verify.test_signed_door import CHANGES, WRONG, now, received
+from tests.portal.verify.signed_questions import CHANGES, WRONG, now, received
 from tests.signing_keys import allow_signing, signer_of
 
 pytestmark = pytest.mark.usefixtures("sealing", "settled_nonces")

@@ -21,7 +21,7 @@ from portal.verify.problems import TITLES
 from tests.people import issued, verifying_credential
 from tests.portal.test_schema_fuzz import told as failures_in
 from tests.portal.verify.knocking import Answer, Door
-from tests.portal.verify.test_signed_door import received
+from tests.portal.verify.signed_questions import received
 from tests.signing_keys import allow_signing, signer_of
 
 pytestmark = pytest.mark.usefixtures("sealing", "settled_nonces")

@@ -19,8 +19,8 @@ import pytest
 from keys.verification.shared_limits import DOUBT
 from portal.verify.precedence import CARRIER
 from tests.people import issued, verifying_credential
+from tests.portal.verify.signed_questions import received
 from tests.portal.verify.storms import VerifyServer, servers_of
-from tests.portal.verify.test_signed_door import received
 from tests.portal.verify.wires import Wire
 from tests.signing_keys import allow_signing, signer_of
 
