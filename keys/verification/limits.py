@@ -43,6 +43,7 @@ class Limiter:
     """The counts of one process, and what it heard of the others': by the bytes of a key's name."""
 
     def __init__(self) -> None:
+        self._counting = threading.Lock()  # two threads answer: one of them those that sign
         self._own: dict[UUID, Counts] = {}
         self._most = MOST
         self.others: dict[bytes, Counts] = {}
@@ -50,6 +51,14 @@ class Limiter:
 
     def refusal(self, key: UUID, limits: Iterable[tuple[str, int]], at: float) -> Reason | None:
         """Why one more request of `key` is too much at the instant `at`, or None: then it is counted. Refusals are not."""
+        with self._counting:
+            return self._refusal(key, limits, at)
+
+    def counted(self) -> list[tuple[UUID, Counts]]:
+        """What was counted here, for another thread: one step of the interpreter, so that nobody counts in between."""
+        return list(self._own.items())
+
+    def _refusal(self, key: UUID, limits: Iterable[tuple[str, int]], at: float) -> Reason | None:
         minute, day = int(at // MINUTE), int(at // DAY)
         own = self._own.get(key)
         if own is None:
@@ -76,10 +85,6 @@ class Limiter:
         own.today += 1
         return None
 
-    def counted(self) -> list[tuple[UUID, Counts]]:
-        """What was counted here, for another thread: one step of the interpreter, so that nobody counts in between."""
-        return list(self._own.items())
-
     def _share(self, most: int) -> int:
         return -(-most // self.sharers)
 
@@ -91,15 +96,3 @@ class Limiter:
             )  # whoever needs all of them is not made to look through them each time
         counts = self._own[key] = Counts()
         return counts
-
-
-class LimiterOfThreads(Limiter):
-    """The same for a process that answers in several threads, and hears of no others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._counting = threading.Lock()
-
-    def refusal(self, key: UUID, limits: Iterable[tuple[str, int]], at: float) -> Reason | None:
-        with self._counting:
-            return super().refusal(key, limits, at)

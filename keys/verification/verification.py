@@ -7,13 +7,13 @@ from typing import Final
 
 from keys.crypto.secrets import Secret
 from keys.sealing import keyring
-from keys.verification.limits import Limiter, LimiterOfThreads
+from keys.verification.limits import Limiter
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
 from keys.verification.sightings import note_use
 from keys.verification.verifier import Binding, Question, decide, kid_of
 
-_here: Final = LimiterOfThreads()
+_here: Final = Limiter()
 
 
 @dataclass(frozen=True, kw_only=True)

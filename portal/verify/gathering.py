@@ -22,7 +22,7 @@ from keys.nonces.members import NonceStoreUnavailable, Signed
 from keys.nonces.spending import Nonces
 from keys.signatures.reading import SignedRequest
 from keys.verification.lease import clock
-from keys.verification.signed import SignedVerdict, Unspent, spent
+from keys.verification.signed import SignedVerdict, Unspent
 from keys.verification.snapshot import Entry
 from keys.verification.tallies import VALID, SeenAs, Tallies
 from keys.verification.verifier import Question
@@ -80,12 +80,10 @@ class Gathering:
         memory, client = self._memory, question.client
         judged = memory.judge_unspent(request, question, asker)
         if isinstance(judged, Unspent):
-            entry = memory.entry_of_signer(judged.signer)
-            if not entry.grant.limits:  # those are counted by the thread that answers
-                seen = client.address, client.user_agent, client.instance
-                self._waiting.put(_Waiting(judged, entry, seen, asker, respond))
-                return None
-        return memory.counted(spent(judged, now=asker.at), question, asker)
+            entry, seen = memory.entry_of_signer(judged.signer), (client.address, client.user_agent, client.instance)
+            self._waiting.put(_Waiting(judged, entry, seen, asker, respond))
+            return None
+        return memory.counted(judged, question, asker)
 
     def _follow(self) -> None:
         while batch := self._gathered():
@@ -131,7 +129,8 @@ class Gathering:
             raise Refused(503, outcome.code, retry_after=outcome.retry_after)
         if now >= waiting.asker.asks.fresh_until:
             raise Refused(503, "verifier_stale")  # since it was judged: whoever waited for long is not told what was
-        verdict, entry, at = waiting.judged.told(is_first=outcome), waiting.entry, waiting.asker.at
+        entry, at = waiting.entry, waiting.asker.at
+        verdict = self._memory.limited(waiting.judged.told(is_first=outcome), entry, at)
         self._tallies.file.count(entry, str(verdict.reason or VALID), at, waiting.seen)
         return told(verdict, entry, at)
 

@@ -125,12 +125,17 @@ class Memory:
         if verdict.signer is None:
             return verdict, None
         entry = self.entry_of_signer(verdict.signer)
-        if verdict.reason is None and entry.grant.limits:
-            verdict = replace(verdict, reason=self.limiter.refusal(entry.key, entry.grant.limits, asker.at))
+        verdict = self.limited(verdict, entry, asker.at)
         client = question.client
         seen: SeenAs = (client.address, client.user_agent, client.instance)
         self.tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)
         return verdict, None if verdict.reason else entry
+
+    def limited(self, verdict: SignedVerdict, entry: Entry, at: float) -> SignedVerdict:
+        """The verdict, unless the key of a signer that is right was used too often already."""
+        if verdict.reason is not None or not entry.grant.limits:
+            return verdict
+        return replace(verdict, reason=self.limiter.refusal(entry.key, entry.grant.limits, at))
 
     def entry_of_signer(self, found: Found) -> Entry:
         """What is said and counted of a version that signs, as long as its row stays as it is."""

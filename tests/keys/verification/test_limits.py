@@ -6,7 +6,7 @@ import sys
 import threading
 import uuid
 
-from keys.verification.limits import DAY, MINUTE, Limiter, LimiterOfThreads
+from keys.verification.limits import DAY, MINUTE, Limiter
 from keys.verification.reasons import Reason
 
 KEY = uuid.uuid4()
@@ -68,7 +68,7 @@ def test_many_threads_get_together_what_one_would():
     sys.setswitchinterval(1e-6)
     try:
         for _ in range(50):
-            limiter, accepted = LimiterOfThreads(), []
+            limiter, accepted = Limiter(), []
 
             def use(limiter=limiter, accepted=accepted):
                 accepted.extend(each is None for _ in range(10) for each in ask(limiter, BEGIN, 5, requests_per_day=50))
