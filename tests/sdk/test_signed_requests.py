@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import httpx2
@@ -128,34 +129,15 @@ async def through_asgi(door: str, credential: str, signer: Signer) -> None:
             assert refused.status_code == 401
 
 
-def test_in_process_a_pair_is_accepted_once_until_it_is_revoked(portal_server, world, credential):
+@contextmanager
+def service_in_python(portal: str, credential: str, _folder: Path) -> Iterator[str]:
     nonces = MemoryNonces()
     nonces._made_at -= 60  # as in a program that has been there for a while
-    signer = pair_signer(world)
-    key = ManagedKey.objects.get(name="Pair")
     with (
-        LocalVerifier(portal_server.url, credential=credential, nonces=nonces) as verifier,
+        LocalVerifier(portal, credential=credential, nonces=nonces) as verifier,
         serving(KeysteadMiddleware(echo, verifier, scopes=("orders:read",))) as url,
     ):
-
-        def code_of(answer: requests.Response) -> tuple[int, str]:
-            return answer.status_code, answer.json()["code"]
-
-        sent = requests.Request("POST", f"{url}/orders?b=2&a=1", data=BODY, auth=SignatureAuth(signer)).prepare()
-        with requests.Session() as session:
-            answer = session.send(sent, timeout=20)
-            assert (answer.status_code, answer.content) == (200, BODY), answer.text
-            assert code_of(session.send(sent, timeout=20)) == (401, "replay")
-            for changed, code in (
-                ({"data": BODY + b" "}, "signature_malformed"),
-                ({"method": "PUT"}, "signature_invalid"),
-            ):
-                wanted = {"method": "POST", "url": sent.url, "data": BODY, "headers": sent.headers, **changed}
-                assert code_of(requests.request(**wanted, timeout=20)) == (401, code)
-        revoke_key(key, actor=acting(world.alice, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
-        asked = partial(requests.get, f"{url}/orders", auth=SignatureAuth(signer), timeout=20)
-        until(lambda: asked().status_code == 401, seconds=4.0)
-        assert code_of(asked()) == (401, "signature_invalid")
+        yield url
 
 
 SERVICE = """
@@ -177,41 +159,44 @@ server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 """
 
 
-def test_a_service_in_node_accepts_a_pair_once_until_it_is_revoked(portal_server, world, credential, tmp_path):
+@contextmanager
+def service_in_node(portal: str, credential: str, folder: Path) -> Iterator[str]:
     need_node()
-    signer = pair_signer(world)
-    script = tmp_path / "service.mjs"
+    script = folder / "service.mjs"
     script.write_text(SERVICE % json.dumps((CLIENT / "dist/src/index.js").as_uri()))
-    shared = Signer.hmac(signer_of(world, "hmac-sha256", name="Shared").secret)
-    command = ["node", script, portal_server.url.replace("localhost", "127.0.0.1"), credential]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as service, requests.Session() as session:
+    with subprocess.Popen(["node", script, portal, credential], stdout=subprocess.PIPE, text=True) as service:
         try:
             assert service.stdout is not None
-            url = f"http://127.0.0.1:{int(service.stdout.readline())}"
-
-            def said(answer: requests.Response) -> tuple[int, str]:
-                return answer.status_code, answer.text if answer.status_code == 200 else answer.json()["code"]
-
-            sent = requests.Request("POST", f"{url}/orders?b=2&a=1", data=BODY, auth=SignatureAuth(signer)).prepare()
-            assert said(session.send(sent, timeout=20)) == (200, BODY.decode())
-            assert said(session.send(sent, timeout=20)) == (401, "replay")
-            for changed, code in (
-                ({"data": BODY + b" "}, "signature_malformed"),
-                ({"method": "PUT"}, "signature_invalid"),
-            ):
-                wanted = {"method": "POST", "url": sent.url, "data": BODY, "headers": sent.headers, **changed}
-                assert said(session.request(**wanted, timeout=20)) == (401, code)
-            assert said(session.get(url, auth=SignatureAuth(shared), timeout=20)) == (401, "not_in_process")
-            revoke_key(
-                ManagedKey.objects.get(name="Pair"),
-                actor=acting(world.alice, "revoke"),
-                reason=RevocationReason.KEY_COMPROMISE,
-            )
-            asked = partial(session.get, f"{url}/orders", auth=SignatureAuth(signer), timeout=20)
-            until(lambda: asked().status_code == 401, seconds=4.0)
-            assert said(asked()) == (401, "signature_invalid")
+            yield f"http://127.0.0.1:{int(service.stdout.readline())}"
         finally:
             service.terminate()
+
+
+@pytest.mark.parametrize("service", [service_in_python, service_in_node])
+def test_in_process_a_pair_is_accepted_once_until_it_is_revoked(portal_server, world, credential, tmp_path, service):
+    signer = pair_signer(world)
+    shared = Signer.hmac(signer_of(world, "hmac-sha256", name="Shared").secret)
+    portal = portal_server.url.replace("localhost", "127.0.0.1")
+    with service(portal, credential, tmp_path) as url, requests.Session() as session:
+
+        def said(answer: requests.Response) -> tuple[int, str]:
+            return answer.status_code, answer.text if answer.status_code == 200 else answer.json()["code"]
+
+        sent = requests.Request("POST", f"{url}/orders?b=2&a=1", data=BODY, auth=SignatureAuth(signer)).prepare()
+        assert said(session.send(sent, timeout=20)) == (200, BODY.decode())
+        assert said(session.send(sent, timeout=20)) == (401, "replay")
+        for changed, code in (
+            ({"data": BODY + b" "}, "signature_malformed"),
+            ({"method": "PUT"}, "signature_invalid"),
+        ):
+            wanted = {"method": "POST", "url": sent.url, "data": BODY, "headers": sent.headers, **changed}
+            assert said(session.request(**wanted, timeout=20)) == (401, code)
+        assert said(session.get(url, auth=SignatureAuth(shared), timeout=20)) == (401, "not_in_process")
+        pair = ManagedKey.objects.get(name="Pair")
+        revoke_key(pair, actor=acting(world.alice, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+        asked = partial(session.get, f"{url}/orders", auth=SignatureAuth(signer), timeout=20)
+        until(lambda: asked().status_code == 401, seconds=4.0)
+        assert said(asked()) == (401, "signature_invalid")
 
 
 def test_the_client_for_typescript_signs_what_the_one_for_python_lets_in(
