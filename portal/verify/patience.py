@@ -1,7 +1,7 @@
 """Hang up on whoever sends half a question and pauses: the one thread that answers waits for the rest, and everybody behind it.
 
-The server does not say which of its connections a request came on, so it is looked for among those from the same address: the one
-that was not answered and fell silent when the waiting began comes first. As a rule nobody else's is ended.
+The server does not say which of its connections a request came on, so it is looked for among those from the same address: of those
+that were not answered, the one that fell silent first when the waiting began; behind it all others wait. As a rule nobody else's is ended.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,8 @@ import structlog
 EVERY: Final = 0.25  # seconds between two looks
 # A lost packet is sent again well within this. By looks and not by a clock: a process that was held up has not waited.
 MOST_LOOKS: Final = 8
+QUEUED: Final = 0.25  # seconds that a question may have waited for others before it was its turn
+ROUNDED: Final = 0.02  # seconds: the system counts in ticks
 _ONE_AFTER_THE_OTHER: Final = 0.02  # seconds that the thread that answers has to find its connection ended
 _FILES: Final = Path("/dev/fd")
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)  # where it is missing all connections are alike
@@ -57,6 +60,7 @@ class Patience:
     def __init__(self) -> None:
         self._address: str | None = None
         self._looks = 0
+        self._looked_at = self._began_after = self._seen_at = time.monotonic()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._follow, daemon=True, name="patience")
 
@@ -72,9 +76,11 @@ class Patience:
 
     def look(self) -> None:
         """Hang up if the same bytes have been awaited at every look for long enough."""
-        address = _awaited.address
+        address, before = _awaited.address, self._looked_at
+        self._looked_at = time.monotonic()
         if address is None or address is not self._address:
             self._address, self._looks = address, 0
+            self._began_after, self._seen_at = before, self._looked_at
             return
         self._looks += 1
         if self._looks >= MOST_LOOKS:
@@ -83,10 +89,11 @@ class Patience:
 
     def _hang_up(self, address: str) -> int:
         """End one connection after the other until nothing is awaited there any more; how many it took."""
-        waited, count = self._looks * EVERY, 0
+        count, now = 0, time.monotonic()
+        waited = now - self._seen_at, now - self._began_after
         connections = connections_from(address)
         try:
-            for connection in sorted(connections, key=lambda each: _unlikely(each, waited)):
+            for connection in sorted(connections, key=lambda each: _unlikely(each, *waited)):
                 if _awaited.address is not address:
                     break
                 with contextlib.suppress(OSError):
@@ -148,12 +155,18 @@ def _peer(connection: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Ad
         return None  # it listens, or is over
 
 
-def _unlikely(connection: socket.socket, waited: float) -> tuple[bool, float]:
-    """What puts those first that were not answered since they spoke, and fell silent when the waiting began."""
+def _unlikely(connection: socket.socket, least: float, most: float) -> tuple[int, float]:
+    """What puts those first that were not answered since they spoke, and fell silent when the waiting began: the first of them first.
+
+    It began `least` to `most` seconds ago. Whoever came next waits for an answer too, as long as that but for some milliseconds.
+    """
     if _TCP_INFO is None:
-        return False, 0.0
+        return 0, 0.0
     told = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _FACTS.size)
     if len(told) < _FACTS.size:
-        return False, 0.0
+        return 0, 0.0
     since_sent, since_came, answers = _FACTS.unpack(told)
-    return answers > 0 and since_sent <= since_came, abs(since_came / 1000 - waited)
+    if answers > 0 and since_sent <= since_came:
+        return 2, since_came
+    silent = since_came / 1000
+    return (0, -silent) if least - ROUNDED <= silent <= most + QUEUED else (1, abs(silent - least))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import NamedTuple
@@ -57,16 +58,18 @@ class Reading:
         self.body = body.read()
 
 
+def connected(stack: ExitStack, server: socket.socket, address: str) -> Line:
+    near = stack.enter_context(socket.create_connection(server.getsockname(), source_address=(address, 0)))
+    near.settimeout(5)
+    return Line(near, stack.enter_context(server.accept()[0]))
+
+
 @pytest.fixture
 def lines() -> Iterator[list[Line]]:
     """From here one that was answered and one that was not yet, and one from there."""
     with ExitStack() as stack:
         server = stack.enter_context(socket.create_server((HERE, 0)))
-        found = []
-        for address in (HERE, HERE, THERE):
-            near = socket.create_connection(server.getsockname(), source_address=(address, 0))
-            near.settimeout(5)
-            found.append(Line(stack.enter_context(near), stack.enter_context(server.accept()[0])))
+        found = [connected(stack, server, address) for address in (HERE, HERE, THERE)]
         assert found[0].is_open()
         assert found[2].is_open()
         yield found
@@ -85,6 +88,29 @@ def test_whoever_pauses_for_too_long_is_hung_up_on_and_nobody_else(lines: list[L
     assert half.near.recv(1) == b""
     assert idle.is_open()
     assert elsewhere.is_open()
+
+
+def test_those_who_wait_behind_it_are_not_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them has asked, and was not answered since: as had the one that pauses, only a little before them."""
+    monkeypatch.setattr(patience, "EVERY", 0.15 / MOST_LOOKS)
+    with ExitStack() as stack:
+        server = stack.enter_context(socket.create_server((HERE, 0)))
+        half, *others = [connected(stack, server, HERE) for _ in range(6)]
+        half.near.sendall(b"half")
+        watch = Patience()
+        reading = Reading(half, "".join(["127.", "0.0.1"]))
+        for other in others:
+            time.sleep(0.03)
+            other.near.sendall(b"a whole question")
+        watch.look()
+        time.sleep(0.1)
+        for _ in range(MOST_LOOKS):
+            watch.look()
+        assert reading.ended() == b"half"
+        assert half.near.recv(1) == b""
+        for other in others:
+            other.far.sendall(b"!")
+            assert other.near.recv(1) == b"!"
 
 
 def test_many_who_send_all_are_never_taken_for_one_who_does_not(lines: list[Line]) -> None:
