@@ -163,6 +163,16 @@ def test_a_shorter_setting_ends_tokens_of_before(world, settings):
     assert asks(token).status_code == 401
 
 
+def test_a_longer_setting_lengthens_no_token_of_before(world, settings):
+    settings.KEYSTEAD_DEVICE_SIGN_IN_HOURS = 2
+    token = token_of(world.alice)
+    settings.KEYSTEAD_DEVICE_SIGN_IN_HOURS = 8
+    later(idle=1, age=119)
+    assert asks(token).status_code == 200
+    later(idle=1, age=2)
+    assert asks(token).status_code == 401
+
+
 CHANGES = {
     "whose it is": "person_id = (SELECT id FROM keys_person WHERE email LIKE 'admin@%')",
     "how long it lives": "ends_at = ends_at + interval '1 day'",
