@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,7 @@ class Credential:
     environment: str
     scopes: frozenset[str]
     asks_about: Binding | None
+    lasts: float = math.inf  # seconds from when it was asked about, until it ends by the clock
 
 
 def authenticate_credential(
@@ -104,4 +106,5 @@ def _credential(found: Found, *, scopes: tuple[str, ...]) -> Credential:
         environment=found.fields.environment,
         scopes=frozenset(scopes),
         asks_about=asks_about,
+        lasts=math.inf if found.ends_at is None else (found.ends_at - found.at).total_seconds(),
     )

@@ -154,7 +154,8 @@ class Doorbell:
         """Tell one program of changes until it hangs up, or was heard of for long enough."""
         self.lines.add(line)
         hanging_up = asyncio.create_task(_until_gone(line, receive))
-        ending = asyncio.get_running_loop().call_later(LONGEST * random.uniform(0.8, 1), line.end)  # noqa: S311 - spreads the returns
+        longest = min(LONGEST * random.uniform(0.8, 1), line.caller.lasts)  # noqa: S311 - spreads the returns
+        ending = asyncio.get_running_loop().call_later(longest, line.end)
         try:
             await send({"type": "http.response.start", "status": 200, "headers": raw_headers(_HEADERS)})
             line.tell(self.lines.last or BEAT)  # what rang before it listened, it would hear of a second later

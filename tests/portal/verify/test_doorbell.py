@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -116,6 +118,28 @@ def test_lines_are_bounded_and_end_by_themselves(world, monkeypatch):
         await asyncio.wait_for(last.task, PATIENCE)
 
     listening(ask)
+
+
+def test_a_line_ends_when_its_credential_does(world, monkeypatch):
+    credential, found = verifying_credential(world).reveal(), []
+    recognise = doorbell._program
+
+    def ending_soon(*shown):
+        found.append(recognise(*shown))
+        return replace(found[-1], lasts=0.2)
+
+    monkeypatch.setattr(doorbell, "_program", ending_soon)
+
+    async def ask(bell):
+        call = await Call(bell, credential).begun()
+        shown = next(iter(bell.lines.all)).shown
+        assert bell.lines.listener(shown)
+        await asyncio.wait_for(call.task, PATIENCE)
+        assert bell.lines.listener(shown) is None, "nor is anything taken that it says"
+
+    listening(ask)
+    ends = KeyVersion.objects.get(kid=credential.split("_")[2]).expires_at
+    assert found[0].lasts == pytest.approx((ends - datetime.now(UTC)).total_seconds(), abs=60)
 
 
 def test_a_slow_reader_is_told_of_the_latest_change(world, monkeypatch):
