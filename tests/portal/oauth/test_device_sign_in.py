@@ -10,8 +10,9 @@ from django.db import connection
 from audit.models import AuditEvent
 from keys.crypto.key_text import is_token
 from keys.models import DeviceSignIn, Session
-from keys.people.device_sign_ins import write_sign_in
+from keys.people.device_sign_ins import token_period, write_sign_in
 from keys.policy.device_rules import presence_for
+from portal.checks import check_devices
 from tests.accounts import actions, last_event
 from tests.devices import answered, asks, begun, browser_of, entered, polled, sent, token_of
 
@@ -247,6 +248,13 @@ def test_an_operator_turns_it_off_for_what_waits_and_for_tokens_of_before(world,
     assert refusal(polled(asking["device_code"])) == (400, "invalid_grant")
     assert asks(token).status_code == 401
     assert browser_of(world.alice).get("/device/").status_code == 404
+
+
+@pytest.mark.parametrize(("hours", "told", "lives"), [(0, 0, 0), (8, 0, 8), (9, 1, 8), (-1, 1, 0)])
+def test_no_setting_lets_a_device_outlast_a_working_day(settings, hours, told, lives):
+    settings.KEYSTEAD_DEVICE_SIGN_IN_HOURS = hours
+    assert [each.id for each in check_devices()] == ["keystead.E021"] * told
+    assert token_period() == timedelta(hours=lives)
 
 
 def test_a_token_is_signed_out_by_whoever_holds_it(world):
