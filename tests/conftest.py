@@ -6,6 +6,7 @@ transaction of one worker would hold up what another one's reader of the log may
 The application connects as it does in life: as `keystead_application`, without the owner's rights.
 """
 
+import gc
 import os
 import pickle
 import shutil
@@ -188,6 +189,11 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the modules of few and long tests, lest one of them is left to a single worker at the end."""
     items.sort(key=lambda item: not (item.get_closest_marker("browser") or item.nodeid.startswith(FEW_AND_LONG)))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what lives to the end: each of its last rounds would look at thousands of tests."""
+    gc.freeze()
 
 
 def _list_static_files_once() -> None:

@@ -72,6 +72,6 @@ def test_doors_write_nothing_themselves():
 
 def test_the_net_finds_a_planted_unguarded_read_and_a_planted_write(tmp_path):
     text = "ManagedKey.objects.all()\nManagedKey.objects.visible_to(actor).update(name='x')"
-    planted = Module(tmp_path, ast.parse(text), text)
+    planted = Module(tmp_path, text)
     assert _unguarded_reads(planted) == [1]
     assert _writes(planted) == [2]

@@ -70,4 +70,4 @@ def test_only_the_writers_of_state_write_state():
     ],
 )
 def test_the_net_finds_a_planted_second_writer(planted, tmp_path):
-    assert _writes_state(Module(tmp_path, ast.parse(planted), planted)) == [1]
+    assert _writes_state(Module(tmp_path, planted)) == [1]
