@@ -97,15 +97,8 @@ def record_many(events: Sequence[Event], *, actor: Actor, at: datetime, using: s
 
 def erase_private(
     uids: Sequence[UUID], *, person_id: str, actor: Actor, at: datetime, reason: str, using: str = "default"
-) -> int:
-    """Delete the private parts of these events, on record, and return how many there were."""
-    return erase_private_told(uids, person_id=person_id, actor=actor, at=at, reason=reason, using=using)[0]
-
-
-def erase_private_told(
-    uids: Sequence[UUID], *, person_id: str, actor: Actor, at: datetime, reason: str, using: str = "default"
 ) -> tuple[int, list[UUID]]:
-    """Do the same, and return also the events that say so: the receipts of the erasure."""
+    """Delete the private parts of these events, on record; return how many there were, and the events that say so: the receipts."""
     connection = _in_transaction(using)
     erased, receipts = 0, []
     for start in range(0, len(uids), _ERASED_AT_ONCE):

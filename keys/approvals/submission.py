@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from audit import clock
-from audit.actor import Actor, ActorKind
+from audit.actor import Actor
 from keys.approvals.completion import complete_if_enough, void_approvals
 from keys.approvals.content import Content
 from keys.approvals.drafting import Draft, Prepared, prepare
@@ -199,9 +198,3 @@ def nudge_request(request: KeyRequest, *, actor: Actor) -> KeyRequest:
     return update(
         request, RequestNudged, actor=actor, at=at, columns={"nudged_at": at}, environment=request.environment.tag
     )
-
-
-def is_by(request: KeyRequest, actor: Actor) -> bool:
-    """Whether `actor` asked for this."""
-    wanted = request.requester_id if actor.kind == ActorKind.PERSON else request.requested_by_key_id
-    return wanted is not None and wanted == UUID(actor.id)

@@ -1,4 +1,4 @@
-"""Write the statement that an approver's passkey signs, and verify the signature over it.
+"""Write the statement that an approver's passkey signs.
 
 The WebAuthn challenge is the SHA-256 of the canonical statement, so the signature proves this decision on
 this content by this person, and not merely that somebody signed in.
@@ -7,15 +7,12 @@ this content by this person, and not merely that somebody signed in.
 import hashlib
 import re
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
 from audit.canonical import canonical_json
 from keys.crypto import base64url
-from keys.crypto.assertion import Assertion, VerifiedAssertion, verify_challenge
-from keys.crypto.errors import AssertionRefused
 
 VERSION: Final = "keystead-approval-1"
 NONCE_LENGTH: Final = 32
@@ -71,21 +68,3 @@ class ApprovalStatement:
 def challenge_of(canonical: bytes) -> bytes:
     """Return the challenge of a stored statement: the SHA-256 of its bytes."""
     return hashlib.sha256(canonical).digest()
-
-
-def verify_assertion(
-    public_key: bytes,
-    assertion: Assertion,
-    statement: ApprovalStatement,
-    *,
-    rp_id: str,
-    origins: Collection[str],
-    at: datetime,
-) -> VerifiedAssertion:
-    """Verify that the passkey signed this statement before it lapsed.
-
-    `at` is the recorded time of the decision.
-    """
-    if at >= statement.expires_at:
-        raise AssertionRefused("expired")
-    return verify_challenge(public_key, assertion, statement.challenge, rp_id=rp_id, origins=origins)

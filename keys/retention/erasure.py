@@ -17,7 +17,7 @@ from audit import clock
 from audit.actor import Actor
 from audit.governed import governed_of
 from audit.keeping_events import PrivatePartErased
-from audit.log import erase_private_told
+from audit.log import erase_private
 from audit.models import WITHOUT_END, AuditEvent, AuditHold
 from audit.retention import holds_in_force
 from keys.errors import Conflict, Denied, Invalid
@@ -147,7 +147,7 @@ def _erase(person: Person, naming: Naming, *, actor: Actor, at: datetime, reason
     uids, leaves = events_naming(person, naming, own=own, before=at)
     if held := _holding(leaves):
         raise Conflict("erasure_held", holds=", ".join(str(hold) for hold in held))
-    parts, receipts = erase_private_told(uids, person_id=str(person.pk), actor=actor, at=at, reason=reason)
+    parts, receipts = erase_private(uids, person_id=str(person.pk), actor=actor, at=at, reason=reason)
     forget_ungoverned(person, naming)
     return Erasure(person=erased, parts=parts, texts=texts, receipts=tuple(receipts))
 

@@ -10,7 +10,7 @@ from audit import clock
 from audit.actor import Actor, ActorKind
 from audit.canonical import JsonValue, parse_strict
 from audit.erasures import named_in
-from audit.log import erase_private_told
+from audit.log import erase_private
 from audit.models import AuditEvent, AuditLeaf, AuditPrivate
 from audit.retention import EXPIRED_AT_ONCE, expire_private, holds_in_force
 from keys.errors import Denied
@@ -76,7 +76,7 @@ def _parts(uids: list[str], *, person_id: str, actor: Actor) -> int:
     back: list[UUID] = list(wanted)
     if not back:
         return 0
-    return erase_private_told(back, person_id=person_id, actor=actor, at=clock.now(), reason=RESTORED)[0]
+    return erase_private(back, person_id=person_id, actor=actor, at=clock.now(), reason=RESTORED)[0]
 
 
 def _leaves(first: JsonValue, upto: JsonValue, done: Reapplied, *, actor: Actor) -> None:

@@ -91,10 +91,6 @@ class Dossier:
             return self.request.requester.name
         return str(_("A program, with %(key)s")) % {"key": self.request.requested_by_key}
 
-    @property
-    def will_live_until(self) -> datetime:
-        return self.at + timedelta(days=self.content.authorised_days)
-
 
 def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
     """Gather it; the same facts that the operation will decide by, read a moment earlier."""

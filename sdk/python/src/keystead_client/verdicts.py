@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from keystead_client.errors import Unreachable
 from keystead_client.networks import read_address
@@ -159,13 +159,3 @@ def read_time(value: Any) -> datetime | None:  # Any: whatever JSON held
         return datetime.fromisoformat(value).astimezone(UTC)
     except ValueError:
         raise Unreachable("The answer holds a time that is none.", code="not_a_verdict") from None
-
-
-class KeyVerifier(Protocol):
-    """What every verifier can do; the integrations take any of them."""
-
-    def verify(
-        self, text: str | None, /, *, scopes: tuple[str, ...] = (), method: str = "", client: Client = NOBODY_KNOWN
-    ) -> Verdict:
-        """Decide about a presented key. Never raises for a bad key or a network that is down: it refuses."""
-        ...

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from keystead_client.credentials import AnyCredential, as_credential
 from keystead_client.errors import Busy, KeysteadError, MalformedKey, Unreachable
 from keystead_client.key_text import parse
-from keystead_client.secret import Secret, as_secret
+from keystead_client.secret import Secret
 from keystead_client.signing import SignedRequest
 from keystead_client.transport import Transport, raise_for
 from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, read_verdict, refusal
@@ -129,11 +129,6 @@ class Verifier:
         reply = self._transport.request("POST", path, headers=headers, body=encoded)
         raise_for(reply)
         return reply.json()
-
-
-def ask_about(text: str | Secret, *, scopes: Sequence[str] = (), client: Client = NOBODY_KNOWN) -> Question:
-    """Write one question of `verify_many`."""
-    return Question(key=as_secret(text), scopes=tuple(scopes), client=client)
 
 
 def _is_readable(text: str) -> bool:
