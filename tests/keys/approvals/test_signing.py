@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from datetime import timedelta
 
 import pytest
 
 from audit import clock
-from audit.actor import Actor
 from audit.models import AuditEvent
 from keys.approvals.content import content_of
 from keys.approvals.decisions import Narrowing, approve_request, deny_request, narrow_request, narrowed
 from keys.approvals.evidence import SignatureState, signature_state
-from keys.approvals.signing import Signature, challenge, prepare_statement, read_signature
+from keys.approvals.signing import read_signature
 from keys.approvals.submission import edit_request
 from keys.crypto.assertion import Assertion, verify_challenge
 from keys.crypto.statement import challenge_of
 from keys.errors import Conflict, Denied, Invalid
-from keys.events import PasskeyEnrolled
-from keys.models import Approval, ApprovalStatement, KeyRequest, Passkey, Person
-from keys.operations import insert, operation
+from keys.models import Approval, ApprovalStatement, Passkey
 from keys.people.webauthn import read_registration
 from tests.authenticator import SoftAuthenticator
+from tests.authenticator import text as base64url
+from tests.passkeys import passkey_of, signed
 from tests.people import World, acting, draft, submitted
 
 pytestmark = pytest.mark.django_db
-
-
-def b64(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
-
-
-def passkey_of(person: Person) -> SoftAuthenticator:
-    """Enrol a passkey for `person`; the first factor, as right after an invitation."""
-    device = SoftAuthenticator()
-    offered = b"c" * 32
-    credential = read_registration(device.create({"challenge": b64(offered)}), offered)
-
-    @operation
-    def enrol(*, actor: Actor) -> Passkey:
-        at = clock.now()
-        row = Passkey(
-            user=person, name="key", confirmed=True, credential_id=credential.credential_id,
-            public_key=credential.public_key, sign_count=0, created_at=at, transports=[], backup_eligible=False,
-            backup_state=False, approves_from=at, credential_id_sha256=Passkey.get_credential_id_sha256(credential.credential_id),
-        )  # fmt: skip
-        return insert(row, PasskeyEnrolled, actor=actor, at=at, person=str(person.pk))
-
-    enrol(actor=acting(person, "factors"))
-    return device
-
-
-def signed(
-    request: KeyRequest, person: Person, device: SoftAuthenticator, *, decision: str = "approve", digest: str = ""
-) -> Signature:
-    actor = acting(person)
-    statement = prepare_statement(request, decision=decision, digest=digest or request.digest, actor=actor)
-    answer = device.get({"challenge": b64(challenge(statement))})
-    return read_signature(statement.nonce, json.loads(answer), actor=actor)
 
 
 def test_a_signed_approval_needs_no_code_and_verifies_from_the_log_alone(world: World) -> None:
@@ -164,7 +129,7 @@ def test_a_swapped_public_key_does_not_change_what_was_signed(world: World) -> N
         request, digest=request.digest, actor=acting(world.bob), signature=signed(request, world.bob, device)
     )
     thief = SoftAuthenticator()
-    forged = read_registration(thief.create({"challenge": b64(b"c" * 32)}), b"c" * 32)
+    forged = read_registration(thief.create({"challenge": base64url(b"c" * 32)}), b"c" * 32)
     genuine = Passkey.objects.get().public_key
     Passkey.objects.update(public_key=forged.public_key)
     assert signature_state(Approval.objects.get()) == SignatureState.VERIFIED  # the log knows the key that enrolled

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
-from django.conf import settings
 
-from audit import clock, verify
-from audit.actor import Actor
+from audit import verify
 from audit.models import AuditEvent
 from keys.approvals.content import content_of
 from keys.approvals.decisions import Narrowing, approve_request, deny_request, narrow_request, narrowed
-from keys.approvals.signing import Signature, challenge, prepare_statement, read_signature
 from keys.approvals.submission import edit_request, request_renewal
-from keys.events import PasskeyEnrolled
 from keys.lifecycle.claiming import claim_secret
-from keys.models import KeyRequest, ManagedKey, Passkey, Person
-from keys.operations import insert, operation
-from keys.people.webauthn import read_registration
+from keys.models import KeyRequest, ManagedKey, Person
 from keys.reports.evidence import selection_of
 from keys.reports.searches import LogSearch, Subject
 from tests.audit.bundles import MemoryLog, make_bundle, verdict
 from tests.authenticator import SoftAuthenticator
+from tests.passkeys import passkey_of, signed
 from tests.people import World, acting, approved, draft, submitted
 
 Payload = dict[str, Any]
@@ -39,39 +33,6 @@ class Story(NamedTuple):
 
 
 _lived: Story | None = None
-
-
-def b64(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()
-
-
-def passkey_of(person: Person, algorithm: str) -> SoftAuthenticator:
-    """Enrol a passkey, as right after an invitation."""
-    device = SoftAuthenticator(algorithm=algorithm)
-    credential = read_registration(device.create({"challenge": b64(b"c" * 32)}), b"c" * 32)
-    enrol(person, credential=credential, actor=acting(person, "factors"))
-    return device
-
-
-@operation
-def enrol(person: Person, *, credential: Any, actor: Actor) -> Passkey:
-    at = clock.now()
-    row = Passkey(
-        user=person, name="key", confirmed=True, credential_id=credential.credential_id, public_key=credential.public_key,
-        sign_count=0, created_at=at, transports=[], backup_eligible=False, backup_state=False, approves_from=at,
-        credential_id_sha256=Passkey.get_credential_id_sha256(credential.credential_id),
-    )  # fmt: skip
-    person_id = str(person.pk)
-    return insert(row, PasskeyEnrolled, actor=actor, at=at, person=person_id, rp_id=settings.OTP_WEBAUTHN_RP_ID)
-
-
-def signed(
-    request: KeyRequest, person: Person, device: SoftAuthenticator, *, decision: str = "approve", digest: str = ""
-) -> Signature:
-    actor = acting(person)
-    statement = prepare_statement(request, decision=decision, digest=digest or request.digest, actor=actor)
-    answer = device.get({"challenge": b64(challenge(statement))})
-    return read_signature(statement.nonce, json.loads(answer), actor=actor)
 
 
 def agree(request: KeyRequest, person: Person, device: SoftAuthenticator) -> KeyRequest:

@@ -13,7 +13,8 @@ import pytest
 from audit.canonical import canonical_json
 from tests.audit.bundles import MemoryLog, make_bundle, verdict
 from tests.authenticator import SoftAuthenticator
-from tests.keys.reports.evidence_story import Payload, b64, found, of
+from tests.authenticator import text as base64url
+from tests.keys.reports.evidence_story import Payload, found, of
 
 
 def _sign(
@@ -36,7 +37,7 @@ def _sign(
         if assertion is None or assertion["id"] != credential:
             continue
         text = canonical_json(statement) if each is given else each["change"]["statement"][1].encode()
-        options = {"challenge": b64(hashlib.sha256(text).digest())}
+        options = {"challenge": base64url(hashlib.sha256(text).digest())}
         answer = json.loads(device.get(options, **said) if each is given else honest.get(options))
         each["change"]["statement"][1] = text.decode()
         each["change"]["assertion"][1] = assertion | {"response": answer["response"]}
@@ -47,7 +48,7 @@ def _sign(
 def _credential(event: Payload) -> str:
     if event["action"] != "passkey.enrolled":
         return ""
-    return b64(bytes.fromhex(event["change"]["credential_id"][1].removeprefix("\\x")))
+    return base64url(bytes.fromhex(event["change"]["credential_id"][1].removeprefix("\\x")))
 
 
 def _statement(given: Payload) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def _own_request(events: list[Payload]) -> None:
         (_flagged(0x01), "did not verify its user"),
         (_elsewhere, "it was signed at 'https://localhost.evil.example'"),
         (_by(type="webauthn.create"), "it is no assertion"),
-        (_by(challenge=b64(b"0" * 32)), "another statement was signed"),
+        (_by(challenge=base64url(b"0" * 32)), "another statement was signed"),
         (_by(crossOrigin=True), "inside another site's page"),
         (_by(topOrigin="https://evil.example"), "inside another site's page"),
         (_flagged(0x04), "did not verify its user"),
