@@ -106,6 +106,7 @@ class Doorbell:
         headers = headers_of(scope)
         authorization, address = headers.get("authorization", ""), address_of(scope, headers)
         body = members_of(await read_body(receive), headers.get("content-type", ""), {"applied"})
+        listener = self.lines.listener(shown_by(authorization, address))
         loop = asyncio.get_running_loop()
         said: asyncio.Future[Reply | Refused] = loop.create_future()
 
@@ -121,7 +122,8 @@ class Doorbell:
                 verifier=verifier,
                 body=body,
                 serve=serve,
-                caller=self.lines.listener(shown_by(authorization, address)) if serve is acknowledge_clients else None,
+                caller=listener if serve is acknowledge_clients else None,
+                listens=listener is not None,
                 answer=lambda answer: loop.call_soon_threadsafe(settle, answer),
             )
         )
