@@ -204,6 +204,14 @@ PEOPLE: Final[Mapping[str, Promise]] = {
     "not_an_auditor": _("Only auditors and administrators read the log."),
     "not_in_owner_team": _("Not a member of the team that owns the key."),
     "not_the_sender": _("Only the part that sends mail can make this link."),
+    "device_answered": _("This machine was answered already."),
+    "device_code_form": _("A code has eight letters and no vowels, such as BCDF-GHJK."),
+    "device_row_changed": _(
+        "This sign-in was changed outside of Keystead and opens nothing. Begin again, and tell an administrator."
+    ),
+    "device_sign_in_off": _("No command line is signed in here: the operator turned it off."),
+    "device_sign_in_over": _("The time is over. Begin again in your terminal."),
+    "too_many_device_sign_ins": _("Too many machines wait to be signed in. Try again in a few minutes."),
     "not_your_own": _("This is somebody else's."),
     "not_your_own_roles": _("Nobody gives roles to themselves. Ask another administrator or lead."),
     "not_yourself": _("This cannot be done to oneself. Ask another administrator."),

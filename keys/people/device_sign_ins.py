@@ -111,7 +111,7 @@ def _free_code() -> Secret:
 def enter_code(person: Person, typed: str, *, actor: Actor) -> DeviceSignIn | Refusal:
     """Find the machine that shows the code a person typed, for nobody else to answer from now on.
 
-    A wrong one is counted and committed, so it is answered with a Refusal: malformed (no guess, so not counted), wrong or locked.
+    A wrong one is counted and committed, so it is answered with a Refusal: device_code_form (no guess, so not counted), wrong or locked.
     """
     tries = locked_tries(DeviceCodeTries, person.pk)
     at = clock.now()
@@ -120,7 +120,7 @@ def enter_code(person: Person, typed: str, *, actor: Actor) -> DeviceSignIn | Re
         return Refusal(code="locked")
     code = canonical_user_code(typed)
     if not code:
-        return Refusal(code="malformed")
+        return Refusal(code="device_code_form")
     waiting = DeviceSignIn.objects.filter(Q(person=None) | Q(person=person), decided_at=None, expires_at__gt=at)
     found = waiting.filter(code_hash__in=hashes_of(code, purpose=USER_CODE)).select_for_update(no_key=True).first()
     if found is not None and not is_genuine(found):

@@ -37,7 +37,7 @@ def enter(http: HttpRequest, actor: Actor) -> HttpResponse:
     if not isinstance(outcome, Refusal):
         return HttpResponseRedirect(reverse("device_answer", args=[outcome.pk]))
     words = {
-        "malformed": _("A code has eight letters and no vowels, such as BCDF-GHJK."),
+        "device_code_form": explain("device_code_form", {}),
         "wrong": _(
             "No machine that waits shows this code. A code lasts ten minutes: look at it again, or begin again."
         ),

@@ -17,11 +17,6 @@ WORDS: Mapping[str, Promise] = {
     "already_delegate": _("This colleague already stands in for you at that time."),
     "already_member": _("This person is already a member of the team."),
     "delegation_over": _("This delegation is already over."),
-    "device_answered": _("This machine was answered already."),
-    "device_row_changed": _(
-        "This sign-in was changed outside of Keystead and opens nothing. Begin again, and tell an administrator."
-    ),
-    "device_sign_in_over": _("The time is over. Begin again in your terminal."),
     "factor_removed": _("This factor was removed already."),
     "factor_too_new": _("This factor is younger than 24 hours and cannot approve yet. Use an older one, or wait."),
     "invitation_needed": _(

@@ -17,7 +17,7 @@ _FORM: Final = re.compile(r'application/x-www-form-urlencoded(?:\s*;\s*charset="
 _MOST_FIELDS: Final = 20
 
 
-class Refused(Exception):
+class OAuthError(Exception):
     """An error of OAuth 2.0: its code, words for whoever writes a client, and what else the answer carries."""
 
     def __init__(self, error: str, words: str = "", *, status: int = 400, **headers: str) -> None:
@@ -29,51 +29,51 @@ class Refused(Exception):
 
 
 def read_form(http: HttpRequest) -> Mapping[str, str]:
-    """Return the parameters of a request of our one client; raise Refused.
+    """Return the parameters of a request of our one client; raise OAuthError.
 
     A parameter without a value counts as left out, one that came twice is refused, and one that nobody knows is ignored
     (RFC 6749, section 3.2).
     """
     if http.META.get("QUERY_STRING"):
-        raise Refused("invalid_request", "Nothing may stand in the query string: addresses end up in logs.")
+        raise OAuthError("invalid_request", "Nothing may stand in the query string: addresses end up in logs.")
     if settings.SESSION_COOKIE_NAME in http.COOKIES:
-        raise Refused("invalid_request", "This is for programs: send no cookie.")
+        raise OAuthError("invalid_request", "This is for programs: send no cookie.")
     if "HTTP_AUTHORIZATION" in http.META:
         # RFC 6749, section 5.2: whoever tried to prove itself by a header is told so by one.
-        raise Refused(
+        raise OAuthError(
             "invalid_client", "There are no client secrets here.", status=401, WWW_Authenticate='Basic realm="keystead"'
         )
     form = _parameters(http)
     if form.get("client_id") != CLIENT:
-        raise Refused("invalid_client", f"client_id is {CLIENT}.")
+        raise OAuthError("invalid_client", f"client_id is {CLIENT}.")
     return form
 
 
 def _parameters(http: HttpRequest) -> Mapping[str, str]:
     if not _FORM.fullmatch(http.META.get("CONTENT_TYPE", "").strip()) or http.META.get("HTTP_CONTENT_ENCODING"):
-        raise Refused("invalid_request", "Send application/x-www-form-urlencoded.")
+        raise OAuthError("invalid_request", "Send application/x-www-form-urlencoded.")
     try:
         pairs = parse_qsl(
             http.body.decode("ascii"), strict_parsing=bool(http.body), errors="strict", max_num_fields=_MOST_FIELDS
         )
     except (ValueError, RequestDataTooBig, UnreadablePostError):
-        raise Refused("invalid_request", "This is not a form.") from None
+        raise OAuthError("invalid_request", "This is not a form.") from None
     names = [name for name, _ in pairs]
     if len(set(names)) < len(names):
-        raise Refused("invalid_request", "A parameter came twice.")
+        raise OAuthError("invalid_request", "A parameter came twice.")
     if any("\0" in part for pair in pairs for part in pair):
-        raise Refused("invalid_request", "A parameter holds a character that cannot be used.")
+        raise OAuthError("invalid_request", "A parameter holds a character that cannot be used.")
     return dict(pairs)
 
 
 def needed(form: Mapping[str, str], name: str) -> str:
     """Return a parameter that must be there."""
     if not form.get(name):
-        raise Refused("invalid_request", f"{name} is missing.")
+        raise OAuthError("invalid_request", f"{name} is missing.")
     return form[name]
 
 
-def told(refused: Refused) -> JsonResponse:
+def told(refused: OAuthError) -> JsonResponse:
     """Answer a refusal."""
     body = {"error": refused.error} | ({"error_description": refused.words} if refused.words else {})
     answer = JsonResponse(body, status=refused.status)

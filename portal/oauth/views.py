@@ -20,7 +20,7 @@ from keys.people.device_sign_ins import CODE_PERIOD, begin_device_sign_in
 from keys.people.device_tokens import Granted, find_token, redeem_device_code
 from portal.accounts.sessions import end_session
 from portal.actors import visitor
-from portal.oauth.reading import Refused, needed, read_form, told
+from portal.oauth.reading import OAuthError, needed, read_form, told
 
 DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _WORDS: Final = {
@@ -41,9 +41,9 @@ def _door(answer: Answer) -> Callable[[HttpRequest], HttpResponse]:
     def view(http: HttpRequest) -> HttpResponse:
         try:
             if http.method != "POST":
-                raise Refused("invalid_request", "Use POST.", status=405, Allow="POST")
+                raise OAuthError("invalid_request", "Use POST.", status=405, Allow="POST")
             given = answer(http, read_form(http))
-        except Refused as refused:
+        except OAuthError as refused:
             given = told(refused)
         given["Cache-Control"] = "no-store"
         given["Pragma"] = "no-cache"  # RFC 6749, section 5.1
@@ -56,17 +56,17 @@ def _door(answer: Answer) -> Callable[[HttpRequest], HttpResponse]:
 def device_authorization(http: HttpRequest, form: Mapping[str, str]) -> HttpResponse:
     """Begin: a code for the machine, and one for the person to type."""
     if form.get("scope"):
-        raise Refused("invalid_scope", "A device acts as its person; there are no scopes to choose from.")
+        raise OAuthError("invalid_scope", "A device acts as its person; there are no scopes to choose from.")
     try:
         begun = begin_device_sign_in(needed(form, "device_name"), actor=visitor(http))
     except Invalid as invalid:
         code = next(code for code, _ in invalid.fields.values())
-        raise Refused("invalid_request", f"device_name: {code}.") from None
+        raise OAuthError("invalid_request", f"device_name: {code}.") from None
     except TooMany as error:
         words = "Too many machines wait to be signed in."
-        raise Refused("slow_down", words, status=429, Retry_After=str(error.retry_after)) from None
+        raise OAuthError("slow_down", words, status=429, Retry_After=str(error.retry_after)) from None
     except Gone:
-        raise Refused("unauthorized_client", "No device is signed in here: the operator turned it off.") from None
+        raise OAuthError("unauthorized_client", "No device is signed in here: the operator turned it off.") from None
     page = settings.KEYSTEAD_PUBLIC_URL + reverse("device")
     shown = shown_user_code(begun.user_code.reveal())
     return JsonResponse(
@@ -85,10 +85,10 @@ def device_authorization(http: HttpRequest, form: Mapping[str, str]) -> HttpResp
 def token(http: HttpRequest, form: Mapping[str, str]) -> HttpResponse:
     """Hand the token over, once, or say why not yet."""
     if needed(form, "grant_type") != DEVICE_GRANT:
-        raise Refused("unsupported_grant_type", f"grant_type is {DEVICE_GRANT}.")
+        raise OAuthError("unsupported_grant_type", f"grant_type is {DEVICE_GRANT}.")
     outcome = redeem_device_code(needed(form, "device_code"), actor=visitor(http))
     if not isinstance(outcome, Granted):
-        raise Refused(outcome, _WORDS[outcome])
+        raise OAuthError(outcome, _WORDS[outcome])
     session = outcome.session
     ends_at, begun_at = session.ends_at, session.signed_in_at
     assert ends_at is not None
@@ -106,7 +106,7 @@ def revoke(http: HttpRequest, form: Mapping[str, str]) -> HttpResponse:
     """End the session of a token. A token that opens nothing is revoked already (RFC 7009, section 2.2)."""
     presented = needed(form, "token")
     if KEY_PATTERN.fullmatch(presented):
-        raise Refused("unsupported_token_type", "A key is revoked on its page, or by the API.")
+        raise OAuthError("unsupported_token_type", "A key is revoked on its page, or by the API.")
     row = find_token(presented)
     if row is not None and row.person is not None:
         actor = replace(visitor(http), id=str(row.person.pk), name=row.person.name)
