@@ -44,7 +44,7 @@ from keys.reports.export_jobs import forget_exports, make_waiting
 from keys.reports.inspections import ask_nightly, inspect_waiting
 from keys.retention.periods import expire_private_parts
 from keys.verification.forgetting import forget_verifying
-from keys.verification.integrity import sweep_integrity
+from keys.verification.integrity import Sweep, sweep_integrity
 from keys.webhooks.delivering import deliver_due
 from keys.webhooks.queue import READER as WEBHOOKS
 from keys.webhooks.queue import forget_deliveries, queue_deliveries
@@ -52,6 +52,7 @@ from keys.webhooks.queue import forget_deliveries, queue_deliveries
 EXPIRIES = 20  # ranges of leaves in one run, each a transaction; the next run goes on
 LONG = 6 * 3600
 GRACE_SECONDS = 20
+_sweep = Sweep()
 
 
 def react() -> int:
@@ -94,7 +95,7 @@ def end_what_is_over() -> int:
 
 def check_integrity() -> int:
     """Record the versions whose row does not match its MAC, within a minute of the change."""
-    return sweep_integrity(actor=Actor.job("check_integrity"))
+    return sweep_integrity(_sweep, actor=Actor.job("check_integrity"))
 
 
 def rotate() -> int:

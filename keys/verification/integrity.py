@@ -1,7 +1,14 @@
-"""Find versions whose rows were changed behind the operations' back, and put each on record once."""
+"""Find versions whose rows were changed behind the operations' back, and put each on record once.
+
+Whatever was written since the last look is looked at at once, however many keys there are: PostgreSQL writes into each row by
+which transaction. All the rest is gone through piece by piece, again and again, for who can write files can do without that.
+"""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +26,13 @@ from keys.operations import operation, update
 from keys.sealing import mac_holds
 
 _CHUNK: Final = 2000
+PIECE: Final = 10.0  # seconds of a look for what was not written lately: a hundred thousand versions a minute
+# The number of a transaction in a row has 32 bits; so far back as a look or two they are in order.
+_WRITTEN: Final = """
+SELECT v.id FROM keys_keyversion v JOIN keys_managedkey k ON k.id = v.managed_key_id JOIN keys_environment e ON e.id = k.environment_id
+WHERE least(age(v.xmin), age(k.xmin), age(e.xmin)) <= age(mod(%s::bigint, 4294967296)::text::xid)
+"""
+_FINISHED: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
 # An earlier row put back carries a row MAC that holds; what the log last said of its columns gives it away. Only columns that
 # an event has told are compared: of a log that was pruned, the older events are gone.
@@ -32,7 +46,7 @@ CROSS JOIN LATERAL (
 _OUT_OF_STEP: Final = f"""
 SELECT v.id FROM keys_keyversion v JOIN keys_managedkey k ON k.id = v.managed_key_id
 {_TOLD.format(kind="version", row="v")} {_TOLD.format(kind="key", row="k")}
-WHERE (%(version)s::uuid IS NULL OR v.id = %(version)s) AND (
+WHERE v.id = ANY(%(versions)s) AND (
     version.columns ->> 'state' <> v.state
     OR version.columns ? 'activated_at' AND (version.columns ->> 'activated_at')::timestamptz IS DISTINCT FROM v.activated_at
     OR version.columns ? 'expires_at' AND (version.columns ->> 'expires_at')::timestamptz IS DISTINCT FROM v.expires_at
@@ -49,20 +63,63 @@ _COLUMNS: Final = {
 _PUT_BACK: Final = ""  # in place of the MAC that such a row brought with it: it must not verify
 
 
-def find_integrity_failures() -> list[KeyVersion]:
-    """Every version whose row MAC does not hold, or that is not what its last events, and its key's, tell of."""
-    rows = KeyVersion.objects.select_related("managed_key__environment", "managed_key__service").order_by("pk")
-    failed = {version.pk: version for version in rows.iterator(chunk_size=_CHUNK) if not mac_holds(version)}
-    missing = _out_of_step() - failed.keys()
-    return [*failed.values(), *rows.filter(pk__in=missing)]
+class Sweep:
+    """What one process has looked at, and what it looks at next."""
+
+    def __init__(self) -> None:
+        self._since: int | None = None  # a transaction: all before it were over at the last look
+        self._after: UUID | None = None  # the version at which the last piece ended
+
+    def failures(self) -> list[KeyVersion]:
+        """The versions, of those whose turn it is, whose row MAC does not hold, or that are not what their last events tell of."""
+        finished = _finished()
+        written = _written_since(self._since) if self._since is not None else []
+        chunks = chain(_cut(written), self._piece())
+        found = {version.pk: version for chunk in chunks for version in _failures_among(chunk)}
+        self._since = finished
+        return list(found.values())
+
+    def _piece(self) -> Iterator[list[UUID]]:
+        """The next versions in their order, for as long as a piece may take."""
+        until = time.monotonic() + PIECE
+        while time.monotonic() < until:
+            rest = KeyVersion.objects.order_by("pk")
+            rest = rest if self._after is None else rest.filter(pk__gt=self._after)
+            chunk = list(rest.values_list("pk", flat=True)[:_CHUNK])
+            yield chunk
+            self._after = chunk[-1] if len(chunk) == _CHUNK else None
+            if self._after is None:
+                return
 
 
-def _out_of_step(version_id: UUID | None = None) -> set[UUID]:
+def _cut(versions: list[UUID]) -> Iterator[list[UUID]]:
+    yield from (versions[start : start + _CHUNK] for start in range(0, len(versions), _CHUNK))
+
+
+def _failures_among(versions: Collection[UUID]) -> list[KeyVersion]:
+    rows = KeyVersion.objects.select_related("managed_key__environment", "managed_key__service").filter(pk__in=versions)
+    out_of_step = _out_of_step(versions)
+    return [version for version in rows if not mac_holds(version) or version.pk in out_of_step]
+
+
+def _out_of_step(versions: Collection[UUID]) -> set[UUID]:
     if is_interrupted():
         return set()  # restored rows are behind their events until they follow the log, and nothing verifies till then
     with connection.cursor() as cursor:
-        cursor.execute(_OUT_OF_STEP, {"version": version_id, **_COLUMNS})
+        cursor.execute(_OUT_OF_STEP, {"versions": list(versions), **_COLUMNS})
         return {row[0] for row in cursor.fetchall()}
+
+
+def _written_since(transaction: int) -> list[UUID]:
+    with connection.cursor() as cursor:
+        cursor.execute(_WRITTEN, [transaction])
+        return [version for (version,) in cursor.fetchall()]
+
+
+def _finished() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(_FINISHED)
+        return int(cursor.fetchone()[0])
 
 
 @operation
@@ -75,7 +132,7 @@ def record_integrity_failure(version: KeyVersion, *, actor: Actor) -> bool:
     version = next(each for each in locked_versions(key) if each.pk == version.pk)
     at = clock.now()
     is_put_back = mac_holds(version)
-    if is_put_back and version.pk not in _out_of_step(version.pk):
+    if is_put_back and version.pk not in _out_of_step([version.pk]):
         return False
     last = AuditEvent.objects.of_target("version", str(version.pk)).newest_first().first()
     if not is_put_back and last is not None and last.action == IntegrityFailed.action:
@@ -88,6 +145,6 @@ def record_integrity_failure(version: KeyVersion, *, actor: Actor) -> bool:
     return True
 
 
-def sweep_integrity(*, actor: Actor) -> int:
-    """Look at every version and record each new failure; returns how many were new."""
-    return sum(record_integrity_failure(version, actor=actor) for version in find_integrity_failures())
+def sweep_integrity(sweep: Sweep, *, actor: Actor) -> int:
+    """Look at the versions whose turn it is, and record each new failure; returns how many were new."""
+    return sum(record_integrity_failure(version, actor=actor) for version in sweep.failures())

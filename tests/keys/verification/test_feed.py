@@ -16,7 +16,7 @@ from keys.models import Environment, KeyVersion, VerificationChange, Verifier
 from keys.states import RevocationReason
 from keys.verification import lease
 from keys.verification.feed import Feed
-from keys.verification.integrity import sweep_integrity
+from keys.verification.integrity import Sweep, sweep_integrity
 from keys.verification.reasons import Reason
 from keys.verification.receipts import How, stop_with_receipt
 from tests.keys.verification.following import behind_the_back, following, place_of, said
@@ -87,7 +87,7 @@ def test_even_a_change_past_every_trigger_is_seen_when_the_sweep_has_found_it(wo
     behind_the_back(superuser, "UPDATE keys_keyversion SET state = 'suspended' WHERE id = %s", key[1].pk, heard=False)
     feed.tick()
     assert said(feed, world, key[2]) is None
-    assert sweep_integrity(actor=Actor.job("check_integrity")) == 1
+    assert sweep_integrity(Sweep(), actor=Actor.job("check_integrity")) == 1
     feed.tick()
     assert said(feed, world, key[2]) == Reason.INTEGRITY_FAILURE
 

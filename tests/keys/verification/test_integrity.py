@@ -1,5 +1,8 @@
 """Rows changed behind the operations' back come on record, once."""
 
+import itertools
+from types import SimpleNamespace
+
 import pytest
 
 from audit import clock
@@ -11,9 +14,11 @@ from keys.lifecycle.renewal import renew_key
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
 from keys.lifecycle.rotation import issue_new_version
 from keys.operations import operation
+from keys.sealing import mac_holds
 from keys.states import RevocationReason
-from keys.verification.integrity import find_integrity_failures, sweep_integrity
+from keys.verification.integrity import Sweep, _written_since, sweep_integrity
 from keys.verification.reasons import Reason
+from tests.keys.verification.following import behind_the_back
 from tests.keys.verification.test_verifier import ask, change_behind_the_back
 from tests.people import acting, issued
 
@@ -23,18 +28,81 @@ SWEEP = Actor.job("sweep-integrity")
 
 def test_a_sound_table_gives_no_alert(world):
     issued(world)
-    assert find_integrity_failures() == []
-    assert sweep_integrity(actor=SWEEP) == 0
+    assert Sweep().failures() == []
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 0
 
 
 def test_a_changed_row_is_recorded_once(world, superuser):
     _key, version, _ = issued(world)
     change_behind_the_back(superuser, "UPDATE keys_managedkey SET scopes = '{orders:write}'")
-    assert [each.pk for each in find_integrity_failures()] == [version.pk]
-    assert sweep_integrity(actor=SWEEP) == 1
-    assert sweep_integrity(actor=SWEEP) == 0
+    assert [each.pk for each in Sweep().failures()] == [version.pk]
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 1
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 0
     event = AuditEvent.objects.with_action("version.integrity-failed").get()
     assert (event.target_id, event.actor_id, event.environment) == (str(version.pk), "sweep-integrity", "prod")
+
+
+LATER = "UPDATE keys_keyversion SET expires_at = expires_at + interval '1 day' WHERE id = %s"
+
+
+def test_what_is_written_is_looked_at_next_however_much_there_is(world, superuser, monkeypatch):
+    """Nothing is gone through by pieces here, as if there were too many."""
+    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    versions = {place: issued(world, name=f"Changed {place}")[1] for place in ("version", "key", "environment")}
+    sweep, looked_at = Sweep(), []
+    monkeypatch.setattr("keys.verification.integrity.mac_holds", lambda row: looked_at.append(row.pk) or mac_holds(row))
+    assert (sweep.failures(), looked_at) == ([], [])
+    behind_the_back(superuser, LATER, versions["version"].pk)
+    assert [each.pk for each in sweep.failures()] == [versions["version"].pk] == looked_at
+    key = versions["key"].managed_key_id
+    behind_the_back(superuser, "UPDATE keys_managedkey SET scopes = '{orders:write}' WHERE id = %s", key)
+    assert [each.pk for each in sweep.failures()] == [versions["key"].pk]
+    assert sweep.failures() == []
+    looked_at.clear()
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 500 WHERE tag = 'prod'")
+    sweep.failures()
+    assert set(looked_at) == {each.pk for each in versions.values()}, "the tag of its environment is in each MAC"
+
+
+def test_what_was_not_yet_committed_at_one_look_is_looked_at_by_the_next(world, superuser, monkeypatch):
+    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    version, sweep = issued(world)[1], Sweep()
+    sweep.failures()
+    change_behind_the_back(superuser, "SELECT 1")
+    with superuser.transaction():
+        superuser.execute(LATER, [version.pk])
+        issued(world, name="Begun later, over before")
+        assert sweep.failures() == []
+    assert [each.pk for each in sweep.failures()] == [version.pk]
+
+
+def test_what_is_written_during_a_look_is_looked_at_by_the_next(world, superuser, monkeypatch):
+    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    version, sweep = issued(world)[1], Sweep()
+    sweep.failures()
+
+    def look_and_write(transaction):
+        seen = _written_since(transaction)
+        behind_the_back(superuser, LATER, version.pk)
+        return seen
+
+    with monkeypatch.context() as patched:
+        patched.setattr("keys.verification.integrity._written_since", look_and_write)
+        assert sweep.failures() == []
+    assert [each.pk for each in sweep.failures()] == [version.pk]
+
+
+def test_all_is_gone_through_piece_by_piece_and_again(world, superuser, monkeypatch):
+    """Also what was changed before anybody looked, or by somebody whose write shows nowhere."""
+    ticks = itertools.count(step=6)
+    monkeypatch.setattr("keys.verification.integrity._CHUNK", 2)
+    monkeypatch.setattr("keys.verification.integrity.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr("keys.verification.integrity._written_since", lambda _: [])
+    versions = sorted(issued(world, name=f"Key {number}")[1].pk for number in range(5))
+    behind_the_back(superuser, LATER, versions[3])
+    sweep = Sweep()
+    found = [[each.pk for each in sweep.failures()] for _ in range(6)]
+    assert found == [[], [versions[3]], [], [], [versions[3]], []]
 
 
 ACTS = {
@@ -77,12 +145,12 @@ def test_an_earlier_valid_row_put_back_is_found_and_verifies_no_more(world, supe
     key, version, secret = issued(world)
     backup = Backup(superuser)
     ACTS[act](world, key)
-    assert sweep_integrity(actor=SWEEP) == 0
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 0
     for time in (1, 2):
         backup.put_back()
         assert ask(world, secret.reveal()) is None, "else this shows nothing"
-        assert sweep_integrity(actor=SWEEP) == 1
-        assert sweep_integrity(actor=SWEEP) == 0
+        assert sweep_integrity(Sweep(), actor=SWEEP) == 1
+        assert sweep_integrity(Sweep(), actor=SWEEP) == 0
         assert ask(world, secret.reveal()) == Reason.INTEGRITY_FAILURE
         events = AuditEvent.objects.with_action("version.integrity-failed")
         assert list(events.values_list("target_id", flat=True)) == [str(version.pk)] * time
@@ -94,7 +162,7 @@ def test_rows_that_a_restore_left_behind_their_events_are_no_forgeries(world, su
     ACTS["suspended"](world, key)
     backup.put_back()
     superuser.execute("INSERT INTO audit_interruption (cause, from_leaf, upto_leaf) VALUES ('restored', 1, 2)")
-    assert sweep_integrity(actor=SWEEP) == 0
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 0
 
 
 def test_who_is_alarmed_is_alarmed_within_a_minute():
@@ -122,7 +190,7 @@ def test_a_renewed_key_stays_sound(world):
     key, _, secret = issued(world)
     extend(key)
     assert ask(world, secret.reveal()) is None
-    assert find_integrity_failures() == []
+    assert Sweep().failures() == []
 
 
 @operation

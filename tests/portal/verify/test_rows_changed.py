@@ -6,7 +6,7 @@ import pytest
 
 from audit.actor import Actor
 from audit.models import AuditEvent
-from keys.verification.integrity import sweep_integrity
+from keys.verification.integrity import Sweep, sweep_integrity
 from tests.keys.verification.following import behind_the_back
 from tests.people import issued, verifying_credential
 from tests.portal.verify.doors import DOORS, Caller, is_accepted
@@ -41,6 +41,6 @@ def test_a_row_changed_by_sql_verifies_at_no_door_and_is_on_record(world, superu
             pk = version.pk if table == "keys_keyversion" else key.pk
             behind_the_back(superuser, f"UPDATE {table} SET {change} WHERE id = %s", pk)
         until(lambda: not any(map(accepted, texts.values())), seconds=60)
-    assert sweep_integrity(actor=Actor.job("check_integrity")) == len(CHANGES)
+    assert sweep_integrity(Sweep(), actor=Actor.job("check_integrity")) == len(CHANGES)
     told = AuditEvent.objects.with_action("version.integrity-failed").values_list("target_id", flat=True)
     assert set(told) == {str(version.pk) for _, version, _ in keys.values()}
