@@ -1,7 +1,9 @@
-"""Answer everything with the same bytes, after reading the body: what the server itself costs."""
+"""Answer everybody, or whoever is known, with the same bytes after reading the body: what the server itself costs."""
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,6 +17,13 @@ HEADERS = [
     ("Cache-Control", "no-store"),
     ("X-Content-Type-Options", "nosniff"),
 ]
+CALLER = "BENCHMARK_CALLER"  # the digest of the one credential that is known
+_KNOWN = frozenset({os.environ.get(CALLER)})
+
+
+def digest_of(credential: str) -> str:
+    """Return what a credential is known by."""
+    return hashlib.sha256(credential.encode()).hexdigest()
 
 
 def application(
@@ -24,3 +33,14 @@ def application(
     environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
     start_response("200 OK", HEADERS)
     return [ANSWER]
+
+
+def to_a_known_caller(
+    environ: dict[str, Any], start_response: Callable[[str, list[tuple[str, str]]], Any]
+) -> Iterable[bytes]:
+    """Answer whoever shows the credential, as every verification asks first."""
+    scheme, _, credential = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    if scheme != "Bearer" or digest_of(credential) not in _KNOWN:
+        start_response("401 Unauthorized", [])
+        return []
+    return application(environ, start_response)

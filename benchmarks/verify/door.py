@@ -1,4 +1,4 @@
-"""Time verdicts from memory beside a constant answer of the same server: what deciding costs on top of answering."""
+"""Time verdicts from memory beside a constant answer of the same server, to everybody and to a caller that it recognises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from benchmarks.cluster import Cluster
 from benchmarks.measuring import by_turns, ratio
 from benchmarks.results import Result, at_least, at_most, told
-from benchmarks.verify.load import Driven, drive
+from benchmarks.verify.constant import CALLER, digest_of
+from benchmarks.verify.load import Driven, drive, must_refuse, question
 from benchmarks.verify.population import populate
 from benchmarks.verify.serving import Server, serving
 from benchmarks.verify.sizes import Sizes
 
 CONSTANT = "benchmarks.verify.constant:application"
+CONSTANT_TO_KNOWN = "benchmarks.verify.constant:to_a_known_caller"
 BUSY = {"connections": 64, "depth": 8}  # the server never waits for us
 CLOSED = {"connections": 16, "depth": 1}  # each asks again when it was answered
 GOAL = 0.85
@@ -25,7 +27,13 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     asked = {"verify": found.questions(), "introspect": found.questions("/oauth2/introspect")}
     environment = cluster.environment("door")
     driven: dict[str, list[Driven]] = {}
-    with serving("portal.verify", environment) as door, serving(CONSTANT, environment) as constant:
+    known = {**environment, CALLER: digest_of(found.credential)}
+    with (
+        serving("portal.verify", environment) as door,
+        serving(CONSTANT, environment) as constant,
+        serving(CONSTANT_TO_KNOWN, known) as to_known,
+    ):
+        must_refuse(to_known, question("/v1/verify", b"{}", Authorization="Bearer x"))
 
         def run(name: str, server: Server, questions: Sequence[bytes], **shape: int) -> float:
             done = drive(server, questions, seconds=sizes.seconds, **shape)
@@ -36,6 +44,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
             {
                 "verify": lambda: run("verify", door, asked["verify"], **BUSY),
                 "constant": lambda: run("constant", constant, asked["verify"], **BUSY),
+                "known": lambda: run("known", to_known, asked["verify"], **BUSY),
                 "introspect": lambda: run("introspect", door, asked["introspect"], **BUSY),
                 "verify closed": lambda: run("verify closed", door, asked["verify"], **CLOSED),
                 "constant closed": lambda: run("constant closed", constant, asked["verify"], **CLOSED),
@@ -48,6 +57,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     p99 = {name: statistics.median(each.p99 for each in rounds) for name, rounds in driven.items()}
     return [
         at_least("/v1/verify over a constant answer, saturated", ratio(rates["verify"], rates["constant"]), GOAL, "x"),
+        at_least("the same, to a caller that it recognises", ratio(rates["verify"], rates["known"]), GOAL, "x"),
         told("the same by CPU of the worker: constant over verify", ratio(cpu["constant"], cpu["verify"]), "x"),
         told(f"/v1/verify, {sizes.keys:,} keys, 10 % strangers", statistics.median(rates["verify"]), "req/s"),
         told("constant answer", statistics.median(rates["constant"]), "req/s"),
