@@ -59,15 +59,20 @@ _END: Final = "UPDATE keys_verifier SET stopped_at = clock_timestamp(), valid_un
 PAST: Final = """
 SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
        || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
+# Changes are kept for a day, and the last of those before (keys.verification.forgetting): who has not seen one of so long ago may
+# have missed others that are gone.
+FORGOTTEN: Final = "interval '12 hours'"
 # One statement, so one snapshot: what it shows is exactly what the snapshot that it names sees. It names the past too: a pooler
 # keeps our connection while another database takes over behind it.
 _LOOK: Final = f"""
 SELECT applied, ({PAST}), pg_current_snapshot()::text, {IS_BEHIND},
-       pg_snapshot_xmax(applied::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()),
-       ARRAY(SELECT DISTINCT managed_key_id FROM keys_verificationchange
-             WHERE txid >= pg_snapshot_xmin(applied::pg_snapshot) AND NOT pg_visible_in_snapshot(txid, applied::pg_snapshot))
-FROM unnest(%s::text[]) AS asked (applied)
-"""  # noqa: S608 - a constant of ours
+       pg_snapshot_xmax(applied::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()) OR unseen.since < clock_timestamp() - {FORGOTTEN},
+       unseen.keys
+FROM unnest(%s::text[]) AS asked (applied), LATERAL (
+    SELECT coalesce(array_agg(DISTINCT managed_key_id), '{{}}') AS keys, min(at) AS since FROM keys_verificationchange
+    WHERE txid >= pg_snapshot_xmin(applied::pg_snapshot) AND NOT pg_visible_in_snapshot(txid, applied::pg_snapshot)
+) AS unseen
+"""  # noqa: S608 - constants of ours
 _HISTORY: Final = f"{PAST}, pg_current_snapshot()::text"
 _POSITIONS: Final = f"""{PAST}, asked.place, pg_snapshot_xmax(asked.place::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
 FROM unnest(%s::text[]) AS asked (place)"""
@@ -102,7 +107,7 @@ class Seen:
     past: str  # which database this is: in that of another, the same numbers name other transactions
     position: str
     is_behind_log: bool  # the database was restored: no key is valid until it follows its log
-    is_gap: bool  # this database does not know of what we have seen
+    is_gap: bool  # this database does not know of what we have seen, or may have forgotten what we have not
     keys: tuple[UUID | None, ...]
 
 
