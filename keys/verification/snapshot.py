@@ -6,7 +6,6 @@ What is here is only as good as the lease of its place (keys/verification/feed.p
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -110,10 +109,6 @@ class Snapshot:
         """What is held of one key, by digest."""
         found = ((digest, self.entries.get(digest)) for digest in self._digests(key))
         return {digest: entry for digest, entry in found if entry is not None and entry.key == key}
-
-    def at_place(self, place: Place) -> Iterable[tuple[bytes, Entry]]:
-        """Every version of one service in one environment."""
-        return ((digest, entry) for digest, entry in self.entries.items() if entry.grant.place is place)
 
     def __len__(self) -> int:
         return len(self.entries) + len(self.signers)
