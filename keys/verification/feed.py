@@ -110,7 +110,7 @@ class Feed:
         """Bring memory up to the database; False when nothing may be answered from it."""
         seen = lease.look(self.position)
         self.is_behind_log = seen.is_behind_log
-        if seen.is_gap or seen.past != self.history:
+        if seen.is_gap or not seen.is_of(self.history):
             self._resync()
             return False
         if seen.keys:

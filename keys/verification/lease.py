@@ -56,16 +56,16 @@ UPDATE keys_verifier SET applied = %(applied)s WHERE id = %(id)s AND set_config(
 _END: Final = "UPDATE keys_verifier SET stopped_at = clock_timestamp(), valid_until = least(valid_until, clock_timestamp()) WHERE id = %s"
 # A database that was restored from a backup, or took over from another, may have forgotten what we have seen. Which it is, its log
 # says at once; the control file only after a checkpoint, which takes a new primary minutes.
-PAST: Final = """
-SELECT (SELECT system_identifier FROM pg_control_system())::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
-       || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"""
+_LINE: Final = """
+(SELECT system_identifier FROM pg_control_system())::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"""
+PAST: Final = f"SELECT {_LINE} || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"  # noqa: S608 - a constant of ours
 # Changes are kept for a day, and the last of those before (keys.verification.forgetting): who has not seen one of so long ago may
 # have missed others that are gone.
 FORGOTTEN: Final = "interval '12 hours'"
-# One statement, so one snapshot: what it shows is exactly what the snapshot that it names sees. It names the past too: a pooler
-# keeps our connection while another database takes over behind it.
+# One statement, so one snapshot: what it shows is exactly what the snapshot that it names sees. It names what a past begins with
+# too: a pooler keeps our connection while another database takes over behind it.
 _LOOK: Final = f"""
-SELECT applied, ({PAST}), pg_current_snapshot()::text, {IS_BEHIND},
+SELECT applied, {_LINE}, pg_current_snapshot()::text, {IS_BEHIND},
        pg_snapshot_xmax(applied::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot()) OR unseen.since < clock_timestamp() - {FORGOTTEN},
        unseen.keys
 FROM unnest(%s::text[]) AS asked (applied), LATERAL (
@@ -104,11 +104,15 @@ class Renewal:
 class Seen:
     """What has changed since a position: `keys` to read again, None among them for the catalogue."""
 
-    past: str  # which database this is: in that of another, the same numbers name other transactions
+    line: str  # which cluster and timeline this is: in another, the same numbers name other transactions
     position: str
     is_behind_log: bool  # the database was restored: no key is valid until it follows its log
     is_gap: bool  # this database does not know of what we have seen, or may have forgotten what we have not
     keys: tuple[UUID | None, ...]
+
+    def is_of(self, past: str) -> bool:
+        """Whether it was seen in that past (see `history`)."""
+        return past.startswith(self.line)
 
 
 # Seconds on a clock of this machine that never jumps, nor stops while it sleeps.
@@ -176,8 +180,8 @@ def look_many(positions: Collection[str]) -> dict[str, Seen]:
         cursor.execute(_LOOK, [list(positions)])
         rows = cursor.fetchall()
     return {
-        applied: Seen(past=past, position=position, is_behind_log=is_behind, is_gap=is_gap, keys=tuple(keys))
-        for applied, past, position, is_behind, is_gap, keys in rows
+        applied: Seen(line=line, position=position, is_behind_log=is_behind, is_gap=is_gap, keys=tuple(keys))
+        for applied, line, position, is_behind, is_gap, keys in rows
     }
 
 

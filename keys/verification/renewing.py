@@ -133,7 +133,7 @@ def renew_clients(asked: Sequence[Asked]) -> list[Changes | str]:
             continue
         holder, term = holders[each.verifier]
         at, now = renewed_at[each.verifier], seen[_place(each)]
-        if now.is_gap or now.past != past or now.is_behind_log or None in now.keys:
+        if now.is_gap or not now.is_of(past) or now.is_behind_log or None in now.keys:
             answers.append(LOST)
             continue
         there = changed[_bounds(holder)]

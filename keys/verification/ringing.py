@@ -83,7 +83,7 @@ class Ringer:
             self._past, self._place = lease.history()
             self._anywhere()
         seen = lease.look(self._place)
-        if seen.is_gap or seen.past != self._past:
+        if seen.is_gap or not seen.is_of(self._past):
             self._past = ""
             return
         self._place = seen.position
