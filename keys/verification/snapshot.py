@@ -61,8 +61,6 @@ class Entry:
     standing: Standing | None = None  # None: in force until `until`, then expired
     warned_since: float | None = None
     is_forged: bool = False
-    # Where it was counted last (keys/verification/tallies.py): as whose, and for whom. Most questions are like the one before.
-    counted: tuple[object, object, int] = (None, None, 0)
 
 
 @dataclass(slots=True)

@@ -68,8 +68,7 @@ class TallyFile:
         self._counts = self._view.cast("Q")
         self._times = self._view.cast("d")
         self._end = len(MAGIC)
-        self._places: dict[tuple[Entry, str, SeenAs], int] = {}
-        self._mark = object()  # what entries know this file by: it holds nothing when the file is closed
+        self._places: dict[Entry | tuple[Entry, str, SeenAs], int] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -81,15 +80,14 @@ class TallyFile:
 
     def count(self, entry: Entry, outcome: str, at: float, client: SeenAs = NOBODY) -> None:
         """Count one verification; once there is no room for newcomers, nothing new is remembered until the next file."""
-        # Taken at once: another thread may count the same entry into a file of its own.
-        file, counted, place = entry.counted
-        if counted is not client or file is not self._mark or outcome is not VALID:
-            found = self._place(entry, outcome, client, at)
-            if found is None:
+        # By the entry itself and not by its id: an object is hashed in no time, and nobody else has its address while it is held.
+        name = entry if outcome is VALID and client is NOBODY else (entry, outcome, client)
+        place = self._places.get(name)
+        if place is None:
+            place = self._new_place(entry.version, outcome, client, at)
+            if place is None:
                 return
-            place = found
-            if outcome is VALID:
-                entry.counted = self._mark, client, place
+            self._places[name] = place
         self._counts[place] += 1
         self._times[place + 2] = at
 
@@ -102,16 +100,6 @@ class TallyFile:
         if self.is_empty:
             self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
-
-    def _place(self, entry: Entry, outcome: str, client: SeenAs, at: float) -> int | None:
-        # By the entry itself and not by its id: an object is hashed in no time, and nobody else has its address while it is held.
-        name = entry, outcome, client
-        place = self._places.get(name)
-        if place is None:
-            place = self._new_place(entry.version, outcome, client, at)
-            if place is not None:
-                self._places[name] = place
-        return place
 
     def _new_place(self, version: UUID, outcome: str, client: SeenAs, at: float) -> int | None:
         if self.is_full:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import subprocess
 import sys
 import uuid
-import weakref
 from collections import Counter
 from dataclasses import replace
 
@@ -145,17 +143,6 @@ def test_each_file_counts_its_own_however_the_same_version_is_counted_elsewhere(
         mine = Counter((use[1].version, use[2], use[3]) for use in uses if use[0] is file)
         told = {(each.version, each.outcome, seen_as(each.client)): each.count for each in read(file.path.read_bytes())}
         assert told == (mine or {(entry.version, "valid", NOBODY): 1})
-
-
-def test_what_was_counted_keeps_no_closed_file(tmp_path):
-    grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
-    entry, file = Entry(uuid.uuid4(), uuid.uuid4(), b"", grant, 0.0, None), TallyFile(tmp_path)
-    file.count(entry, "valid", 1_800_000_000.0)
-    file.close()
-    held = weakref.ref(file)
-    del file
-    gc.collect()
-    assert held() is None, "a version that is not asked about again would keep all that was counted beside it"
 
 
 @pytest.mark.usefixtures("sealing")
