@@ -1,11 +1,7 @@
-"""Sealed events reach their receivers: none lost, none twice, and nobody waits for somebody else's receiver."""
+"""Sealed events reach their receivers: none lost, none twice."""
 
 import threading
-import time
-from collections.abc import Iterator
 from datetime import timedelta
-from functools import partial
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -13,7 +9,6 @@ from django.db import connections
 from standardwebhooks import Webhook
 
 from audit import clock
-from audit.actor import Actor
 from audit.models import AuditEvent
 from keys.dispatch.cursor import read_all
 from keys.lifecycle.revocation import revoke_key
@@ -21,60 +16,28 @@ from keys.models import DispatchCursor, Notice, WebhookDelivery, WebhookEndpoint
 from keys.notifications.reactions import notice_everyone
 from keys.states import RevocationReason
 from keys.tasks import send_webhooks
-from keys.webhooks import queue, turns
+from keys.webhooks import queue
 from keys.webhooks.again import redeliver, send_test_event
 from keys.webhooks.delivering import deliver_due
 from keys.webhooks.endpoints import (
-    Fresh,
     add_endpoint,
     disable_endpoint,
     enable_endpoint,
     remove_endpoint,
     rotate_endpoint_secret,
 )
-from keys.webhooks.queue import WAITS, forget_deliveries, queue_deliveries
+from keys.webhooks.queue import WAITS, forget_deliveries
 from keys.webhooks.reach import kinds_for
 from keys.webhooks.sending import send
+from tests.keys.webhooks.deliveries import JOB, deliver, hear, make_due, told
 from tests.keys.webhooks.receivers import Receiver, receiving
 from tests.people import World, acting, issued, submitted
 from tests.sealers import SealingThread
 
-JOB = Actor.job("send_webhooks")
 EVERYTHING = kinds_for(whole_organisation=True)
 
 
-@pytest.fixture(autouse=True)
-def _loopback(settings: Any) -> None:
-    settings.KEYSTEAD_WEBHOOK_LOOPBACK = True
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as found:
-        yield found
-
-
-def told(world: World, url: str, *, kinds: tuple[str, ...] = ("request.submitted",), team: bool = True) -> Fresh:
-    """An endpoint of reporting's, or of the whole organisation's."""
-    owner = (world.reporting, world.alice) if team else (None, world.admin)
-    return add_endpoint(owner[0], url=url, kinds=kinds, description="Chat", actor=acting(owner[1], "webhooks"))
-
-
-def hear(sealing: SealingThread) -> int:
-    sealing.settle()
-    return read_all(queue.READER, (queue_deliveries,))
-
-
-def deliver(sealing: SealingThread) -> int:
-    hear(sealing)
-    return deliver_due(actor=JOB)
-
-
-def make_due() -> None:
-    """Let the time of the next attempt come, and leases end."""
-    past = clock.now() - timedelta(seconds=1)
-    WebhookDelivery.objects.filter(state="waiting").update(next_attempt_at=past)
-    WebhookDelivery.objects.exclude(lease_until=None).update(lease_until=past)
+pytestmark = pytest.mark.usefixtures("loopback")
 
 
 def test_a_team_is_told_of_its_keys_and_requests_and_nobody_elses(
@@ -168,100 +131,6 @@ def test_several_workers_at_once_send_each_event_once(sealing: SealingThread, wo
         each.join()
     assert sorted(receiver.accepted) == sorted(set(receiver.accepted))
     assert len(receiver.accepted) == 12
-
-
-def test_a_slow_receiver_delays_nobody_else(sealing: SealingThread, world: World, receiver: Receiver) -> None:
-    with receiving() as slow:
-        slow.delay = 4
-        told(world, slow.url)
-        submitted(world, name="First")
-        hear(sealing)
-        sending = threading.Thread(
-            target=lambda: (
-                deliver_due(actor=JOB, listen=partial(read_all, queue.READER, (queue_deliveries,))),
-                connections.close_all(),
-            )
-        )
-        sending.start()
-        while not slow.came:
-            time.sleep(0.01)
-        told(world, receiver.url)
-        submitted(world, name="Second")  # one worker, and it is waiting for the slow receiver
-        sealing.settle()
-        began = time.monotonic()
-        while not receiver.accepted and time.monotonic() - began < 3:
-            time.sleep(0.01)
-        assert time.monotonic() - began < 1
-        assert not slow.accepted
-        slow.delay = 0  # for what is still to come
-        sending.join()
-
-
-def test_failing_receivers_never_take_every_thread(
-    sealing: SealingThread, world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns, "MOST_TARDY", 1)
-    for _ in range(3):
-        told(world, "http://127.0.0.1:1/")
-    submitted(world)
-    deliver(sealing)
-    make_due()
-    parcels = queue.take_due(sending=())
-    assert len(parcels) == 1
-    assert queue.take_due(sending=parcels) == []
-
-
-def test_receivers_that_accept_late_are_known_by_it_and_never_take_every_thread(
-    sealing: SealingThread, world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(turns, "MOST_TARDY", 1)
-    with receiving() as late:
-        for _ in range(3):
-            told(world, late.url)
-        prompt = told(world, receiver.url).endpoint
-        submitted(world, name="First")
-        assert deliver(sealing) == 4
-        WebhookDelivery.objects.exclude(endpoint=prompt).update(latency_ms=turns.LATE_MS)
-        submitted(world, name="Second")
-        hear(sealing)
-        parcels = queue.take_due(sending=())
-        assert [parcel.is_tardy for parcel in parcels].count(True) == 1
-        assert prompt.pk in {parcel.endpoint_id for parcel in parcels if not parcel.is_tardy}
-        assert queue.take_due(sending=parcels) == []
-        make_due()
-        assert deliver_due(actor=JOB) == 4  # in time, and with that they are prompt again
-        submitted(world, name="Third")
-        hear(sealing)
-        assert [parcel.is_tardy for parcel in queue.take_due(sending=())] == [False] * 4
-
-
-def test_the_endpoints_of_one_host_never_take_every_thread(
-    sealing: SealingThread, world: World, receiver: Receiver
-) -> None:
-    for number in range(turns.MOST_FOR_ONE_HOST + 2):
-        told(world, f"http://127.0.0.1:{receiver.port}/{number}")
-    other = told(world, f"http://localhost:{receiver.port}/").endpoint
-    submitted(world)
-    hear(sealing)
-    parcels = queue.take_due(sending=())
-    theirs = [parcel for parcel in parcels if parcel.endpoint_id != other.pk]
-    assert (len(theirs), len(parcels)) == (turns.MOST_FOR_ONE_HOST, turns.MOST_FOR_ONE_HOST + 1)
-    assert queue.take_due(sending=parcels) == []
-    assert len(queue.take_due(sending=theirs[2:])) == 2, "as soon as some of them are done"
-
-
-def test_whoever_waits_longest_is_served_first(
-    sealing: SealingThread, world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An endpoint with a long backlog takes a thread in turn: whoever was added later is not kept waiting by it for ever."""
-    waits = sorted((told(world, receiver.url).endpoint.pk for _ in range(3)), reverse=True)
-    submitted(world)
-    hear(sealing)
-    for hours, endpoint in enumerate(waits):
-        due = clock.now() - timedelta(hours=len(waits) - hours)
-        WebhookDelivery.objects.filter(endpoint_id=endpoint).update(next_attempt_at=due)
-    monkeypatch.setattr(turns, "AT_ONCE", 1)
-    assert [queue.take_due(sending=())[0].endpoint_id for _ in waits] == waits
 
 
 def test_after_the_schedule_the_endpoint_is_disabled_and_its_owners_are_told(

@@ -21,9 +21,7 @@ BODY = '{"type":"key.revoked","data":{"uid":"1"}}'
 SECRET = mint()
 
 
-@pytest.fixture(autouse=True)
-def _loopback(settings: Any) -> None:
-    settings.KEYSTEAD_WEBHOOK_LOOPBACK = True
+pytestmark = pytest.mark.usefixtures("loopback")
 
 
 def parcel(url: str, *, secrets: Any = (SECRET,)) -> Parcel:
