@@ -88,9 +88,9 @@ def test_a_key_with_limits_is_held_to_them_however_often_it_was_seen(keystead, c
         assert [each.reason for each in said] == [None] * 3 + [Reason.QUOTA] * 2
         assert said[-1].status == 429
         assert all(verifier.verify(KEYS[1], **more) for _ in range(10))
-        limited = POLICY | {"limits": {"requests_per_minute": 1}}
+        limited = POLICY | {"limits": {"requests_per_day": 1}}
         position = feed.change(version(digest(KEYS[1]), KIDS[1], policy=limited))
         until(lambda: position in feed.applied)
-        assert [verifier.verify(KEYS[1], **more).reason for _ in range(2)] == [None, Reason.RATE_LIMIT]
+        assert [verifier.verify(KEYS[1], **more).reason for _ in range(2)] == [None, Reason.QUOTA]
     told = {(use["kid"], use["outcome"]): use["count"] for use in feed.uses}
     assert (told[KIDS[0], "valid"], told[KIDS[0], "quota"], told[KIDS[0], "scope"]) == (3, 2, 1)

@@ -88,11 +88,11 @@ def test_a_request_is_accepted_once_and_its_use_is_told(keystead, feed, nonces):
 
 
 def test_a_pair_with_limits_is_held_to_them_and_a_replay_uses_nothing_up(keystead, feed, nonces):
-    feed.policies = [POLICY | {"limits": {"requests_per_minute": 2}}]
+    feed.policies = [POLICY | {"limits": {"requests_per_day": 2}}]
     with LocalVerifier(keystead.url, credential=KEYS[6], nonces=nonces) as verifier:
         request = signed()
         said = [verifier.verify_signature(each) for each in (request, request, signed(), signed())]
-        assert [each.reason for each in said] == [None, Reason.REPLAY, None, Reason.RATE_LIMIT]
+        assert [each.reason for each in said] == [None, Reason.REPLAY, None, Reason.QUOTA]
         assert said[-1].status == 429
 
 

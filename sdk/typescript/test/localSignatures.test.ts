@@ -64,10 +64,10 @@ test("a request is accepted once, and its use is told", async () => {
 test("a pair with limits is held to them, and a replay uses nothing up", () =>
   following(async (verifier, feed) => {
     const said = async (request = signed(PAIR.signer)): Promise<string> => reason(await verifier.verifySignature(request));
-    const position = feed.change([], [], "k-1", [signing(PAIR.publicKey, KID, { policy: { ...POLICY, limits: { requests_per_minute: 2 } } })]);
+    const position = feed.change([], [], "k-1", [signing(PAIR.publicKey, KID, { policy: { ...POLICY, limits: { requests_per_day: 2 } } })]);
     await until(() => feed.applied.includes(position));
     const request = signed(PAIR.signer);
-    assert.deepEqual([await said(request), await said(request), await said(), await said()], ["valid", "replay", "valid", "rate_limit"]);
+    assert.deepEqual([await said(request), await said(request), await said(), await said()], ["valid", "replay", "valid", "quota"]);
   }, remembering(NOW)));
 
 test("of many at once one is accepted, also where the store takes its time", async () => {

@@ -63,10 +63,10 @@ test("a key with limits is held to them, and others are not", () =>
       const said = Array.from({ length: 4 }, () => verifier.verify(FIRST.text));
       assert.deepEqual(said.map(reason), ["valid", "valid", "quota", "quota"]);
       assert.equal(said[3]!.status, 429);
-      const position = feed.change([version(SECOND.text, SECOND.kid, { policy: { ...POLICY, limits: { requests_per_minute: 1 } } })]);
+      const position = feed.change([version(SECOND.text, SECOND.kid, { policy: { ...POLICY, limits: { requests_per_day: 1 } } })]);
       assert.ok(verifier.verify(SECOND.text).valid);
       await until(() => feed.applied.includes(position));
-      assert.deepEqual([1, 2].map(() => reason(verifier.verify(SECOND.text))), ["valid", "rate_limit"]);
+      assert.deepEqual([1, 2].map(() => reason(verifier.verify(SECOND.text))), ["valid", "quota"]);
     },
     {},
     (feed) => {

@@ -182,15 +182,15 @@ def test_who_waits_when_it_stops_is_answered_and_the_next_at_once(door, signer):
 
 
 def test_a_key_with_limits_waits_like_the_others_and_is_held_to_them(tmp_path, world, signer):
-    limited = signer_of(world, "hmac-sha256", name="Limited", limits={"requests_per_minute": 2})
+    limited = signer_of(world, "hmac-sha256", name="Limited", limits={"requests_per_day": 2})
     door = Gathered(tmp_path, verifying_credential(world).reveal(), stores())
     captured = received(limited)
     connections = [door.sends(each) for each in (captured, captured, received(limited), received(limited))]
     assert not any(each.is_answered.is_set() for each in connections), "the thread that answers waited for a nonce"
     door.gathering.start()
     door.gathering.stop()
-    assert [each.said for each in connections] == ["valid", "replay", "valid", "rate_limit"]
-    assert door.sends(received(limited)).said == "rate_limit", "whichever thread counts"
+    assert [each.said for each in connections] == ["valid", "replay", "valid", "quota"]
+    assert door.sends(received(limited)).said == "quota", "whichever thread counts"
 
 
 texts = st.sampled_from(

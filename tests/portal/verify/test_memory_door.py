@@ -336,12 +336,12 @@ def test_an_environment_without_memory_asks_the_database_each_time(door, world, 
 
 
 def test_without_memory_a_key_is_held_to_its_limits_and_all_ways_count_together(world, tmp_path, credential, superuser):
-    text = issued(world, limits={"requests_per_minute": 3})[2].reveal()
+    text = issued(world, limits={"requests_per_day": 3})[2].reveal()
     door = Door(tmp_path, credential)
     assert door.verify(text)["valid"] is True
     behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 0 WHERE tag = 'prod'")
     door.feed.tick()
-    assert [door.verify(text).get("reason") for _ in range(3)] == [None, None, "rate_limit"]
+    assert [door.verify(text).get("reason") for _ in range(3)] == [None, None, "quota"]
     assert door.introspect(text).json == {"active": False}
 
 
@@ -355,9 +355,9 @@ def test_metrics_are_for_programs_that_may(door, key, settings):
 
 
 def test_a_key_is_held_to_its_limits(world, tmp_path, credential):
-    text = issued(world, limits={"requests_per_minute": 3})[2].reveal()
+    text = issued(world, limits={"requests_per_day": 3})[2].reveal()
     door = Door(tmp_path, credential)
-    assert [door.verify(text).get("reason") for _ in range(4)] == [None, None, None, "rate_limit"]
+    assert [door.verify(text).get("reason") for _ in range(4)] == [None, None, None, "quota"]
     assert door.forward(text).status == 403
     assert door.introspect(text).json == {"active": False}
 

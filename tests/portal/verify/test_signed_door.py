@@ -124,18 +124,18 @@ def test_the_secret_of_a_key_that_signs_is_no_bearer_token(door, signer):
 
 def test_a_key_that_signs_is_held_to_its_limits_too(tmp_path, world, kind):
     allow_signing(world)
-    limited = signer_of(world, kind, limits={"requests_per_minute": 2})
+    limited = signer_of(world, kind, limits={"requests_per_day": 2})
     door = Door(tmp_path, verifying_credential(world).reveal())
-    assert [told(door, received(limited)) for _ in range(3)] == ["valid", "valid", "rate_limit"]
+    assert [told(door, received(limited)) for _ in range(3)] == ["valid", "valid", "quota"]
 
 
 def test_a_key_that_signs_is_held_to_its_limits_where_nothing_is_held_in_memory(tmp_path, world, kind, superuser):
     allow_signing(world)
-    limited = signer_of(world, kind, limits={"requests_per_minute": 1})
+    limited = signer_of(world, kind, limits={"requests_per_day": 1})
     behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 0 WHERE tag = 'prod'")
     door = Door(tmp_path, verifying_credential(world).reveal())
     request = received(limited)
-    assert [told(door, each) for each in (request, request, received(limited))] == ["valid", "replay", "rate_limit"]
+    assert [told(door, each) for each in (request, request, received(limited))] == ["valid", "replay", "quota"]
 
 
 def test_uses_are_counted(door, signer, tmp_path):
