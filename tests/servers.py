@@ -1,6 +1,7 @@
 """Run the real site in a process of its own, for tests over HTTP and in a browser."""
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Collection
 from pathlib import Path
 from typing import Self
 
@@ -18,11 +20,27 @@ from portal.layout import Layout
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
+# Below those that Linux gives to connections and to whoever asks for any, and of one worker: nobody takes a port that was found.
+FIRST_PORT, OF_ONE_WORKER, WORKERS = 20_000, 2_000, 6
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_places = itertools.count(os.getppid())  # so that two runs at once hardly meet
+
+
+def free_port(*, apart: Collection[int] = ()) -> int:
+    """Return a loopback port that nobody listens on, nor on those so far from it; another each time."""
+    while True:
+        port = FIRST_PORT + _worker % WORKERS * OF_ONE_WORKER + next(_places) % OF_ONE_WORKER
+        if all(_is_free(port + each) for each in (0, *apart)):
+            return port
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def kill_children(pid: int) -> None:

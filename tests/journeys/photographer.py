@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page
 from keys.crypto import otp
 from keys.demo.company import PASSWORD
 from portal.engines import die_with_parent
+from portal.supervisor import FEED_PORT_APART, VERIFY_PORT_APART
 from tests.journeys.small_png import write_small
 from tests.servers import ROOT, free_port
 
@@ -35,7 +36,7 @@ class Demo:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="keystead-pictures-"))
         self.folder.chmod(0o755)
-        self.url = f"http://localhost:{(port := free_port())}"
+        self.url = f"http://localhost:{(port := free_port(apart=(VERIFY_PORT_APART, FEED_PORT_APART)))}"
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("DATABASE_", "REDIS_"))
         }

@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from portal.layout import layout_at
+from portal.supervisor import FEED_PORT_APART, VERIFY_PORT_APART
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = ("DATABASE_", "KEYSTEAD_", "REDIS_URL", "EMAIL_URL", "PORT", "DEMO", "DJANGO_", "PYTEST_")
+OTHERS = (VERIFY_PORT_APART, FEED_PORT_APART)
 GREETED = "voids this one"  # the last words of the greeting
 pytestmark = pytest.mark.timeout(240)
 
@@ -28,7 +30,7 @@ class Running:
     """A supervisor in a process of its own, with what it has said so far."""
 
     def __init__(self, folder: Path, port: int | None = None) -> None:
-        self.folder, self.port = folder, port or free_port()
+        self.folder, self.port = folder, port or free_port(apart=OTHERS)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         environment |= {"KEYSTEAD_DATA": str(folder), "PORT": str(self.port)}
         self.process = subprocess.Popen(
