@@ -4,10 +4,12 @@ import itertools
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 
 from audit import clock
 from audit.actor import Actor
 from audit.models import AuditEvent
+from keys.errors import Busy
 from keys.jobs.kinds import KINDS
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.renewal import renew_key
@@ -154,6 +156,48 @@ def test_an_earlier_valid_row_put_back_is_found_and_verifies_no_more(world, supe
         assert ask(world, secret.reveal()) == Reason.INTEGRITY_FAILURE
         events = AuditEvent.objects.with_action("version.integrity-failed")
         assert list(events.values_list("target_id", flat=True)) == [str(version.pk)] * time
+
+
+MOVES = {
+    "limits are lifted": "limits = '{}'",
+    "limits are widened": """limits = '{"requests_per_day": 1000000}'""",
+    "told to be another team's": "owner_team_id = (SELECT id FROM keys_team WHERE slug = 'wallets')",
+    "for somebody else to claim": "recipient_id = (SELECT id FROM keys_person WHERE name = 'Mallory')",
+}
+
+
+@pytest.mark.parametrize("move", MOVES)
+def test_what_no_mac_covers_is_compared_with_the_log(world, superuser, move):
+    _key, version, secret = issued(world, limits={"requests_per_day": 500})
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 0
+    change_behind_the_back(superuser, f"UPDATE keys_managedkey SET {MOVES[move]}")
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 1
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 0
+    assert ask(world, secret.reveal()) == Reason.INTEGRITY_FAILURE
+    assert AuditEvent.objects.with_action("version.integrity-failed").get().target_id == str(version.pk)
+
+
+def test_one_that_cannot_be_recorded_keeps_no_other_from_its_record_and_has_its_turn_again(
+    world, superuser, monkeypatch
+):
+    """Whoever holds the lock of one key hides neither it nor those after it; no piece comes upon them here."""
+    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    versions = [issued(world, name=f"Key {number}")[1] for number in range(3)]
+    sweep = Sweep()
+    assert sweep_integrity(sweep, actor=SWEEP) == 0
+    behind_the_back(superuser, "UPDATE keys_keyversion SET expires_at = expires_at + interval '1 day'")
+    held = sweep.failures()[0]
+    sweep._since = 0
+    events = AuditEvent.objects.with_action("version.integrity-failed")
+    with connection.cursor() as cursor, superuser.transaction():
+        superuser.execute("SELECT FROM keys_managedkey WHERE id = %s FOR UPDATE", [held.managed_key_id])
+        cursor.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(Busy):
+            sweep_integrity(sweep, actor=SWEEP)
+        cursor.execute("RESET lock_timeout")
+        assert set(events.values_list("target_id", flat=True)) == {str(each.pk) for each in versions} - {str(held.pk)}
+    assert sweep_integrity(sweep, actor=SWEEP) == 1
+    assert events.filter(target_id=str(held.pk)).exists()
 
 
 def test_rows_that_a_restore_left_behind_their_events_are_no_forgeries(world, superuser):
