@@ -81,7 +81,13 @@ def verifiers(http: HttpRequest, caller: Credential, binding: Binding) -> Reply:
     if holder is None:
         raise Refused(429, "too_many_verifiers", retry_after=30)
     feed = settings.KEYSTEAD_FEED_URL
-    told = {"verifier": str(holder.id), "lease_ms": term, "renew_ms": term // RENEW_PART, "feed": feed}
+    told = {
+        "verifier": str(holder.id),
+        "lease_ms": term,
+        "renew_ms": term // RENEW_PART,
+        "feed": feed,
+        "feed_hears": True,
+    }
     there = f"{feed.removesuffix('/feed')}/verifiers/{holder.id}"
     return reply(201, {**told, "lease": f"{there}/lease", "applied": f"{there}/applied"})
 

@@ -1,8 +1,9 @@
 """Hold a line to each program that verifies in its own process, tell what changed of what it may hold, and renew its lease.
 
 A raw ASGI application: a line costs its socket and no thread, so one process holds thousands. What it sends (Server-Sent Events)
-is a ring with the signed change; whoever cannot use it renews its lease, which brings what changed. A program that hears nothing
-asks each second all the same, and the site renews leases too: no freshness rests on this, and nothing is lost with it but time.
+is a ring with the signed change; whoever cannot use it renews its lease, which brings what changed. Who called with POST says on the
+same line what it has applied. A program that hears nothing asks each second all the same, and the site renews leases too: no
+freshness rests on this, and nothing is lost with it but time.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import contextlib
 import random
 import re
 import uuid
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connections
@@ -30,7 +32,8 @@ from portal.verify.exchanges import Receive, Scope, Send, address_of, headers_of
 from portal.verify.lines import BEAT, Line, Lines, shown_by
 from portal.verify.problems import NEVER_STORED, Reply, problem
 from portal.verify.reading import Refused, members_of
-from portal.verify.renewals import Knock, Renewals, Serve
+from portal.verify.renewals import Answer, Knock, Renewals, Serve
+from portal.verify.words import read_word, words_of
 
 BEAT_EVERY: Final = 1.0  # seconds between two beats
 FRESH: Final = 3.0  # seconds after the last look at the database in which beats are sent: each stands for a look
@@ -55,6 +58,7 @@ class Doorbell:
         self._ringer = Ringer(self._heard)
         self._renewals = Renewals()
         self._threads = ThreadPoolExecutor(ASKING, thread_name_prefix="doorbell")
+        self._answers: deque[tuple[asyncio.Future[Answer], Answer]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +100,7 @@ class Doorbell:
             need(scope, "POST")
             await say(await self._serve(scope, receive, UUID(named[1]), _SERVED[named[2]]), send)
         elif scope["path"] == "/v1/feed":
-            need(scope, "GET")
+            need(scope, "GET", "POST")
             await self._hold(await self._recognise(scope), receive, send)
         else:
             raise Refused(404, "not_found")
@@ -107,30 +111,38 @@ class Doorbell:
         authorization, address = headers.get("authorization", ""), address_of(scope, headers)
         body = members_of(await read_body(receive), headers.get("content-type", ""), {"applied"})
         listener = self.lines.listener(shown_by(authorization, address))
-        loop = asyncio.get_running_loop()
-        said: asyncio.Future[Reply | Refused] = loop.create_future()
-
-        def settle(answer: Reply | Refused) -> None:
-            if not said.done():
-                said.set_result(answer)
-
-        self._renewals.ask(
-            Knock(
-                authorization=authorization,
-                address=address,
-                user_agent=headers.get("user-agent", ""),
-                verifier=verifier,
-                body=body,
-                serve=serve,
-                caller=listener if serve is acknowledge_clients else None,
-                listens=listener is not None,
-                answer=lambda answer: loop.call_soon_threadsafe(settle, answer),
-            )
+        answer = await self._next_round(
+            authorization=authorization,
+            address=address,
+            user_agent=headers.get("user-agent", ""),
+            verifier=verifier,
+            body=body,
+            serve=serve,
+            caller=listener if serve is acknowledge_clients else None,
+            listens=listener is not None,
         )
-        answer = await said
         if isinstance(answer, Refused):
             raise answer
         return answer
+
+    async def _next_round(self, **asked: Any) -> Answer:  # Any: the facts of a Knock
+        loop = asyncio.get_running_loop()
+        said: asyncio.Future[Answer] = loop.create_future()
+
+        def answer(answer: Answer) -> None:
+            """Called from the thread that serves: it wakes the loop once for all answers of a round."""
+            self._answers.append((said, answer))
+            if len(self._answers) == 1:
+                loop.call_soon_threadsafe(self._settle)
+
+        self._renewals.ask(Knock(answer=answer, **asked))
+        return await said
+
+    def _settle(self) -> None:
+        while self._answers:
+            said, answer = self._answers.popleft()
+            if not said.done():
+                said.set_result(answer)
 
     async def _recognise(self, scope: Scope) -> Line:
         """Ask the database who calls, in a thread: nobody's line shall wait for it."""
@@ -155,7 +167,7 @@ class Doorbell:
     async def _hold(self, line: Line, receive: Receive, send: Send) -> None:
         """Tell one program of changes until it hangs up, or was heard of for long enough."""
         self.lines.add(line)
-        hanging_up = asyncio.create_task(_until_gone(line, receive))
+        hearing = asyncio.create_task(self._hear(line, receive))
         longest = min(LONGEST * random.uniform(0.8, 1), line.caller.lasts)  # noqa: S311 - spreads the returns
         ending = asyncio.get_running_loop().call_later(longest, line.end)
         try:
@@ -166,8 +178,36 @@ class Doorbell:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             ending.cancel()
-            hanging_up.cancel()
+            hearing.cancel()
             self.lines.remove(line)
+
+    async def _hear(self, line: Line, receive: Receive) -> None:
+        """Take one word after the other, until its program hangs up: the next is not read before the last was taken."""
+        try:
+            async for word in words_of(receive):
+                if not await self._take(line, word):
+                    break
+        finally:
+            line.end()
+
+    async def _take(self, line: Line, word: bytes) -> bool:
+        """Take up to where a program says that it has applied; False: that was no such word."""
+        try:
+            verifier, body = read_word(word)
+        except Refused:
+            return False
+        if (
+            line.is_over
+            or line.is_only_rung
+            or isinstance(
+                await self._next_round(
+                    verifier=verifier, body=body, serve=acknowledge_clients, caller=line.caller.key_id, listens=True
+                ),
+                Refused,
+            )
+        ):
+            line.tell(self.lines.last)  # only a renewal can tell where it stands
+        return True
 
     @property
     def _is_fresh(self) -> bool:
@@ -204,10 +244,4 @@ def _program(authorization: str, address: str | None, user_agent: str) -> Creden
 
 
 def _allowed(scope: Scope) -> str:
-    return "POST" if _OF_A_VERIFIER.fullmatch(scope["path"]) else "GET"
-
-
-async def _until_gone(line: Line, receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    line.end()
+    return "POST" if _OF_A_VERIFIER.fullmatch(scope["path"]) else "GET, POST"

@@ -34,9 +34,9 @@ def address_of(scope: Scope, headers: Mapping[str, str]) -> str | None:
     return client_address.of_environ({**environ, "HTTP_X_FORWARDED_FOR": headers.get("x-forwarded-for", "")})
 
 
-def need(scope: Scope, method: str) -> None:
-    """Refuse another method, and anything in the query string: what stands in addresses ends up in logs."""
-    if scope["method"] != method:
+def need(scope: Scope, *methods: str) -> None:
+    """Refuse other methods, and anything in the query string: what stands in addresses ends up in logs."""
+    if scope["method"] not in methods:
         raise Refused(405, "method_not_allowed")
     if scope["query_string"]:
         raise Refused(400, "address_not_allowed_here")

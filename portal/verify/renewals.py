@@ -38,7 +38,7 @@ HURRY: Final = 1.0  # seconds after a ring
 _STATUS: Final = {UNKNOWN: 404, LOST: 409, NO_MEMORY: 409}
 _log = structlog.get_logger("keystead.verification")
 Shown = tuple[str, str | None]
-Answer = Callable[[Reply | Refused], object]
+Answer = Reply | Refused
 Said = Changes | str | None  # what changed, or the code of a refusal; None: heard, and nothing more to say
 Serve = Callable[[Sequence[Asked]], Sequence[Said]]
 
@@ -47,15 +47,15 @@ Serve = Callable[[Sequence[Asked]], Sequence[Said]]
 class Knock:
     """One renewal or acknowledgement as it came, not yet believed. No repr: it holds a secret."""
 
-    authorization: str
-    address: str | None
-    user_agent: str
+    authorization: str = ""
+    address: str | None = None
+    user_agent: str = ""
     verifier: UUID
     body: dict[str, object]
     serve: Serve
     caller: UUID | None = None  # whose credential it shows, where that is known
     listens: bool = False  # whether whoever shows the same holds a line
-    answer: Answer
+    answer: Callable[[Answer], object]
 
     @property
     def shown(self) -> Shown:

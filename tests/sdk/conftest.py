@@ -33,6 +33,13 @@ def feed(portal_server, tmp_path) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture
+def hidden_feed(portal_server, tmp_path) -> Iterator[str]:
+    """Start it elsewhere, for a gateway that listens where the site says that it is; its address."""
+    with _serving("portal.verify.feed", "KEYSTEAD_FEED_BIND", free_port(), tmp_path) as url:
+        yield url
+
+
 @contextmanager
 def _serving(module: str, binding: str, port: int, folder: Path) -> Iterator[str]:
     log_file = folder / f"{module}.log"

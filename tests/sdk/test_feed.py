@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import time
 import urllib.request
 from contextlib import ExitStack
 from itertools import takewhile
 
+import pytest
 from keystead_client import LocalVerifier
 from keystead_client.events import reaches
 
@@ -18,8 +20,9 @@ from keys.models import UsageCount, Verifier
 from keys.states import RevocationReason
 from keys.verification.receipts import How, stop_with_receipt
 from tests.people import acting, issued, verifying_credential
-from tests.sdk.cookbook import until
+from tests.sdk.cookbook import nginx, running, until
 from tests.sdk.node import CLIENT, need_node
+from tests.servers import ROOT
 
 PROGRAM = """
 import { LocalVerifier } from %r;
@@ -75,6 +78,38 @@ def test_the_doorbell_brings_a_revocation_to_programs_of_both_languages(portal_s
     assert not Verifier.objects.filter(stopped_at=None).exists()
     told = UsageCount.objects.filter(version=keys[0][1], outcome="valid").values_list("count", flat=True)
     assert sum(told) >= 4, "what was verified in process was reported to the site at the end"
+
+
+@pytest.mark.parametrize("hears", [True, False], ids=["as our docs say", "that keeps a request until it is whole"])
+def test_a_revocation_comes_through_a_gateway(portal_server, hidden_feed, world, tmp_path, monkeypatch, hears):
+    monkeypatch.setattr("keystead_client.feed._SILENCE", 1.5)
+    serves = "server { listen 127.0.0.1:%d; %s }"
+    route = gateway_route() if hears else "location / { proxy_pass http://127.0.0.1:8200; proxy_buffering off; }"
+    route = route.replace("http://127.0.0.1:8200", hidden_feed)
+    command = nginx(tmp_path, serves=serves % (portal_server.feed_port, route))
+    keys = [issued(world, name=f"Key {number}") for number in range(3)]
+    url = portal_server.url.replace("localhost", "127.0.0.1")
+    with (
+        running(command, port=portal_server.feed_port, log=tmp_path / "nginx.log", cwd=tmp_path),
+        LocalVerifier(url, credential=verifying_credential(world).reveal(), name="v") as verifier,
+    ):
+        until(lambda: verifier._bell is not None)
+        assert verifier._bell.speaks == hears
+        told = False
+        for key, _, secret in keys:
+            until(lambda: verifier.lease_seconds > 2.2)  # it is not about to ask by itself
+            receipt = stop(world, key)
+            assert not verifier.verify(secret.reveal())
+            told |= Verifier.objects.get().renewed_at < receipt.committed_at
+        assert told, "the change came with its ring, and was confirmed without a renewal"
+
+
+def gateway_route() -> str:
+    """What our docs say that a gateway needs for the feed."""
+    (route,) = re.findall(
+        r"```nginx\n(location /v1/feed .*?)```", (ROOT / "docs" / "verification.md").read_text(), re.DOTALL
+    )
+    return route
 
 
 WATCHING = """

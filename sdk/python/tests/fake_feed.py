@@ -48,6 +48,7 @@ class FakeFeed:
         self.warned: dict[str, int] = {}
         self.changes: list[tuple[int, dict[str, Any]]] = []
         self.away = self.resync = self.broken = self.deaf = False
+        self.hears = False  # on the line of the bell itself
         self.bell_url: str | None = None
         self.beside: dict[str, str] = {}  # where many are served at once
         self.past = "0123456789abcdef"
@@ -59,7 +60,7 @@ class FakeFeed:
             "POST /v1/verifiers",
             lambda _: (
                 201,
-                {"verifier": "v-1", "lease_ms": self.lease_ms, "renew_ms": self.renew_ms}
+                {"verifier": "v-1", "lease_ms": self.lease_ms, "renew_ms": self.renew_ms, "feed_hears": self.hears}
                 | ({"feed": self.bell_url} if self.bell_url else {})
                 | self.beside,
             ),

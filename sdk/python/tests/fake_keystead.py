@@ -67,7 +67,7 @@ class FakeKeystead:
                 if callable(said):  # an answer that goes on, until the connection ends
                     self.send_response(status)
                     self.end_headers()
-                    said(self.wfile)
+                    said(self.wfile, self.rfile)
                     self.close_connection = True
                     return
                 content = said if isinstance(said, bytes) else json.dumps(said).encode()

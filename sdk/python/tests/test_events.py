@@ -1,6 +1,8 @@
 """A ring may bring the change itself: applied where it follows on what is held, and never a reason to believe for longer."""
 
+import json
 import queue
+import socket
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -10,7 +12,7 @@ from fake_feed import PLACE, POLICY, FakeFeed, record, version
 from fake_keystead import vectors
 from hypothesis import given
 from hypothesis import strategies as st
-from keystead_client import LocalVerifier, Reason, digest
+from keystead_client import LocalVerifier, Reason, Unreachable, digest
 from keystead_client.events import reaches
 from keystead_client.feed import NOT_PLAIN
 from test_local import KEYS, KIDS, until
@@ -31,17 +33,25 @@ def feed(keystead):
 
 
 @contextmanager
-def listening(keystead):
-    """A verifier that heard nothing yet, and how to send it something."""
+def listening(keystead, method="GET", words=None):
+    """A verifier that heard nothing yet, and how to send it something; what it says on its line becomes `words`."""
     said, over = queue.Queue(), threading.Event()
 
-    def line(wire):
+    def hear(line):
+        with suppress(ValueError):  # it hung up
+            while size := int(line.readline(), 16):
+                words.append(line.read(size))
+                assert line.read(2) == b"\r\n"
+
+    def line(wire, other_way):
+        if words is not None:
+            threading.Thread(target=hear, args=(other_way,), daemon=True).start()
         while not over.is_set():
             with suppress(queue.Empty):
                 wire.write(said.get(timeout=0.02))
                 wire.flush()
 
-    keystead.on("GET /v1/feed", lambda _: (200, line))
+    keystead.on(f"{method} /v1/feed", lambda _: (200, line))
     with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
         until(lambda: verifier._bell is not None)
         yield verifier, said.put
@@ -67,6 +77,57 @@ def test_a_change_that_comes_with_its_ring_is_applied_and_confirmed_without_a_re
         assert len(feed.applied) == renewals
 
 
+def test_where_the_line_is_heard_what_was_applied_is_said_there(keystead, feed):
+    feed.hears, words = True, []
+    with listening(keystead, "POST", words) as (verifier, say):
+        for number, kid in ((11, KIDS[0]), (12, KIDS[1])):
+            say(feed.event(gone(kid, f"k-{number}"), since=feed.at(number - 1), position=feed.at(number)))
+        until(lambda: len(words) == 2)
+        assert [json.loads(word) for word in words] == [
+            {"verifier": "v-1", "applied": feed.at(number)} for number in (11, 12)
+        ]
+        assert all(word.endswith(b"\n") for word in words)
+        assert [verifier.verify(each).reason for each in KEYS[:2]] == [Reason.UNKNOWN] * 2
+        (asked,) = (each for each in keystead.asked if each.path == "/v1/feed")
+        assert (asked.headers["content-type"], asked.headers["transfer-encoding"]) == (
+            "application/x-ndjson",
+            "chunked",
+        )
+        verifier._bell._wire.shutdown(socket.SHUT_WR)
+        say(feed.event(gone(KIDS[2], "k-13"), since=feed.at(12), position=feed.at(13)))
+        until(lambda: feed.words == [feed.at(13)])  # said where everybody may say it
+
+
+@pytest.mark.parametrize("between", ["keeps a request until it is whole", "lets no such request pass"])
+def test_where_nobody_hears_the_line_it_is_listened_to_all_the_same(keystead, feed, monkeypatch, between):
+    monkeypatch.setattr("keystead_client.feed._SILENCE", 0.2)
+    feed.hears, over = True, threading.Event()
+
+    def refuse(_):
+        if between.startswith("keeps"):
+            over.wait(30)
+        return 405, b""
+
+    keystead.on("POST /v1/feed", refuse)
+    try:
+        with listening(keystead) as (verifier, say):
+            said = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(11))
+            until(lambda: say(said) or feed.words == [feed.at(11)])
+            assert not verifier._feed._hears, "it does not try that again for as long as it is registered"
+    finally:
+        over.set()
+
+
+def test_a_keystead_that_is_away_is_called_as_before_when_it_is_back(keystead, feed):
+    feed.hears = True
+    with listening(keystead, "POST", []) as (verifier, _):
+        for method in ("POST", "GET"):
+            keystead.on(f"{method} /v1/feed", (502, b""))
+        with pytest.raises(Unreachable):
+            verifier._feed.bell()
+        assert verifier._feed._hears
+
+
 def test_what_was_told_before_is_not_applied_again(keystead, feed):
     """A late event would bring back what was revoked since."""
     with listening(keystead) as (verifier, say):
@@ -86,12 +147,12 @@ def test_what_shows_less_than_is_held_is_not_applied(keystead, feed):
     with listening(keystead) as (verifier, _):
         held = verifier._feed.state.position = f"11:14:11@{feed.past}"
         told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(13))
-        assert not verifier._feed.hear(told.decode().split("data: ")[1])
+        assert not verifier._feed.hear(told.decode().split("data: ")[1], verifier._bell)
         assert (verifier._feed.state.position, verifier.verify(KEYS[0]).valid) == (held, True)
         told = feed.event(gone(KIDS[0]), since=feed.at(10), position=f"13:15:13@{feed.past}")
-        assert not verifier._feed.hear(told.decode().split("data: ")[1])
+        assert not verifier._feed.hear(told.decode().split("data: ")[1], verifier._bell)
         told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(14))
-        assert verifier._feed.hear(told.decode().split("data: ")[1])
+        assert verifier._feed.hear(told.decode().split("data: ")[1], verifier._bell)
 
 
 def test_what_a_key_may_is_never_what_it_could_before_not_even_for_a_moment(keystead, feed):
@@ -195,7 +256,7 @@ def test_a_change_that_comes_while_it_closes_brings_nothing_back(keystead, feed,
 
         monkeypatch.setattr(type(state), "follow", closing)
         told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(11))
-        assert verifier._feed.hear(told.decode().split("data: ")[1])
+        assert verifier._feed.hear(told.decode().split("data: ")[1], verifier._bell)
         assert verifier._feed.plain == NOT_PLAIN
         assert verifier.verify(KEYS[1]).reason == Reason.STALE
 

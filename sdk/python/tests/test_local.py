@@ -67,7 +67,7 @@ def test_a_ring_of_the_doorbell_brings_a_revocation_at_once(keystead, feed, besi
     feed.renew_ms = 2000
     rings, over = queue.Queue(), threading.Event()
 
-    def ring(wire):
+    def ring(wire, _):
         wire.write(b"event: change\ndata: {}\n\n")
         wire.flush()
         while not over.is_set():

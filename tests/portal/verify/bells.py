@@ -9,10 +9,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from django.db import connections
+from keystead_client.events import Event, read_event
 
 from keys.lifecycle.revocation import revoke_key
-from keys.models import ManagedKey
+from keys.models import Environment, ManagedKey
 from keys.states import RevocationReason
+from keys.verification.sharing import signing_keys
+from keys.verification.telling import Place
 from portal.verify.doorbell import Doorbell
 from tests.people import World, acting
 
@@ -67,9 +70,36 @@ class Call:
         await self.line(beats=True)
         return self
 
+    async def say(self, words: bytes) -> None:
+        """Send more of a body that goes on."""
+        await self._asked.put({"type": "http.request", "body": words, "more_body": True})
+
+    @property
+    def unread(self) -> int:
+        """How much of what was said nobody has read yet."""
+        return self._asked.qsize()
+
     async def hang_up(self) -> None:
         await self._asked.put({"type": "http.disconnect"})
         await asyncio.wait_for(self.task, PATIENCE)
+
+
+def pending(call: Call) -> list[bytes]:
+    """What was sent and not taken yet."""
+    return [call.answers.get_nowait()["body"] for _ in range(call.answers.qsize())]
+
+
+def place_of(world: World, tag: str = "prod") -> Place:
+    """The service of the tests' world in an environment."""
+    return world.orders.pk, Environment.objects.get(tag=tag).pk
+
+
+def event_in(ring: bytes, at: Place) -> Event:
+    """What a program reads, under the keys that Keystead shows everybody."""
+    keys = {each["kid"]: each["x"] for each in signing_keys()}
+    event = read_event(ring.split(b"data: ")[1].decode(), keys=keys, place=(str(at[0]), str(at[1])))
+    assert event is not None
+    return event
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from keys.verification.ringing import Ringer
 from portal.verify import doorbell, lines
 from tests.keys.verification.following import behind_the_back
 from tests.people import issued, verifying_credential
-from tests.portal.verify.bells import PATIENCE, Call, beside, listening, revoke
+from tests.portal.verify.bells import PATIENCE, Call, beside, listening, pending, revoke
 
 pytestmark = [pytest.mark.usefixtures("sealing"), pytest.mark.timeout(60)]
 
@@ -31,7 +31,7 @@ def test_only_a_credential_that_verifies_may_listen(world):
             assert await Call(bell, *credentials).problem() == (401, "invalid_token")
         assert await Call(bell, may, may).problem() == (400, "header_repeated")
         assert await Call(bell, may, query=b"key=1").problem() == (400, "address_not_allowed_here")
-        assert await Call(bell, may, method="POST").problem() == (405, "method_not_allowed")
+        assert await Call(bell, may, method="PUT").problem() == (405, "method_not_allowed")
         assert await Call(bell, may, path="/v1/verify").problem() == (404, "not_found")
         assert [await Call(bell, path=path).status() for path in ("/healthz", "/readyz")] == [200, 200]
         await call.hang_up()
@@ -54,10 +54,6 @@ def test_a_change_rings_where_it_may_be_held_and_nowhere_else(world):
         assert not [each for each in pending(other) if b"change" in each]
 
     listening(ask)
-
-
-def pending(call: Call) -> list[bytes]:
-    return [call.answers.get_nowait()["body"] for _ in range(call.answers.qsize())]
 
 
 def test_a_credential_that_changed_has_to_be_shown_again(world):

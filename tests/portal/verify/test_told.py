@@ -8,33 +8,15 @@ import time
 
 import pytest
 from keystead_client import IntegrityError
-from keystead_client.events import Event, read_event
 
-from keys.models import Environment, KeyVersion, Verifier
-from keys.verification import lease, renewing, ringing
-from keys.verification.receipts import How, stop_with_receipt
-from keys.verification.renewing import Asked, renew_clients
+from keys.verification import lease, ringing
 from keys.verification.ringing import Ring, Ringer, Told
-from keys.verification.sharing import position_in, signing_keys
-from keys.verification.verifier import Binding
 from portal.verify import doorbell
 from portal.verify.lines import shown_by
 from tests.people import issued, verifying_credential
-from tests.portal.verify.bells import PATIENCE, Call, beside, listening, revoke
+from tests.portal.verify.bells import PATIENCE, Call, beside, event_in, listening, place_of, revoke
 
 pytestmark = [pytest.mark.usefixtures("sealing"), pytest.mark.timeout(60)]
-
-
-def place_of(world, tag="prod"):
-    return world.orders.pk, Environment.objects.get(tag=tag).pk
-
-
-def event_in(ring: bytes, at: tuple[object, object]) -> Event:
-    """What a program reads, under the keys that Keystead shows everybody."""
-    keys = {each["kid"]: each["x"] for each in signing_keys()}
-    event = read_event(ring.split(b"data: ")[1].decode(), keys=keys, place=(str(at[0]), str(at[1])))
-    assert event is not None
-    return event
 
 
 def following(rings: list[Ring]) -> Ringer:
@@ -198,37 +180,3 @@ def test_what_cannot_be_read_ends_no_follower(world, monkeypatch):
             assert rings[0].places is None, "anything may have changed"
     finally:
         ringer.stop()
-
-
-def test_a_program_that_listens_is_believed_by_its_line(world, monkeypatch):
-    credential, at = verifying_credential(world), place_of(world)
-    key = issued(world)[0]
-    own = KeyVersion.objects.get(kid=credential.reveal().split("_")[2]).managed_key
-    holder = renewing.register("orders-api", credential=own.pk, binding=Binding(service_id=at[0], environment_id=at[1]))
-    assert holder is not None
-    past, place = lease.history()
-    renew_clients([Asked(verifier=holder.id, credential=own.pk, applied=position_in(place, past))])
-    path, asked_for = f"/v1/verifiers/{holder.id}/applied", []
-    monkeypatch.setattr("portal.verify.renewals.program_of", lambda shown, **_: asked_for.append(shown) or {}[""])
-
-    async def ask(bell):
-        call = await Call(bell, credential.reveal()).begun()
-        await beside(revoke, world, key)
-        position = event_in(await call.line(), at).position
-        say = {"path": path, "body": {"applied": position}}
-        assert await Call(bell, credential.reveal(), **say).status() == 204
-        receipt = await beside(stop_with_receipt, key, action="revoked")
-        assert [word["how"] for word in receipt.verifiers] == [How.ACKNOWLEDGED]
-        odd = Call(bell, credential.reveal(), path=path, body={"applied": "soon"})
-        assert await odd.problem() == (422, "invalid_input")
-        assert not asked_for
-        lease_path = path.replace("applied", "lease")
-        for shown, door in (("ks_prod_x", path), (credential.reveal(), lease_path)):
-            assert await Call(bell, shown, path=door, body={"applied": position}).status() == 503
-        assert len(asked_for) == 2, "a stranger is asked for, and so is whoever wants a new lease"
-        await call.hang_up()
-        assert await Call(bell, credential.reveal(), **say).status() == 503
-        assert len(asked_for) == 3, "and whoever listens no more"
-
-    listening(ask)
-    assert Verifier.objects.get(pk=holder.id).applied != place

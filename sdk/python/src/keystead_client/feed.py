@@ -49,6 +49,7 @@ class Feed:
         self._beside_away_until = 0.0
         self._lease_path = ""
         self._takes_word = False  # whether what was applied may be said without a renewal
+        self._hears = False  # and on the line of the bell itself
         self.renew_ms = 1000
         self.state: State | None = None
         self.belief, self.plain = NOTHING, NOT_PLAIN
@@ -59,14 +60,20 @@ class Feed:
         with self._applying:
             return self._renew()
 
-    def hear(self, told: str) -> bool:
+    def hear(self, told: str, bell: Stream) -> bool:
         """Apply the change that came with a ring, and say so; False: only a renewal can tell. The lease stays as it is."""
         try:
             with self._applying:  # a renewal that is under way may bring the same
                 position = self._apply(told)
         except (IntegrityError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             return False
-        return position is not None and (not position or self._say(position))
+        if not position:
+            return position is not None
+        if bell.speaks:
+            with suppress(Unreachable):
+                bell.say(json.dumps({"verifier": self._verifier, "applied": position}).encode())
+                return True
+        return self._say(position)
 
     def confirm(self) -> bool:
         """Say that everything is applied that a renewal brought; False: the next one has to say it."""
@@ -170,10 +177,21 @@ class Feed:
 
     def bell(self) -> Stream:
         """Listen for the doorbell; a ring means: renew now. It proves nothing, least of all freshness."""
+        if not self._hears:
+            return self._call(speaks=False)
+        try:
+            return self._call(speaks=True)
+        except Unreachable:
+            bell = self._call(speaks=False)
+            self._hears = False  # it is there: something between us keeps a request until it is whole
+            return bell
+
+    def _call(self, *, speaks: bool) -> Stream:
         headers = {**self._headers(), "Accept": "text/event-stream"}
         if self._bell_url:
-            return self._transport.elsewhere(self._bell_url).stream("", headers=headers, timeout=_SILENCE)
-        return self._transport.stream("/v1/feed", headers=headers, timeout=_SILENCE)
+            there = self._transport.elsewhere(self._bell_url)
+            return there.stream("", headers=headers, timeout=_SILENCE, speaks=speaks)
+        return self._transport.stream("/v1/feed", headers=headers, timeout=_SILENCE, speaks=speaks)
 
     def report(self, uses: list[dict[str, Any]], *, batch: str) -> None:
         """Say what was verified. The same batch twice counts once."""
@@ -203,7 +221,7 @@ class Feed:
         self._verifier, self.renew_ms = answer["verifier"], answer["renew_ms"]
         named = answer.get("feed")  # a process of its own, which need not stand behind the same address
         self._bell_url = named if isinstance(named, str) else ""
-        self._beside, self._takes_word = None, False
+        self._beside, self._takes_word, self._hears = None, False, answer.get("feed_hears") is True
         if isinstance(answer.get("lease"), str):
             beside, _, last = answer["lease"].rpartition("/")
             with suppress(KeysteadError):  # an address that would show the credential is not asked

@@ -271,7 +271,7 @@ class LocalVerifier:
         for line in bell:
             if self._stopped.is_set():
                 return
-            if rings and not (line.startswith("data:") and self._feed.hear(line[5:])):
+            if rings and not (line.startswith("data:") and self._feed.hear(line[5:], bell)):
                 self._ring.set()
             rings = line == "event: change"
 

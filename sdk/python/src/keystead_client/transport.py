@@ -53,16 +53,28 @@ class _Request(NamedTuple):
 
 
 class Stream:
-    """The lines of an answer that does not end. One thread reads and closes; any other may hang up."""
+    """The lines of an answer that does not end. One thread reads, says and closes; any other may hang up."""
 
-    def __init__(self, connection: Connection, answer: http.client.HTTPResponse, wire: socket.socket | None) -> None:
+    def __init__(
+        self, connection: Connection, answer: http.client.HTTPResponse, wire: socket.socket | None, *, speaks: bool
+    ) -> None:
         self._connection, self._answer, self._wire = connection, answer, wire
+        self.speaks = speaks  # whether the request goes on, too
 
     def __iter__(self) -> Iterator[str]:
         try:
             while line := self._answer.readline(_LONGEST_LINE):
                 yield line.decode("utf-8", "replace").rstrip("\r\n")
         except (OSError, ValueError, http.client.HTTPException) as error:
+            raise _unreachable(error) from None
+
+    def say(self, line: bytes) -> None:
+        """Send one more line of the request (a chunk: RFC 9112, 7.1); Unreachable when it cannot be sent."""
+        try:
+            if self._wire is None:
+                raise ConnectionError("the connection was taken over")
+            self._wire.sendall(b"%x\r\n%s\n\r\n" % (len(line) + 1, line))
+        except OSError as error:
             raise _unreachable(error) from None
 
     def hang_up(self) -> None:
@@ -128,12 +140,14 @@ class Transport:
         except (OSError, http.client.HTTPException) as error:
             raise _unreachable(error) from None
 
-    def stream(self, path: str, *, headers: Mapping[str, str], timeout: float) -> Stream:
-        """Start a GET whose lines are read as they come, on a connection of its own."""
+    def stream(self, path: str, *, headers: Mapping[str, str], timeout: float, speaks: bool = False) -> Stream:
+        """Start a request whose answer is read line by line as it comes; one that speaks goes on by `say` meanwhile."""
         connection = self._open()
         try:
             _limit(connection, timeout)
-            connection.ask("GET", self._path + path, headers=headers)
+            if speaks:
+                headers = {**headers, "Content-Type": "application/x-ndjson", "Transfer-Encoding": "chunked"}
+            connection.ask("POST" if speaks else "GET", self._path + path, headers=headers)
             wire = connection.sock  # the answer may take it over
             answer = connection.getresponse()
             if answer.status != 200:
@@ -145,7 +159,7 @@ class Transport:
         except KeysteadError:
             connection.close()
             raise
-        return Stream(connection, answer, wire)
+        return Stream(connection, answer, wire, speaks=speaks)
 
     def elsewhere(self, url: str) -> Transport:
         """Speak in the same manner to another address, one that Keystead named; Unreachable where that is none."""
