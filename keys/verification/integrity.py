@@ -43,6 +43,20 @@ CROSS JOIN LATERAL (
     WHERE e.target_type = '{kind}' AND e.target_id = {row}.id::text AND changed.key = ANY(%({kind}_columns)s)
 ) AS {kind}
 """
+# No MAC covers limits, team and recipient. The others are covered; but versions that are made after a key was moved by SQL get
+# a MAC that fits where it was moved to.
+_WHOSE: Final = [
+    "service_id",
+    "environment_id",
+    "kind",
+    "verifies_service_id",
+    "verifies_environment_id",
+    "owner_team_id",
+    "recipient_id",
+]
+_MOVED: Final = " OR ".join(
+    f"key.columns ? '{column}' AND key.columns ->> '{column}' IS DISTINCT FROM k.{column}::text" for column in _WHOSE
+)
 _OUT_OF_STEP: Final = f"""
 SELECT v.id FROM keys_keyversion v JOIN keys_managedkey k ON k.id = v.managed_key_id
 {_TOLD.format(kind="version", row="v")} {_TOLD.format(kind="key", row="k")}
@@ -54,14 +68,12 @@ WHERE v.id = ANY(%(versions)s) AND (
     OR key.columns ? 'revoked_at' AND (key.columns ->> 'revoked_at')::timestamptz IS DISTINCT FROM k.revoked_at
     OR (key.columns ->> 'authorised_until')::timestamptz <> k.authorised_until
     OR key.columns -> 'scopes' <> to_jsonb(k.scopes) OR key.columns -> 'networks' <> to_jsonb(k.networks)
-    -- No MAC covers these: how often the key may be used, whose it is told to be, who may claim its secret.
-    OR key.columns -> 'limits' <> k.limits OR key.columns ->> 'owner_team_id' <> k.owner_team_id::text
-    OR key.columns ? 'recipient_id' AND key.columns ->> 'recipient_id' IS DISTINCT FROM k.recipient_id::text
+    OR key.columns -> 'limits' <> k.limits OR {_MOVED}
 )
 """  # noqa: S608 - constants of this module
 _COLUMNS: Final = {
     "version_columns": ["state", "activated_at", "expires_at", "retire_at"],
-    "key_columns": ["revoked_at", "authorised_until", "scopes", "networks", "limits", "owner_team_id", "recipient_id"],
+    "key_columns": ["revoked_at", "authorised_until", "scopes", "networks", "limits", *_WHOSE],
 }
 _PUT_BACK: Final = ""  # in place of the MAC that such a row brought with it: it must not verify
 

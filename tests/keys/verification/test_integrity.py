@@ -177,6 +177,21 @@ def test_what_no_mac_covers_is_compared_with_the_log(world, superuser, move):
     assert AuditEvent.objects.with_action("version.integrity-failed").get().target_id == str(version.pk)
 
 
+@pytest.mark.parametrize("table", ["environment", "service"])
+def test_a_version_that_was_made_after_its_key_was_moved_is_found_too(world, superuser, table):
+    """It has a MAC that fits: of the key as it is, a key for tests in production, say."""
+    key, version, _ = issued(world)
+    elsewhere = f"(SELECT id FROM keys_{table} WHERE id <> {table}_id LIMIT 1)"
+    behind_the_back(superuser, f"UPDATE keys_managedkey SET {table}_id = {elsewhere}")
+    key.refresh_from_db()
+    moved = issue_new_version(key, actor=acting(world.alice, "claim"))
+    claim_secret(moved, actor=acting(world.alice, "claim"))
+    assert {each.pk for each in Sweep().failures()} == {version.pk, moved.pk}
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 2
+    moved.refresh_from_db()
+    assert not mac_holds(moved)
+
+
 def test_one_that_cannot_be_recorded_keeps_no_other_from_its_record_and_has_its_turn_again(
     world, superuser, monkeypatch
 ):
