@@ -196,16 +196,12 @@ class Doorbell:
             verifier, body = read_word(word)
         except Refused:
             return False
-        if (
-            line.is_over
-            or line.is_only_rung
-            or isinstance(
-                await self._next_round(
-                    verifier=verifier, body=body, serve=acknowledge_clients, caller=line.caller.key_id, listens=True
-                ),
-                Refused,
+        answer: Answer | None = None
+        if not (line.is_over or line.is_only_rung):
+            answer = await self._next_round(
+                verifier=verifier, body=body, serve=acknowledge_clients, caller=line.caller.key_id, listens=True
             )
-        ):
+        if answer is None or isinstance(answer, Refused):
             line.tell(self.lines.last)  # only a renewal can tell where it stands
         return True
 
