@@ -7,7 +7,7 @@ is asked while somebody waits. While it cannot know what the others count, it ac
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -57,6 +57,12 @@ class Limiter:
     def counted(self) -> list[tuple[UUID, Counts]]:
         """What was counted here, for another thread: one step of the interpreter, so that nobody counts in between."""
         return list(self._own.items())
+
+    def begin_anew(self, pass_on: Callable[[list[tuple[UUID, Counts]]], object]) -> None:
+        """Count from nothing, under another name; nobody counts while `pass_on` puts what was counted among the others'."""
+        with self._counting:
+            pass_on(self.counted())
+            self._own = {}
 
     def _refusal(self, key: UUID, limits: Iterable[tuple[str, int]], at: float) -> Reason | None:
         minute, day = int(at // MINUTE), int(at // DAY)

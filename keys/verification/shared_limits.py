@@ -46,7 +46,8 @@ class SharedLimits:
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),
         )
-        self._names: set[UUID] = set()  # ours: a lease that was ended is followed by another
+        self._own: UUID | None = None  # under which name we tell: that of our lease
+        self._former: set[UUID] = set()  # names of ours: a lease that was ended is followed by another
         self._told_at: dict[UUID, float] = {}
         self._missing: set[UUID] = set()  # verifiers that say that they miss somebody
         self._misses = False
@@ -75,11 +76,13 @@ class SharedLimits:
     def exchange(self) -> None:
         """Tell and hear once; then know whether what was heard says enough."""
         at, own = lease.clock() + self._feed.offset, self._feed.holder.id
-        self._names.add(own)
+        if self._own is not None and self._own != own:
+            self._begin_anew(self._own, at)
+        self._own = own
         self._forget_yesterday(at)
-        living = self.roster.living - self._names
-        gone = self.roster.gone - self._names - self._complete
-        for verifier, raw in self._told(own, [*living, *gone], at).items():
+        living = self.roster.living - self._former - {own}
+        gone = self.roster.gone - self._former - self._complete - {own}
+        for verifier, raw in self._told(own, [*living, *gone], at, self._limiter.counted()).items():
             report = read_report(raw, verifier=verifier, keyring=keyring()) if raw else None
             if report is not None:
                 self._hear(verifier, report, at)
@@ -89,10 +92,27 @@ class SharedLimits:
         is_doubtful = self._misses or not living.isdisjoint(self._missing)
         self._limiter.sharers = len(living) + 1 if is_doubtful else 1
 
-    def _told(self, own: UUID, others: list[UUID], at: float) -> dict[UUID, bytes | None]:
+    def _begin_anew(self, former: UUID, at: float) -> None:
+        """Leave behind what was counted under a former name, as whoever ends does: told under both it would count twice."""
+        self._former.add(former)
+
+        passed: list[tuple[UUID, Counts]] = []
+
+        def pass_on(counted: list[tuple[UUID, Counts]]) -> None:
+            passed.extend(counted)
+            for key, counts in counted:
+                self._counts.setdefault(key.bytes, {})[former] = counts
+                self._add_up(key.bytes, at)
+
+        self._limiter.begin_anew(pass_on)
+        self._told(former, [], at, passed)
+
+    def _told(
+        self, own: UUID, others: list[UUID], at: float, everything: list[tuple[UUID, Counts]]
+    ) -> dict[UUID, bytes | None]:
         """Leave our report and take those of the others; nothing while Valkey does not answer."""
         minute, day = int(at // MINUTE), int(at // DAY)
-        counted = [each for each in self._limiter.counted() if each[1].day >= day or each[1].minute >= minute - 1]
+        counted = [each for each in everything if each[1].day >= day or each[1].minute >= minute - 1]
         report = write_report(own, counted, at=at, keyring=keyring(), misses=self._misses)
         if self._limiter.sharers == 1:  # else what the others know of us stays what it was
             for _, counts in counted:

@@ -275,6 +275,25 @@ def test_a_lease_that_follows_another_counts_nothing_twice(clock):
     assert alone.accepts(10, requests_per_day=10) == 6
 
 
+def test_a_lease_that_follows_another_is_not_told_twice(two, clock):
+    one, other = two
+    assert one.accepts(3, requests_per_day=10) == 3
+    exchange(one, other)
+    for count in (1, 2):
+        former = one.name
+        assert one.accepts(1, requests_per_day=10) == 1, "and nobody was told of it yet"
+        one.feed._begin_anew()
+        together(one, other)
+        for each in two:
+            each.shared.roster = Roster(living=each.shared.roster.living, gone=each.shared.roster.gone | {former})
+        exchange(one, other)
+        assert other.limiter.others[KEY.bytes].today == 3 + count
+        assert one.limiter.others[KEY.bytes].today == 3 + count
+    assert other.accepts(10, requests_per_day=10) == 5
+    exchange(one, other)
+    assert one.accepts(10, requests_per_day=10) == 0
+
+
 def test_a_day_that_is_over_is_forgotten(two, clock):
     one, other = two
     assert one.accepts(10, requests_per_day=10) == 10
