@@ -13,7 +13,7 @@ from django.urls import reverse
 from audit.actor import Actor, ActorKind, Auth, RequestFacts, StepUp
 from audit.secret_scan import find_secret
 from keys.models import Person, Session
-from keys.people.session_table import session_name
+from keys.people.session_ends import session_name
 from keys.states import SessionKind
 from portal import client_address
 from portal.middleware import request_id_of

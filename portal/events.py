@@ -75,13 +75,3 @@ class SteppedUp(Event):
     purpose: str
     method: str
     device: str
-
-
-class SessionEnded(Event):
-    """A session ended: signed out, or ended from another session of the same person."""
-
-    action = "session.ended"
-    target_type = "session"
-    ocsf_class = "Authentication"
-    needs_reason = True
-    person: str

@@ -28,6 +28,7 @@ from keys.events.devices import (
     DeviceRowRefused,
     DeviceSignedIn,
     DeviceSignInBegun,
+    DeviceSignInEnded,
 )
 from keys.events.dispatch import IntentUnfinished, ReaderMoved
 from keys.events.emergencies import EmergencyExecuted, KeyPassedOver
@@ -147,6 +148,7 @@ from keys.events.searches import (
     SavedSearchCreated,
     SavedSearchRemoved,
 )
+from keys.events.sessions import SessionEnded, SessionRefused
 from keys.events.webhooks import (
     WebhookAdded,
     WebhookChanged,
@@ -178,6 +180,7 @@ __all__ = [
     "DeviceRefused",
     "DeviceRowRefused",
     "DeviceSignInBegun",
+    "DeviceSignInEnded",
     "DeviceSignedIn",
     "EmergencyExecuted",
     "EnvironmentChanged",
@@ -268,6 +271,8 @@ __all__ = [
     "ServiceCreated",
     "ServiceRetired",
     "ServiceRetirementPlanned",
+    "SessionEnded",
+    "SessionRefused",
     "TeamChanged",
     "TeamCreated",
     "TeamMailChosen",

@@ -59,6 +59,15 @@ class DeviceRefused(Event):
     name: str = private(default="")
 
 
+class DeviceSignInEnded(Event):
+    """A sign-in that could still give a token was forgotten, with the sessions of whoever had typed its code: it gives none."""
+
+    action = "device-sign-in.ended"
+    target_type = "device-sign-in"
+    ocsf_class = "Authentication"
+    person: str
+
+
 class DeviceSignedIn(Event):
     """The machine took its token, once; the session is in the person's list until it ends."""
 
@@ -73,7 +82,7 @@ class DeviceSignedIn(Event):
 
 
 class DeviceCodeReused(Event):
-    """A machine asked for a second token with a code that had given one: two programs hold the code, or an answer was lost."""
+    """A machine asked for a second token with a code that had given one: what that opened ends, and `session` names it."""
 
     action = "device-sign-in.reused"
     target_type = "device-sign-in"
@@ -81,10 +90,11 @@ class DeviceCodeReused(Event):
     ocsf_class = "Authentication"
     outcome: Outcome = Outcome.FAILURE
     person: str
+    session: str = ""
 
 
 class DeviceRowRefused(Event):
-    """A row of a device does not fit its MAC: somebody wrote to the database. It opened nothing, and it is deleted."""
+    """A row of a device does not fit its MAC, or had ended: somebody wrote to the database. It opened nothing, and it is deleted."""
 
     action = "device-sign-in.row-refused"
     target_type = "device-sign-in"

@@ -126,6 +126,11 @@ def _holder(told: Told) -> People:
     return {UUID(found)} if found else set()
 
 
+def _ended_by_reuse(told: Told) -> People:
+    """Whose session ended for it, once: whoever holds the code can present it again and again."""
+    return _holder(told) if told.details.get("session") else set()
+
+
 def _webhook_owners(told: Told) -> People:
     """Who answers for an endpoint that stopped by itself; what people stop, they know."""
     if told.actor_type == "person":
@@ -187,6 +192,8 @@ WHO: dict[str, Finder] = {
     "passkey.clone-suspected": lambda told: _holder(told) | audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "second-factor.locked": _holder,
     "device-sign-in.completed": _holder,
+    "device-sign-in.reused": _ended_by_reuse,
+    "session.refused": lambda told: _holder(told) | audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "recovery.link-ordered": lambda told: audience.people_with(Role.ADMINISTRATOR) | _holder(told),
     "intent.unfinished": lambda told: audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "webhook.disabled": _webhook_owners,

@@ -171,6 +171,19 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         gettext_noop("You allowed it in a browser. If you do not remember that, end it now and tell an administrator."),
         gettext_noop("See your sessions"),
     ),
+    "device-sign-in.reused": (
+        gettext_noop("A command line that was signed in as you was signed out"),
+        gettext_noop(
+            "Its code was used twice. Either an answer was lost on the way and you were just told to begin again, or somebody"
+            " else has the code: then tell an administrator."
+        ),
+        gettext_noop("See your sessions"),
+    ),
+    "session.refused": (
+        gettext_noop("A session that had ended was put back"),
+        gettext_noop("Somebody wrote it into the database again. It opened nothing. Treat this as an attack."),
+        gettext_noop("Open Keystead"),
+    ),
     "recovery.link-ordered": (
         gettext_noop("A recovery link was made at the server's shell"),
         gettext_noop(

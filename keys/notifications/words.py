@@ -145,6 +145,7 @@ _PLACES = {
     "password.changed": "factors",
     "second-factor.locked": "factors",
     "device-sign-in.completed": "sessions",
+    "device-sign-in.reused": "sessions",
     "digest": "needs",
 }
 _MODELS: dict[str, type[models.Model]] = {

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from audit import clock
 from audit.actor import Actor
-from audit.log import record
+from audit.log import record, record_many
 from keys import text
 from keys.crypto.secrets import Secret
 from keys.errors import Conflict, Denied, Gone, TooMany
@@ -25,6 +25,7 @@ from keys.events import (
     DeviceRefused,
     DeviceRowRefused,
     DeviceSignInBegun,
+    DeviceSignInEnded,
 )
 from keys.models import DeviceCodeTries, DeviceSignIn, Person
 from keys.models.devices import LONGEST_NAME
@@ -192,6 +193,15 @@ def write_sign_in(sign_in: DeviceSignIn, **columns: Any) -> None:
     sign_in.refresh_from_db()
 
 
-def end_sign_ins_of(person_id: UUID) -> None:
+def end_sign_ins_of(person_id: UUID, *, actor: Actor, at: datetime) -> None:
     """Forget what a person began to answer, allowed or not: a machine that has no token yet gets none."""
-    DeviceSignIn.objects.filter(person_id=person_id).delete()
+    end_sign_ins(DeviceSignIn.objects.filter(person_id=person_id), actor=actor, at=at)
+
+
+def end_sign_ins(sign_ins: QuerySet[DeviceSignIn], *, actor: Actor, at: datetime) -> None:
+    """Forget sign-ins, and tell it of those that could still give a token: a row that is put back gives none."""
+    rows = list(sign_ins.order_by("pk").select_for_update())
+    waiting = [row for row in rows if row.redeemed_at is None and row.expires_at > at]
+    DeviceSignIn.objects.filter(pk__in=[row.pk for row in rows]).delete()
+    ends = [DeviceSignInEnded(target_id=str(row.pk), person=str(row.person_id or "")) for row in waiting]
+    record_many(ends, actor=actor, at=at)

@@ -187,5 +187,5 @@ def accept_invitation(invitation: Invitation, token: str, *, actor: Actor, passw
         record(PasswordChosen(target_id=str(person.pk)), actor=actor, at=at)
     if invitation.purpose == InvitationPurpose.RECOVERY:
         remove_all_factors(person, actor=actor, at=at)
-    end_sessions_of(person.pk)
+    end_sessions_of(person.pk, actor=actor, at=at)
     return person

@@ -70,7 +70,7 @@ def change_password(
     if refusal is not None:
         return refusal
     store_password(person, accepted_password(new, person, "new"))
-    end_sessions_of(person.pk, but=session_id)
+    end_sessions_of(person.pk, actor=actor, at=at, but=session_id)
     record(PasswordChanged(target_id=str(person.pk)), actor=actor, at=at)
     return None
 
@@ -140,7 +140,7 @@ def complete_password_reset(reset: PasswordReset, token: str, *, actor: Actor, n
     if not PasswordReset.objects.filter(pk=reset.pk, used_at=None).update(used_at=at, link_hash=""):
         raise Conflict("changed_meanwhile")
     PasswordReset.objects.filter(person=person, used_at=None).update(used_at=at, link_hash="")
-    end_sessions_of(person.pk)
+    end_sessions_of(person.pk, actor=actor, at=at)
     record(PasswordResetCompleted(target_id=str(person.pk), reset=str(reset.pk)), actor=actor, at=at)
 
 

@@ -67,7 +67,7 @@ def confirm_factor_reset(proposal: FactorReset, *, actor: Actor) -> None:
         person=str(person.pk),
     )
     remove_all_factors(person, actor=actor, at=at)
-    end_sessions_of(person.pk)
+    end_sessions_of(person.pk, actor=actor, at=at)
     open_invitation(person, actor=actor, at=at, purpose=InvitationPurpose.FACTORS)
 
 

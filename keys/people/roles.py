@@ -50,7 +50,7 @@ def change_roles(person: Person, *, actor: Actor, roles: Collection[str]) -> Per
         expected={"roles": person.roles, "is_active": person.is_active},
         columns={"roles": wanted},
     )
-    rotate_sessions_of(person.pk)
+    rotate_sessions_of(person.pk, actor=actor, at=at)
     return changed
 
 
@@ -86,7 +86,7 @@ def deactivate_person(person: Person, *, actor: Actor) -> Person:
         expected={"is_active": True},
         columns={"is_active": False, "deactivated_at": at},
     )
-    end_sessions_of(person.pk)
+    end_sessions_of(person.pk, actor=actor, at=at)
     end_invitations_of(person, actor=actor, at=at)
     remove_feeds_of(person, actor=actor, at=at)
     pending = Approval.objects.standing().filter(request__state__in=OPEN_REQUEST_STATES)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db.models import BooleanField, Case, QuerySet, Value, When
 from django.db.models.functions import Now
 
+from audit.actor import Actor
 from keys.crypto import base64url
 from keys.crypto.errors import Malformed
 from keys.crypto.session_hash import session_hash, session_hashes
 from keys.models import Person, Session
+from keys.people.session_ends import REPLACED, end_session, has_ended, refuse_put_back
 from keys.sealing import keyring
 from keys.states import SessionKind
 
@@ -48,15 +48,13 @@ def find_session(key: str) -> Session | None:
     )
     browsers = Session.objects.living().filter(kind=str(SessionKind.BROWSER))
     living: QuerySet[Session] = browsers.filter(key_hash__in=hashes)
-    row = living.annotate(seen_long_ago=seen_long_ago).select_related("person").first()
+    row = living.annotate(seen_long_ago=seen_long_ago, has_ended=has_ended()).select_related("person").first()
+    if row is not None and row.has_ended:
+        refuse_put_back(row, actor=Actor.system("sessions"))
+        return None
     if row is not None and row.seen_long_ago:
         Session.objects.filter(pk=row.pk).update(last_seen_at=Now())
     return row
-
-
-def session_name(row: Session) -> str:
-    """Name a session in the log: the same over all its keys, and no way back to any of them."""
-    return hashlib.sha256(b"keystead session name v1\x00" + row.pk.bytes).hexdigest()[:32]
 
 
 def open_session(key: str, content: str) -> Session:
@@ -74,8 +72,9 @@ def write_content(key: str, content: str) -> bool:
 
 
 def delete_session(key: str) -> None:
-    """Forget the session of a key."""
-    Session.objects.filter(key_hash__in=_hashes(key)).delete()
+    """End the session of a key, whose browser begins anew or forgets it."""
+    for row in Session.objects.filter(key_hash__in=_hashes(key)):
+        end_session(row, actor=Actor.system("sessions"), reason=REPLACED)
 
 
 def rotate_session(row: Session, key: str, **columns: Any) -> bool:
@@ -142,9 +141,3 @@ def forget_dead_sessions(*, older_than: timedelta = timedelta(days=1)) -> int:
     """Delete sessions that nobody has used for longer than any limit (housekeeping; the query refuses them already)."""
     gone, _ = Session.objects.filter(last_seen_at__lt=Now() - older_than).delete()
     return gone
-
-
-def delete_session_row(pk: UUID) -> bool:
-    """End one session by its row."""
-    gone, _ = Session.objects.filter(pk=pk).delete()
-    return bool(gone)

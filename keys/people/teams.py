@@ -96,7 +96,7 @@ def add_member(team: Team, *, actor: Actor, person: Person, roles: Collection[st
         raise Conflict("already_member")
     membership = Membership(team=team, person=person, roles=[str(role) for role in wanted], created_at=at)
     insert(membership, MemberAdded, actor=actor, at=at)
-    rotate_sessions_of(person.pk)
+    rotate_sessions_of(person.pk, actor=actor, at=at)
     return membership
 
 
@@ -129,7 +129,7 @@ def change_member_roles(membership: Membership, *, actor: Actor, roles: Collecti
         expected={"ended_at": None, "roles": membership.roles},
         columns={"roles": [str(role) for role in wanted]},
     )
-    rotate_sessions_of(membership.person_id)
+    rotate_sessions_of(membership.person_id, actor=actor, at=at)
     return changed
 
 
@@ -149,4 +149,4 @@ def end_membership(membership: Membership, *, actor: Actor) -> None:
         )
     )
     update(membership, MemberRemoved, actor=actor, at=at, expected={"ended_at": None}, columns={"ended_at": at})
-    rotate_sessions_of(membership.person_id)
+    rotate_sessions_of(membership.person_id, actor=actor, at=at)

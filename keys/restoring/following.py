@@ -19,6 +19,8 @@ from keys.errors import Conflict, Denied
 from keys.events import FOLLOWED
 from keys.models import DeviceSignIn, Session
 from keys.operations import operation
+from keys.people.device_sign_ins import end_sign_ins
+from keys.people.session_ends import WITH_ALL, end_rows
 from keys.restoring.rows import Columns, Placed, as_stored, insert_row, stored_row, write_columns
 from keys.restoring.versions import fit_row_macs, intact_versions, stricter_state, tell_end, without_secret
 from keys.text import paragraph
@@ -78,7 +80,7 @@ def follow_log(*, actor: Actor) -> Followed:
             done.ended += bool(placed.end)
     fit_row_macs(before)
     _skip_numbers()
-    _sign_everybody_out()
+    _sign_everybody_out(actor)
     _finish(interruption, done, reason="recovered", comment="", actor=actor, at=at)
     return done
 
@@ -90,16 +92,17 @@ def answer_by_hand(*, actor: Actor, comment: str) -> Followed:
     if interruption.cause != NEW_ORIGIN:
         raise Conflict("log_can_be_followed")
     words = paragraph(comment, "comment", least=10)
-    _sign_everybody_out()
+    _sign_everybody_out(actor)
     done = Followed()
     _finish(interruption, done, reason="by-hand", comment=words, actor=actor, at=clock.now())
     return done
 
 
-def _sign_everybody_out() -> None:
+def _sign_everybody_out(actor: Actor) -> None:
     """Nobody can say who held what the backup holds; devices first, for they may be taking a token now."""
-    DeviceSignIn.objects.all().delete()
-    Session.objects.all().delete()
+    at = clock.now()
+    end_sign_ins(DeviceSignIn.objects.all(), actor=actor, at=at)
+    end_rows(Session.objects.order_by("pk"), actor=actor, at=at, reason=WITH_ALL)
 
 
 def ready_to_follow(actor: Actor) -> AuditInterruption:

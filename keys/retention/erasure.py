@@ -124,7 +124,7 @@ def erase_again(person: Person, *, actor: Actor) -> Erasure:
 
 def _erase(person: Person, naming: Naming, *, actor: Actor, at: datetime, reason: str) -> Erasure:
     remove_all_factors(person, actor=actor, at=at)
-    end_sessions_of(person.pk)
+    end_sessions_of(person.pk, actor=actor, at=at)
     columns = {
         "email": f"erased-{person.pk}@erased.invalid",
         "name": ERASED_NAME,

@@ -11,13 +11,11 @@ from django.utils.translation import gettext as _
 
 from audit import clock
 from audit.actor import Actor
-from audit.log import record
 from keys.models import Person, Session
 from keys.operations import operation
 from keys.people.device_sign_ins import end_sign_ins_of, token_period
-from keys.people.session_table import delete_session_row, session_name
+from keys.people.session_ends import end_session
 from portal.accounts.doors import person_of, row_of, say, signed_in_door
-from portal.events import SessionEnded
 
 
 @signed_in_door("GET")
@@ -30,14 +28,6 @@ def sessions(http: HttpRequest, actor: Actor) -> HttpResponse:
         "may_sign_in_devices": bool(token_period()),
     }
     return render(http, "accounts/sessions.html", context)
-
-
-@operation
-def end_session(session: Session, *, actor: Actor, reason: str = "ended-by-owner") -> None:
-    """End one of one's own sessions; the browser or device that holds it is signed out at its next call."""
-    if delete_session_row(session.pk):
-        ended = SessionEnded(target_id=session_name(session), reason=reason, person=actor.id)
-        record(ended, actor=actor, at=clock.now())
 
 
 @signed_in_door("POST")
@@ -57,7 +47,7 @@ def end_one(http: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
 
 @operation
 def _end_sign_ins(person: Person, *, actor: Actor) -> None:
-    end_sign_ins_of(person.pk)
+    end_sign_ins_of(person.pk, actor=actor, at=clock.now())
 
 
 @signed_in_door("POST")

@@ -14,13 +14,12 @@ from audit.actor import Actor
 from keys.models import Passkey, Person, TotpDevice
 from keys.people.facts import has_factor, may_still_enrol
 from keys.people.proofs import Refusal
-from keys.people.session_table import session_name
-from portal.accounts.doors import door, local_path, row_of, say, signed_in_door, tell
+from keys.people.session_ends import SIGNED_OUT, end_session
+from portal.accounts.doors import door, local_path, row_of, say, signed_in_door
 from portal.accounts.forms import CodeForm, RecoveryCodeForm, SignInForm
 from portal.accounts.steps import ENROLMENT, SECOND_FACTOR, SIGN_IN, begin, check_password, finish, prove, standing_at
 from portal.accounts.words import explain_refusal
 from portal.actors import find_actor, newcomer
-from portal.events import SessionEnded
 
 
 @door("GET", "POST")
@@ -114,6 +113,6 @@ def sign_out(http: HttpRequest, actor: Actor) -> HttpResponse:
     """End this session."""
     row = row_of(http)
     if row is not None:
-        tell(SessionEnded(target_id=session_name(row), reason="signed-out", person=actor.id), actor=actor)
+        end_session(row, actor=actor, reason=SIGNED_OUT)
     logout(http)
     return HttpResponseRedirect(reverse("sign_in"))

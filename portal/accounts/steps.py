@@ -22,7 +22,7 @@ from keys.people import session_table
 from keys.people.failed_sign_ins import counted_as
 from keys.people.passwords import LONGEST_PASSWORD, canonical_password
 from keys.people.proofs import Proof, Refusal, prove_passkey, prove_recovery_code, prove_totp
-from keys.people.session_table import session_name
+from keys.people.session_ends import session_name
 from portal import client_address
 from portal.accounts.doors import row_of, store_of, tell
 from portal.actors import NOBODY, user_agent_of, visitor

@@ -18,7 +18,7 @@ from keys.errors import Gone, Invalid, TooMany
 from keys.people.device_rows import shown_user_code
 from keys.people.device_sign_ins import CODE_PERIOD, begin_device_sign_in
 from keys.people.device_tokens import Granted, find_token, redeem_device_code
-from portal.accounts.sessions import end_session
+from keys.people.session_ends import SIGNED_OUT, end_session
 from portal.actors import visitor
 from portal.oauth.reading import OAuthError, needed, read_form, told
 
@@ -110,5 +110,5 @@ def revoke(http: HttpRequest, form: Mapping[str, str]) -> HttpResponse:
     row = find_token(presented)
     if row is not None and row.person is not None:
         actor = replace(visitor(http), id=str(row.person.pk), name=row.person.name)
-        end_session(row, actor=actor, reason="signed-out")
+        end_session(row, actor=actor, reason=SIGNED_OUT)
     return HttpResponse(status=200)

@@ -2,16 +2,19 @@
 
 from django.core import mail
 
+from audit.actor import Actor
 from audit.events import catalogue
 from keys.approvals.decisions import approve_request, deny_request
 from keys.approvals.submission import nudge_request
 from keys.dispatch.cursor import lag_of, read_all
 from keys.lifecycle.claiming import claim_secret
-from keys.models import DispatchCursor, Notice
+from keys.models import DispatchCursor, Notice, Session
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, WHO, notice_everyone
 from keys.notifications.sayings import SAYINGS
 from keys.notifications.words import EVERYTHING_SAID, words_for
+from keys.people.session_ends import end_session, refuse_put_back
+from tests.devices import answered, begun, polled, token_of
 from tests.people import World, acting, issued, submitted
 from tests.sealers import SealingThread
 
@@ -78,3 +81,23 @@ def test_every_saying_can_be_said(sealing: SealingThread, world: World) -> None:
         words = words_for(notice)
         assert words.subject
         assert "{" not in words.subject + words.sentence
+
+
+def test_whoever_was_signed_in_is_told_when_a_code_was_used_twice_and_all_who_look_after_it_when_a_session_is_back(
+    sealing: SealingThread, world: World
+) -> None:
+    asking = begun()
+    answered(world.alice, asking)
+    for _ in range(3):
+        polled(asking["device_code"])
+    react(sealing)
+    assert told("device-sign-in.reused") == {"Alice"}
+    notice = Notice.objects.get(kind="device-sign-in.reused")  # one, however often the code comes
+    assert words_for(notice).path == "/account/sessions/"
+    token_of(world.alice)
+    before = Session.objects.get(kind="device")
+    end_session(before, actor=acting(world.alice))
+    before.save(force_insert=True)
+    refuse_put_back(before, actor=Actor.system("tests"))
+    react(sealing)
+    assert told("session.refused") == {"Alice", "Responder", "Admin", "Admin2"}

@@ -9,7 +9,10 @@ from django.test import Client
 
 from audit import clock
 from keys.models import Session
+from keys.operations import operation
 from keys.people.roles import change_roles, deactivate_person
+from keys.people.session_ends import SessionName, session_name
+from keys.people.sessions import end_sessions_of
 from tests.accounts import PASSWORD, joined, last_event
 
 pytestmark = pytest.mark.usefixtures("committed_db")
@@ -106,3 +109,58 @@ def test_a_change_of_roles_gives_every_session_a_new_key_and_forgets_step_ups():
     thief = Client()
     thief.cookies[COOKIE] = before
     assert thief.get("/account/sessions/").status_code == 302
+
+
+def by_signing_out(alice, client):
+    client.post("/sign-out/")
+
+
+def by_ending_it_elsewhere(alice, client):
+    alice.signs_in(Client()).post("/account/sessions/end-others/")
+
+
+def by_signing_in_anew(alice, client):
+    client.post("/sign-in/", {"email": alice.person.email, "password": PASSWORD})
+
+
+def by_the_end_of_all(alice, client):
+    end_all(alice.person, actor=alice.actor())
+
+
+@operation
+def end_all(person, *, actor):
+    end_sessions_of(person.pk, actor=actor, at=clock.now())
+
+
+@pytest.mark.parametrize("end", [by_signing_out, by_ending_it_elsewhere, by_signing_in_anew, by_the_end_of_all])
+def test_a_session_that_ended_opens_nothing_when_its_row_is_put_back(end):
+    alice = joined("alice")
+    client = alice.signs_in()
+    key, before = key_of(client), Session.objects.get()
+    end(alice, client)
+    assert not Session.objects.filter(pk=before.pk).exists()
+    before.save(force_insert=True)
+    thief = Client()
+    thief.cookies[COOKIE] = key
+    assert thief.get("/account/sessions/").status_code == 302
+    assert not Session.objects.filter(pk=before.pk).exists()
+    told = last_event("session.refused")
+    assert (told["target"]["id"], told["details"]["person"]) == (session_name(before), str(alice.person.pk))
+
+
+def test_half_a_sign_in_that_ended_does_not_go_on_when_its_row_is_put_back():
+    alice = joined("alice")
+    client = Client()
+    client.post("/sign-in/", {"email": alice.person.email, "password": PASSWORD})
+    before = Session.objects.get()
+    end_all(alice.person, actor=alice.actor())
+    before.save(force_insert=True)
+    assert client.post("/sign-in/second-factor/", {"code": alice.code()})["location"].startswith("/sign-in/")
+    assert not Session.objects.exists()
+    assert last_event("session.refused")["reason"] == "put-back"
+
+
+def test_the_database_names_sessions_as_the_log_does():
+    joined("alice").signs_in()
+    named = Session.objects.annotate(name_in_log=SessionName("pk")).get()
+    assert named.name_in_log == session_name(named)

@@ -11,9 +11,10 @@ from django.test import Client
 from audit import clock
 from audit.actor import Actor
 from keys.crypto.key_text import mint_token
-from keys.models import KeyRequest, KeyVersion, Membership, Session
+from keys.models import DeviceSignIn, KeyRequest, KeyVersion, Membership, Session
 from keys.people.passwords import store_password
-from keys.people.roles import change_roles, deactivate_person
+from keys.people.roles import change_roles, deactivate_person, reactivate_person
+from keys.people.session_ends import session_name
 from keys.people.sessions import end_sessions_of
 from keys.people.teams import end_membership
 from keys.retention.erasure import erase_person
@@ -211,7 +212,8 @@ def by_password_changed_past_everything(world):
 
 
 def by_end_of_all_sessions(world):
-    end_sessions_of(world.alice.pk)  # what a changed or reset password, reset factors and a recovery call
+    # What a changed or reset password, reset factors and a recovery call.
+    end_sessions_of(world.alice.pk, actor=Actor.operator("tests"), at=clock.now())
 
 
 def by_leaving(world):
@@ -260,6 +262,53 @@ def test_whatever_ends_the_sessions_of_a_person_ends_their_devices_and_what_wait
     else:
         assert late.json()["error"] == "invalid_grant"
     assert asks(bobs).status_code == 200, "nobody else is signed out"
+
+
+def by_ending_it(world):
+    device = Session.objects.get(kind="device")
+    assert browser_of(world.alice).post(f"/account/sessions/{device.pk}/end/").status_code == 302
+
+
+def by_coming_back(world):
+    deactivate_person(world.alice, actor=acting(world.admin, "people"))
+    world.alice.refresh_from_db()
+    reactivate_person(world.alice, actor=acting(world.admin, "people"))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        by_end_of_all_sessions,
+        by_coming_back,
+        by_other_roles,
+        by_leaving_a_team,
+        by_signing_out_everywhere_else,
+        by_ending_it,
+    ],
+    ids=lambda end: end.__name__,
+)
+def test_a_session_that_ended_opens_nothing_when_its_row_is_put_back(world, end):
+    token = token_of(world.alice)
+    before = Session.objects.get(kind="device")
+    end(world)
+    for _ in range(2):
+        before.save(force_insert=True)  # by SQL, with its MAC of that day
+        assert asks(token).status_code == 401
+        refused = last_event("session.refused")
+        assert (refused["target"]["id"], refused["reason"]) == (session_name(before), "put-back")
+        assert not Session.objects.filter(kind="device").exists()
+
+
+def test_what_a_machine_could_still_take_is_not_taken_when_its_row_is_put_back(world):
+    waiting = begun("waits")
+    answered(world.alice, waiting)
+    before = DeviceSignIn.objects.get()
+    by_signing_out_everywhere_else(world)
+    before.save(force_insert=True)
+    assert polled(waiting["device_code"]).json()["error"] == "invalid_grant"
+    assert not Session.objects.filter(kind="device").exists()
+    assert not DeviceSignIn.objects.exists()
+    assert last_event("device-sign-in.row-refused")["target"]["id"] == str(before.pk)
 
 
 def test_a_person_sees_their_devices_and_ends_one(world):

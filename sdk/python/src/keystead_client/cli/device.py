@@ -21,6 +21,8 @@ _LONGEST_PAUSE: Final = 60.0
 _WORDS: Final = {
     "access_denied": "You, or somebody who typed the code, said no in the browser.",
     "expired_token": "Nobody answered in time. Begin again.",
+    # Also what an answer that was lost looks like: by then the token is with nobody, and it opens nothing any more.
+    "invalid_grant": "This code was used already, or its sign-in was ended. Begin again, and tell an administrator if it happens twice.",
     "unauthorized_client": "This Keystead signs no command lines in. Use a key of the service keystead.",
 }
 
