@@ -1,5 +1,6 @@
 """Signing the command line in as a person: what is printed, waited for, stored and ended."""
 
+import contextlib
 import json
 import stat
 from urllib.parse import parse_qs
@@ -130,6 +131,20 @@ def test_a_new_sign_in_ends_the_one_before_and_a_lost_server_does_not_keep_it(ke
     assert main(["logout"]) == 4
     assert not (tmp_path / "keystead" / "credentials.json").exists()
     assert "under your sessions" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["nobody says who", "no place to keep it", "somebody loses patience"])
+def test_a_token_that_cannot_be_kept_is_ended(keystead, waits, monkeypatch, tmp_path, what):
+    answering(keystead, (200, {"access_token": TOKEN}))
+    if what == "nobody says who":
+        keystead.on("GET /api/v1/me", problem("busy_retry", 503))
+    elif what == "no place to keep it":
+        (tmp_path / "keystead").write_text("a file in the place of the folder")
+    else:
+        monkeypatch.setattr(signing_in, "store_folder", lambda: (_ for _ in ()).throw(KeyboardInterrupt))
+    with contextlib.suppress(OSError, KeyboardInterrupt):
+        assert main(["login", "--device", "--url", keystead.url]) > 0
+    assert [each["token"] for each in asked_of(keystead, "revoke")] == [[TOKEN]]
 
 
 def test_what_needs_presence_names_the_page(keystead, waits, capsys):

@@ -25,12 +25,18 @@ LONGEST_NAME = 80
 def login(typed: argparse.Namespace) -> int:
     """Check a key or get a token, and store it with the address for the commands that follow."""
     secret = _token(typed) if typed.device else read_secret("API key of the service keystead (it is not shown): ")
-    asking = Account(typed.url, secret, allow_plain_http=typed.allow_plain_http)
-    told = asking.get("/api/v1/me")
-    with contextlib.suppress(KeysteadError, ValueError):
-        _end_stored(allow_plain_http=typed.allow_plain_http)  # a token that nobody would know any more
-    store_folder()
-    store().save(json.dumps({"url": asking.url, "key": secret.reveal()}))
+    try:
+        asking = Account(typed.url, secret, allow_plain_http=typed.allow_plain_http)
+        told = asking.get("/api/v1/me")
+        store_folder()
+        with contextlib.suppress(KeysteadError, ValueError):
+            _end_stored(allow_plain_http=typed.allow_plain_http)  # a token that nobody would know any more
+        store().save(json.dumps({"url": asking.url, "key": secret.reveal()}))
+    except BaseException:
+        if typed.device:  # neither would anybody know this one; also when somebody lost patience
+            with contextlib.suppress(KeysteadError):
+                _end(secret, typed.url, allow_plain_http=typed.allow_plain_http)
+        raise
     _say_who(told, as_json=typed.json)
     return YES
 
@@ -61,8 +67,11 @@ def logout(typed: argparse.Namespace) -> int:
 def _end_stored(*, allow_plain_http: bool) -> None:
     stored: dict[str, str] = json.loads(store().load() or "{}")
     if is_token(stored.get("key", "")):
-        transport = Transport(stored["url"], timeout=15, connections=1, allow_plain_http=allow_plain_http)
-        end(Secret(stored["key"]), transport)
+        _end(Secret(stored["key"]), stored["url"], allow_plain_http=allow_plain_http)
+
+
+def _end(token: Secret, url: str, *, allow_plain_http: bool) -> None:
+    end(token, Transport(url, timeout=15, connections=1, allow_plain_http=allow_plain_http))
 
 
 def me(typed: argparse.Namespace) -> int:
