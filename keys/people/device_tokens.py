@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils.crypto import constant_time_compare
 
 from audit import clock
 from audit.actor import Actor
+from audit.events import Event
 from audit.log import record
 from audit.models import AuditEvent
 from keys.crypto.key_text import mint_token
 from keys.crypto.secrets import Secret
-from keys.events import DeviceCodeReused, DeviceRowRefused, DeviceSignedIn
+from keys.events import DeviceCodeReused, DeviceRowRefused, DeviceSignedIn, DeviceSignInEnded
 from keys.models import DeviceSignIn, Person, Session
 from keys.operations import operation
 from keys.people.device_rows import DEVICE_CODE, DEVICE_TOKEN, hash_of, hashes_of, is_genuine, mac_of
 from keys.people.device_sign_ins import refuse_row, token_period, write_sign_in
-from keys.people.session_table import SEEN_STEP, session_name
+from keys.people.session_ends import CODE_REUSED, end_session, has_ended, refuse_put_back, session_name
+from keys.people.session_table import SEEN_STEP
 from keys.policy.device_rules import DEVICE
 from keys.states import SessionKind
 
@@ -49,11 +54,16 @@ def redeem_device_code(presented: str, *, actor: Actor) -> Granted | str:
     at = clock.now()
     if row is None or not token_period():
         return "invalid_grant"
-    if not is_genuine(row):
+    if not is_genuine(row) or _told(row, DeviceSignInEnded).exists():
         refuse_row(row, actor=actor)
         return "invalid_grant"
-    if _gave_a_token(row):
-        _note_reuse(row, actor=actor, at=at)
+    given = _given(row)
+    if row.redeemed_at is not None or given:
+        ended = _end_what_it_gave(row, given, actor=actor)
+        # Once a minute where nothing ends: a program that asks without a pause would fill a log that nobody can shorten.
+        if ended or not _told(row, DeviceCodeReused).filter(occurred_at__gt=at - REUSE_PERIOD).exists():
+            reused = DeviceCodeReused(target_id=str(row.pk), person=str(row.person_id), session=ended)
+            record(reused, actor=actor, at=at)
         return "invalid_grant"
     why_not = _why_not(row, at=at)
     if why_not:
@@ -62,17 +72,26 @@ def redeem_device_code(presented: str, *, actor: Actor) -> Granted | str:
     return _grant(row, person, actor=actor, at=at) if person is not None else "access_denied"
 
 
-def _gave_a_token(row: DeviceSignIn) -> bool:
-    """Ask the log too: an earlier row that was put back by SQL fits its MAC, and has given its token all the same."""
-    told = AuditEvent.objects.of_target(DeviceSignedIn.target_type, str(row.pk)).with_action(DeviceSignedIn.action)
-    return row.redeemed_at is not None or told.exists()
+def _given(row: DeviceSignIn) -> set[str]:
+    """Name what a sign-in opened, by the log: an earlier row that was put back by SQL fits its MAC, and gave its token all the same."""
+    told = _told(row, DeviceSignedIn).values_list("payload", flat=True)
+    return {json.loads(bytes(payload))["details"]["session"] for payload in told}
 
 
-def _note_reuse(row: DeviceSignIn, *, actor: Actor, at: datetime) -> None:
-    """Once a minute: a program that asks without a pause would fill a log that nobody can shorten."""
-    told = AuditEvent.objects.of_target(DeviceCodeReused.target_type, str(row.pk)).with_action(DeviceCodeReused.action)
-    if not told.filter(occurred_at__gt=at - REUSE_PERIOD).exists():
-        record(DeviceCodeReused(target_id=str(row.pk), person=str(row.person_id)), actor=actor, at=at)
+def _told(row: DeviceSignIn, kind: type[Event]) -> QuerySet[AuditEvent]:
+    """What the log says of a sign-in."""
+    return AuditEvent.objects.of_target("device-sign-in", str(row.pk)).with_action(kind.action)
+
+
+def _end_what_it_gave(row: DeviceSignIn, names: Collection[str], *, actor: Actor) -> str:
+    """End the session of a code that came twice: the token is with whoever was first, and nobody knows that it is who was allowed.
+
+    Where an answer was lost, nobody has the token, and it is of no use to anybody (RFC 6749, sections 4.1.2 and 10.5).
+    """
+    devices = Session.objects.filter(kind=str(SessionKind.DEVICE), person=row.person)
+    found = [each for each in devices if session_name(each) in names]
+    ended = [session_name(each) for each in found if end_session(each, actor=actor, reason=CODE_REUSED)]
+    return ended[0] if ended else ""
 
 
 def _why_not(row: DeviceSignIn, *, at: datetime) -> str:
@@ -135,8 +154,12 @@ def find_device_session(presented: str) -> Session | None:
     """
     hashes = hashes_of(presented, purpose=DEVICE_TOKEN)
     living = Session.objects.living().filter(kind=str(SessionKind.DEVICE), key_hash__in=hashes)
-    row = living.filter(signed_in_at__gt=Now() - token_period()).select_related("person").first()
+    in_time: QuerySet[Session] = living.filter(signed_in_at__gt=Now() - token_period())
+    row = in_time.annotate(has_ended=has_ended()).select_related("person").first()
     if row is None or row.person is None:
+        return None
+    if row.has_ended:
+        refuse_put_back(row, actor=Actor.system("device-tokens"))
         return None
     if not is_genuine(row):
         end_changed_session(row, actor=Actor.system("device-tokens"))

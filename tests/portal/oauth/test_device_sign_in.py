@@ -1,5 +1,6 @@
 """A machine gets one token of whoever typed its code and allowed it; everything else gets the errors of RFC 8628."""
 
+import json
 import re
 from datetime import timedelta
 
@@ -11,6 +12,7 @@ from audit.models import AuditEvent
 from keys.crypto.key_text import is_token
 from keys.models import DeviceSignIn, Session
 from keys.people.device_sign_ins import token_period, write_sign_in
+from keys.people.session_ends import session_name
 from keys.policy.device_rules import presence_for
 from portal.checks import check_devices
 from tests.accounts import actions, last_event
@@ -48,6 +50,7 @@ def test_alice_signs_her_machine_in_and_only_once(world):
     assert is_token(token)
     assert asks(token).json()["name"] == "Alice"
     assert refusal(polled(asking["device_code"])) == (400, "invalid_grant")
+    assert asks(token).status_code == 401
     assert actions(action__startswith="device-sign-in.") == [
         f"device-sign-in.{each}" for each in ("begun", "code-entered", "allowed", "completed", "reused")
     ]
@@ -171,7 +174,22 @@ def test_an_earlier_row_put_back_gives_no_second_token(world):
     assert polled(asking["device_code"]).status_code == 200
     DeviceSignIn.objects.update(**before)
     assert refusal(polled(asking["device_code"])) == (400, "invalid_grant")
-    assert Session.objects.filter(kind="device").count() == 1
+    assert not Session.objects.filter(kind="device").exists(), "and ends what the first one opened"
+
+
+def test_a_code_that_comes_twice_ends_its_own_token_and_no_other(world):
+    other = token_of(world.alice, "another")
+    asking = begun()
+    answered(world.alice, asking)
+    token = polled(asking["device_code"]).json()["access_token"]
+    session = session_name(Session.objects.get(name="alices laptop"))
+    for _ in range(3):
+        assert refusal(polled(asking["device_code"])) == (400, "invalid_grant")
+    assert (asks(token).status_code, asks(other).status_code) == (401, 200)
+    ended = last_event("session.ended")
+    assert (ended["target"]["id"], ended["reason"]) == (session, "code-reused")
+    reused = AuditEvent.objects.filter(action="device-sign-in.reused").order_by("id")
+    assert [json.loads(bytes(each.payload))["details"]["session"] for each in reused] == [session]
 
 
 ODD = {
