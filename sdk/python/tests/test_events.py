@@ -118,6 +118,18 @@ def test_where_nobody_hears_the_line_it_is_listened_to_all_the_same(keystead, fe
         over.set()
 
 
+def test_a_line_may_come_in_pieces_and_one_without_an_end_is_not_kept(keystead, feed, monkeypatch):
+    monkeypatch.setattr("keystead_client.local._CALLS_APART", 0.05)
+    with listening(keystead) as (verifier, say):
+        told = feed.event(gone(KIDS[0]), since=feed.at(10), position=feed.at(11))
+        for begin in range(0, len(told), 7):
+            say(told[begin : begin + 7])
+        until(lambda: not verifier.verify(KEYS[0]))
+        for _ in range(9):
+            say(b"x" * 8192)
+        until(lambda: sum(each.path == "/v1/feed" for each in keystead.asked) > 1)
+
+
 def test_a_keystead_that_is_away_is_called_as_before_when_it_is_back(keystead, feed):
     feed.hears = True
     with listening(keystead, "POST", []) as (verifier, _):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Protocol
 
 from keystead_client.errors import IntegrityError, MissingExtra, Unsafe
@@ -35,6 +36,7 @@ def need_ed25519() -> None:
         raise MissingExtra("Ed25519 needs one more package: pip install 'keystead-client[ed25519]'")
 
 
+@lru_cache(maxsize=64)  # the few that Keystead signs with
 def public_key(x: str) -> Ed25519PublicKey:
     """Read the `x` of a JSON Web Key (RFC 8037)."""
     need_ed25519()

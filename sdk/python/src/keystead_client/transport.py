@@ -62,9 +62,14 @@ class Stream:
         self.speaks = speaks  # whether the request goes on, too
 
     def __iter__(self) -> Iterator[str]:
+        begun = b""
         try:
-            while line := self._answer.readline(_LONGEST_LINE):
-                yield line.decode("utf-8", "replace").rstrip("\r\n")
+            while piece := self._answer.read1(_LONGEST_LINE):
+                *whole, begun = (begun + piece).split(b"\n")
+                if len(begun) > _LONGEST_LINE:
+                    raise http.client.HTTPException("the line is too long")
+                for line in whole:
+                    yield line.decode("utf-8", "replace").rstrip("\r")
         except (OSError, ValueError, http.client.HTTPException) as error:
             raise _unreachable(error) from None
 
