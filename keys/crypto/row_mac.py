@@ -86,16 +86,17 @@ def row_mac(fields: Columns, keyring: Keyring) -> str:
 def verify_row_mac(fields: Columns, mac: str, keyring: Keyring) -> bool:
     """Say whether these columns are the ones that were authenticated.
 
-    A missing, odd or unknown MAC is a plain no.
+    A missing, odd or unknown MAC is a plain no, and so are columns that have no bytes: no operation wrote a scope that is none.
     """
     match = _FORM.fullmatch(mac)
     if match is None:
         return False
     try:
         key = keyring.find(ROW_MAC, match[1])
-    except UnknownKey:
+        found = _mac(key.secret.reveal_bytes(), fields)
+    except (UnknownKey, TypeError, AttributeError, ValueError):
         return False
-    return hmac.compare_digest(_mac(key.secret.reveal_bytes(), fields), bytes.fromhex(match[2]))
+    return hmac.compare_digest(found, bytes.fromhex(match[2]))
 
 
 def needs_new_mac(mac: str, keyring: Keyring) -> bool:

@@ -7,25 +7,29 @@ which transaction. All the rest is gone through piece by piece, again and again,
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
-from itertools import chain
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain, islice
 from typing import Final
 from uuid import UUID
 
-from django.db import connection
+from django.db import DatabaseError, DataError, connection
 
 from audit import clock
 from audit.actor import Actor
 from audit.interruptions import is_interrupted
+from audit.log import record
 from audit.models import AuditEvent
 from keys.doorbell import ring_after_commit
+from keys.errors import KeysError
 from keys.events import IntegrityFailed
 from keys.lifecycle.transitions import locked_key, locked_versions
-from keys.models import KeyVersion, VerificationChange
+from keys.models import Environment, KeyVersion, VerificationChange
 from keys.operations import operation, update
 from keys.sealing import mac_holds
 
 _CHUNK: Final = 2000
+# Seconds for what was written: a change of an environment writes all its keys, and a look that is too long is stopped and in vain.
+LONGEST: Final = 50.0
 PIECE: Final = 10.0  # seconds of a look for what was not written lately: a hundred thousand versions a minute
 # The number of a transaction in a row has 32 bits; so far back as a look or two they are in order.
 _WRITTEN: Final = """
@@ -83,18 +87,36 @@ class Sweep:
 
     def __init__(self) -> None:
         self._since: int | None = None  # a transaction: all before it were over at the last look
+        self._written: set[UUID] = set()  # since then, and not yet looked at
         self._after: UUID | None = None  # the version at which the last piece ended
         self.unrecorded: set[UUID] = set()  # found, and held up on the way to the log: looked at again
 
     def failures(self) -> list[KeyVersion]:
         """The versions, of those whose turn it is, whose row MAC does not hold, or that are not what their last events tell of."""
+        return list(self.found())
+
+    def found(self) -> Iterator[KeyVersion]:
+        """The same one by one: whoever is stopped in between goes on from there, however much was written at once."""
         finished = _finished()
-        written = _written_since(self._since) if self._since is not None else []
-        chunks = chain(_cut([*{*written, *self.unrecorded}]), self._piece())
-        found = {version.pk: version for chunk in chunks for version in _failures_among(chunk)}
-        self.unrecorded.clear()
+        if self._since is not None:
+            self._written.update(_written_since(self._since))
         self._since = finished
-        return list(found.values())
+        self._written |= self.unrecorded
+        self.unrecorded.clear()
+        known = set[UUID]()
+        for chunk in chain(self._lately(), self._piece()):
+            for version in _failures_among(chunk):
+                if version.pk not in known:
+                    known.add(version.pk)
+                    yield version
+
+    def _lately(self) -> Iterator[list[UUID]]:
+        """What was written, for as long as a look may take."""
+        until = time.monotonic() + LONGEST
+        while self._written and time.monotonic() < until:
+            chunk = list(islice(self._written, _CHUNK))
+            yield chunk
+            self._written.difference_update(chunk)
 
     def _piece(self) -> Iterator[list[UUID]]:
         """The next versions in their order, for as long as a piece may take."""
@@ -109,11 +131,18 @@ class Sweep:
                 return
 
 
-def _cut(versions: list[UUID]) -> Iterator[list[UUID]]:
-    yield from (versions[start : start + _CHUNK] for start in range(0, len(versions), _CHUNK))
+def _failures_among(versions: Sequence[UUID]) -> list[KeyVersion]:
+    """Halve what cannot be read until the row is alone: a time that no program can write must not hide the other rows."""
+    try:
+        return _failing(versions)
+    except DataError:
+        if len(versions) == 1:
+            return [KeyVersion(pk=versions[0])]
+    half = len(versions) // 2
+    return _failures_among(versions[:half]) + _failures_among(versions[half:])
 
 
-def _failures_among(versions: Collection[UUID]) -> list[KeyVersion]:
+def _failing(versions: Collection[UUID]) -> list[KeyVersion]:
     rows = KeyVersion.objects.select_related("managed_key__environment", "managed_key__service").filter(pk__in=versions)
     out_of_step = _out_of_step(versions)
     return [version for version in rows if not mac_holds(version) or version.pk in out_of_step]
@@ -145,14 +174,15 @@ def record_integrity_failure(version: KeyVersion, *, actor: Actor) -> bool:
 
     The row is left as it is, for what is wrong with it is evidence; but one that was put back loses the MAC it brought with it.
     """
+    if not version.kid:  # it could not be read
+        return _record_unreadable(version.pk, actor=actor)
     key = locked_key(version.managed_key)
     version = next(each for each in locked_versions(key) if each.pk == version.pk)
     at = clock.now()
     is_put_back = mac_holds(version)
     if is_put_back and version.pk not in _out_of_step([version.pk]):
         return False
-    last = AuditEvent.objects.of_target("version", str(version.pk)).newest_first().first()
-    if not is_put_back and last is not None and last.action == IntegrityFailed.action:
+    if not is_put_back and _is_recorded(version.pk):
         return False
     columns = {"row_mac": _PUT_BACK} if is_put_back else {}
     update(version, IntegrityFailed, actor=actor, at=at, columns=columns, environment=key.environment.tag)
@@ -162,16 +192,30 @@ def record_integrity_failure(version: KeyVersion, *, actor: Actor) -> bool:
     return True
 
 
+def _record_unreadable(version_id: UUID, *, actor: Actor) -> bool:
+    """Verifiers are not told: they hold what was sound, and could not read this any more than we can."""
+    if _is_recorded(version_id):
+        return False
+    tag = Environment.objects.get(keys__versions=version_id).tag
+    record(IntegrityFailed(target_id=str(version_id), environment=tag), actor=actor, at=clock.now())
+    return True
+
+
+def _is_recorded(version_id: UUID) -> bool:
+    last = AuditEvent.objects.of_target("version", str(version_id)).newest_first().first()
+    return last is not None and last.action == IntegrityFailed.action
+
+
 def sweep_integrity(sweep: Sweep, *, actor: Actor) -> int:
     """Look at the versions whose turn it is, and record each new failure; returns how many were new.
 
     One that cannot be recorded, for somebody holds its lock, keeps no other from its record, and is looked at again.
     """
     new, failure = 0, None
-    for version in sweep.failures():
+    for version in sweep.found():
         try:
             new += record_integrity_failure(version, actor=actor)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised again below
+        except (KeysError, DatabaseError) as error:  # raised again below; not the time limit, which ends the look
             sweep.unrecorded.add(version.pk)
             failure = failure or error
     if failure is not None:

@@ -1,9 +1,11 @@
 """Rows changed behind the operations' back come on record, once."""
 
+import contextlib
 import itertools
 from types import SimpleNamespace
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 from django.db import connection
 
 from audit import clock
@@ -94,6 +96,45 @@ def test_what_is_written_during_a_look_is_looked_at_by_the_next(world, superuser
     assert [each.pk for each in sweep.failures()] == [version.pk]
 
 
+def test_a_look_that_is_stopped_is_not_in_vain(world, superuser, monkeypatch):
+    """Whoever writes an environment writes all its keys: more than fit into a look would be begun again and again."""
+    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.integrity._CHUNK", 1)
+    versions = [issued(world, name=f"Key {number}")[1] for number in range(4)]
+    sweep, left = Sweep(), iter(())
+    sweep.failures()
+
+    def slow(row):
+        if next(left, None) is None:
+            raise SoftTimeLimitExceeded
+        return mac_holds(row)
+
+    monkeypatch.setattr("keys.verification.integrity.mac_holds", slow)
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 500 WHERE tag = 'prod'")
+    behind_the_back(superuser, LATER, versions[3].pk)
+    for _ in range(6):
+        left = iter(range(3))  # so many a look has time for; to record one takes another
+        with contextlib.suppress(SoftTimeLimitExceeded):
+            sweep_integrity(sweep, actor=SWEEP)
+    assert AuditEvent.objects.with_action("version.integrity-failed").get().target_id == str(versions[3].pk)
+    assert not sweep._written
+
+
+def test_what_is_written_is_gone_through_for_so_long_and_the_rest_at_the_next_look(world, superuser, monkeypatch):
+    ticks = itertools.count(step=20)
+    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.integrity._CHUNK", 1)
+    monkeypatch.setattr("keys.verification.integrity.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    for number in range(5):
+        issued(world, name=f"Key {number}")
+    sweep = Sweep()
+    sweep.failures()
+    behind_the_back(superuser, "UPDATE keys_keyversion SET expires_at = expires_at + interval '1 day'")
+    found = [[each.pk for each in sweep.failures()] for _ in range(4)]
+    assert [len(each) for each in found] == [2, 2, 1, 0]
+    assert len({pk for each in found for pk in each}) == 5
+
+
 def test_all_is_gone_through_piece_by_piece_and_again(world, superuser, monkeypatch):
     """Also what was changed before anybody looked, or by somebody whose write shows nowhere."""
     ticks = itertools.count(step=6)
@@ -158,9 +199,32 @@ def test_an_earlier_valid_row_put_back_is_found_and_verifies_no_more(world, supe
         assert list(events.values_list("target_id", flat=True)) == [str(version.pk)] * time
 
 
+ODD = {
+    "no scope": ("keys_managedkey", "scopes = ARRAY[NULL]::varchar[]"),
+    "scopes of scopes": ("keys_managedkey", "scopes = ARRAY[['a', 'b'], ['c', 'd']]::varchar[]"),
+    "never": ("keys_keyversion", "expires_at = 'infinity'"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_row_that_cannot_even_be_read_is_found_and_hides_no_other(world, superuser, odd):
+    sound, unreadable, forged = (issued(world, name=f"Key {number}") for number in range(3))
+    table, columns = ODD[odd]
+    row = unreadable[0] if table == "keys_managedkey" else unreadable[1]
+    change_behind_the_back(superuser, f"UPDATE {table} SET {columns} WHERE id = %s", [row.pk])
+    change_behind_the_back(superuser, LATER, [forged[1].pk])
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 2
+    assert sweep_integrity(Sweep(), actor=SWEEP) == 0
+    events = AuditEvent.objects.with_action("version.integrity-failed")
+    assert set(events.values_list("target_id", "environment")) == {
+        (str(unreadable[1].pk), "prod"),
+        (str(forged[1].pk), "prod"),
+    }
+    assert ask(world, sound[2].reveal()) is None
+
+
 MOVES = {
     "limits are lifted": "limits = '{}'",
-    "limits are widened": """limits = '{"requests_per_day": 1000000}'""",
     "told to be another team's": "owner_team_id = (SELECT id FROM keys_team WHERE slug = 'wallets')",
     "for somebody else to claim": "recipient_id = (SELECT id FROM keys_person WHERE name = 'Mallory')",
 }
