@@ -12,6 +12,9 @@ from uuid import UUID
 AT_ONCE: Final = 16
 # Receivers that did not accept their last delivery, or took their time over it, are likely to be slow again.
 MOST_TARDY: Final = AT_ONCE // 2
+# And so many are theirs however many prompt ones wait: a backlog of the others would keep them out until it is over, and only
+# by a delivery they show that they are prompt again.
+LEAST_TARDY: Final = AT_ONCE // 8
 # Whoever becomes slow is known by it ten seconds later; until then the endpoints of one host, all chats of a company say, take no more.
 MOST_FOR_ONE_HOST: Final = AT_ONCE // 4
 LATE_MS: Final = 1000
@@ -40,10 +43,12 @@ def choose(waiting: Iterable[Turn], *, sending: Collection[Holder]) -> list[Turn
     """Return whom to send to beside those that are being sent to: in the given order, the tardy last and few of them."""
     hosts = Counter(_host(each) for each in sending)
     tardy = sum(each.is_tardy for each in sending)
+    in_order = sorted(waiting, key=lambda turn: turn.is_tardy)
+    kept = max(min(LEAST_TARDY - tardy, sum(each.is_tardy for each in in_order)), 0)
     chosen: list[Turn] = []
-    for each in sorted(waiting, key=lambda turn: turn.is_tardy):
-        if len(sending) + len(chosen) >= AT_ONCE:
-            break
+    for each in in_order:
+        if len(sending) + len(chosen) >= AT_ONCE - (0 if each.is_tardy else kept):
+            continue
         if hosts[_host(each)] >= MOST_FOR_ONE_HOST or (each.is_tardy and tardy >= MOST_TARDY):
             continue
         hosts[_host(each)] += 1

@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from keys.webhooks.turns import AT_ONCE, MOST_FOR_ONE_HOST, MOST_TARDY, Turn, choose
+from keys.webhooks.turns import AT_ONCE, LEAST_TARDY, MOST_FOR_ONE_HOST, MOST_TARDY, Turn, choose
 
 
 def waiting(number: int, *, is_tardy: bool = False, host: str = "") -> list[Turn]:
@@ -16,7 +16,16 @@ def test_the_tardy_come_last_and_the_order_is_kept_otherwise() -> None:
     tardy, prompt = waiting(3, is_tardy=True), waiting(3)
     assert choose([*tardy, *prompt], sending=()) == [*prompt, *tardy]
     many = waiting(AT_ONCE)
-    assert choose([*tardy, *many], sending=()) == many
+    assert choose([*tardy, *many], sending=()) == [*many[:-LEAST_TARDY], *tardy[:LEAST_TARDY]]
+    assert choose([*tardy[1:], *many], sending=tardy[:1]) == [*many[:-LEAST_TARDY], *tardy[1:LEAST_TARDY]]
+    assert choose([*tardy[2:], *many], sending=tardy[:2]) == many[:-LEAST_TARDY]
+
+
+def test_no_backlog_of_the_prompt_keeps_the_tardy_out() -> None:
+    tardy, prompt = waiting(1, is_tardy=True), waiting(3 * AT_ONCE)
+    assert tardy[0] in choose([*prompt, *tardy], sending=())
+    sending = prompt[: AT_ONCE - 1]
+    assert choose([*prompt[AT_ONCE:], *tardy], sending=sending) == tardy, "whoever is done first makes room"
 
 
 def test_no_more_are_sent_to_than_there_are_threads() -> None:
