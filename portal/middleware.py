@@ -21,7 +21,7 @@ from portal import client_address, metrics
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
-PROGRAM_DOORS: Final = ("/api/", "/v1/", "/oauth2/")
+PROGRAM_DOORS: Final = ("/api/", "/v1/", "/oauth2/", "/.well-known/")
 # Answers in the clothes of errors: somebody else's mistake, answered with 400, 403 or 404.
 EXPECTED: Final = (Http404, PermissionDenied, SuspiciousOperation, MultiPartParserError, UnreadablePostError)
 BUSY: Final = (LockNotAvailable, QueryCanceled, DeadlockDetected, SerializationFailure)

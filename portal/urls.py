@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 
 from portal import health, metrics
+from portal.oauth.metadata import authorization_server
 from portal.web import demo_mails, status
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -15,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("portal.api.urls")),
     path("v1/", include("portal.verify.urls")),
     path("v1/", include("portal.rotation.urls")),
+    path(".well-known/oauth-authorization-server", authorization_server, name="oauth_metadata"),
     path("oauth2/", include("portal.oauth.urls")),
     path("", include("portal.accounts.urls")),
     path("", include("portal.web.urls")),

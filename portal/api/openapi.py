@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from portal.api.problems import CONTENT_TYPE, STATUSES, TITLES
+from portal.oauth import openapi as oauth
 
 _OF_EVERY: Final = (400, 401, 403, 404, 405, 406, 429, 503)
 _OF_CHANGES: Final = (409, 410, 413, 415, 422, 428)
@@ -135,6 +136,9 @@ def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -
             for status in statuses:
                 operation["responses"].setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
             operation["responses"] = dict(sorted(operation["responses"].items()))
+    # The doors of OAuth 2.0 have words of their own for refusals, and are no part of REST.
+    schemas.update(oauth.SHAPES)
+    result["paths"].update(oauth.PATHS)
     return result
 
 

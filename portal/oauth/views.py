@@ -20,9 +20,9 @@ from keys.people.device_sign_ins import CODE_PERIOD, begin_device_sign_in
 from keys.people.device_tokens import Granted, find_token, redeem_device_code
 from keys.people.session_ends import SIGNED_OUT, end_session
 from portal.actors import visitor
+from portal.oauth.metadata import DEVICE_GRANT
 from portal.oauth.reading import OAuthError, needed, read_form, told
 
-DEVICE_GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 _WORDS: Final = {
     "authorization_pending": "Nobody has answered yet.",
     "slow_down": "Wait five seconds longer between questions from now on.",

@@ -23,6 +23,8 @@ ROLES = ("anonymous", "developer", "approver", "administrator", "responder", "au
 OFTEN = ("anonymous", "administrator", "program")  # nobody, whoever may most, and who comes by another way
 # Rules of the business cannot be said in a schema: a refusal that names them is an answer to well-formed input too.
 REFUSALS = ["2xx", "400", "401", "403", "404", "406", "409", "410", "422"]
+# Only so many machines may wait, and each that begins is one more.
+BEGINNING, MANY = "/oauth2/device_authorization", [*REFUSALS, "429"]
 # What does not fit the schema is refused in one of these ways: some of it is too long to be read at all.
 NO = ["400", "401", "403", "404", "405", "406", "409", "410", "413", "415", "422", "428", "429"]
 
@@ -89,7 +91,8 @@ def configuration(stage, *, examples: int, seed: int, coverage: bool, stateful: 
                 {"include-path-regex": f"/{family}/", "parameters": {"path.id": str(pk)}}
                 for family, pk in names.items()
             ]
-            + [{"include-path-regex": "/events/", "parameters": {"path.uid": str(event)}}],
+            + [{"include-path-regex": "/events/", "parameters": {"path.uid": str(event)}}]
+            + [{"include-path": BEGINNING, "checks": {"positive_data_acceptance": {"expected-statuses": MANY}}}],
         }
     )
 
