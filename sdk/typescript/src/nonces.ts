@@ -7,6 +7,7 @@
 
 import cluster from "node:cluster";
 import { createHash } from "node:crypto";
+import { isMainThread } from "node:worker_threads";
 
 import { KeysteadError, Unsafe } from "./errors.js";
 import { FUTURE_SKEW_SECONDS, LONGEST_WINDOW_SECONDS } from "./signatureProfile.js";
@@ -49,7 +50,7 @@ export interface NonceStore {
  * Remembers in this process, exactly: for programs that are one process.
  *
  * Nothing is forgotten while it could be accepted again; when it is full it refuses. It refuses what may have been accepted
- * before it was made. A worker of a cluster cannot have one, since it does not know its siblings; nor may several threads.
+ * before it was made. A worker of a cluster cannot have one, nor a thread beside the main one: neither knows its siblings.
  */
 export class MemoryNonces implements NonceStore {
   readonly #most: number;
@@ -62,6 +63,10 @@ export class MemoryNonces implements NonceStore {
   constructor({ most = MOST_REMEMBERED }: { readonly most?: number } = {}) {
     if (cluster.isWorker) {
       throw new Unsafe("A worker does not know what its siblings accepted: share one store, such as ValkeyNonces.", "nonce_store_forked");
+    }
+    // Each thread loads this module anew. One that is alone cannot know it, so it is refused too.
+    if (!isMainThread) {
+      throw new Unsafe("A thread does not know what the others accepted: verify in the main one, or share one store, such as ValkeyNonces.", "nonce_store_forked");
     }
     this.#most = most;
   }

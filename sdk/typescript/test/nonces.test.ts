@@ -3,6 +3,7 @@ import cluster from "node:cluster";
 import { once } from "node:events";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
 
 import { MemoryNonces, NonceStoreUnavailable } from "../src/index.js";
 import { DOUBT_SECONDS, KEPT_SECONDS } from "../src/nonces.js";
@@ -61,4 +62,11 @@ test("a worker of a cluster, which does not know its siblings, cannot have a mem
   cluster.setupPrimary({ exec: fileURLToPath(new URL("clusterWorker.js", import.meta.url)) });
   const [said] = await once(cluster.fork(), "message");
   assert.equal(said, "nonce_store_forked");
+});
+
+test("nor can a thread beside the main one, in which every other would accept the same once more", async () => {
+  const worker = new Worker(new URL("threadWorker.js", import.meta.url));
+  const [said] = await once(worker, "message");
+  assert.equal(said, "nonce_store_forked");
+  await worker.terminate();
 });
