@@ -7,11 +7,11 @@ import json
 
 import requests
 from keystead_client import Client, LocalVerifier, Reason, Verifier
-from keystead_client.cli.main import main
+from keystead_client.cli.main import OVERLAPS, main
 from keystead_client.requests_auth import KeyAuth
 
 from keys.lifecycle.revocation import revoke_key
-from keys.states import RevocationReason
+from keys.states import Overlap, RevocationReason
 from tests.people import acting, issued, verifying_credential
 from tests.portal.api.stage import make_program
 from tests.sdk.cookbook import until
@@ -92,13 +92,17 @@ def test_the_command_line_does_what_the_api_allows_a_program(portal_server, worl
         "orders:read",
         "--recipient",
         str(world.alice.pk),
+        "--every-days",
+        "10",
+        "--overlap",
+        "6h",
         "--json",
     ]
     assert main(["request", *wish, *more]) == 0, capsys.readouterr()
     asked = said()
     assert asked["state"] == "pending"
     assert main(["requests", asked["id"], "--json"]) == 0
-    capsys.readouterr()
+    assert said()["content"]["rotation"] == {"every_days": 10, "overlap": "6h"}
     (tmp_path / "leak.txt").write_text(f"curl -H 'Authorization: Bearer {secret.reveal()}'")
     assert main(["scan", str(tmp_path / "leak.txt"), "--ask", "--json"]) == 1
     assert [(each["key"], each["state"]) for each in said()] == [(str(key), "active")]
@@ -122,3 +126,7 @@ def test_a_program_speaks_to_the_api_by_its_key(portal_server, world):
     secret = make_program(world.reporting, world.alice)[1].reveal()
     answer = requests.get(f"{portal_server.url}/api/v1/me", auth=KeyAuth(secret), timeout=20)
     assert (answer.status_code, answer.json()["kind"]) == (200, "program")
+
+
+def test_the_command_line_offers_the_overlaps_that_keystead_knows():
+    assert list(OVERLAPS) == [str(each) for each in Overlap]

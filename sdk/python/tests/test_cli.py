@@ -155,6 +155,42 @@ def test_a_request_names_what_is_wanted(asking):
     )
 
 
+WISH = ["request", "--service", "orders", "--environment", "prod", "--team", "reporting", "--name", "Nightly"]
+WISH += ["--consumer", "b", "--purpose", "Reports.", "--scope", "orders:read"]
+
+
+@pytest.mark.parametrize(
+    ("words", "plan"),
+    [
+        (["--every-days", "30", "--overlap", "6h"], {"every_days": 30, "overlap": "6h"}),
+        (["--every-days", "30"], {"every_days": 30}),
+        (["--overlap", "when-idle"], {"overlap": "when-idle"}),
+        (["--every-days", "0"], {"every_days": 0}),  # what is out of range is for Keystead to refuse, not to forget
+        ([], None),
+    ],
+)
+def test_a_request_says_how_secrets_are_replaced_or_leaves_it_to_the_usual_plan(asking, words, plan):
+    asking.on("POST /api/v1/requests", (201, {"number": "REQ-1", "state": "pending"}))
+    assert main([*WISH, *words]) == 0
+    assert asking.asked[-1].json.get("rotation") == plan
+
+
+@pytest.mark.parametrize("words", [["--overlap", "2h"], ["--every-days", "monthly"]])
+def test_a_plan_that_nobody_offers_is_not_understood_and_asks_nothing(asking, words, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*WISH, *words])
+    assert ended.value.code == 2
+    assert not asking.asked
+    assert words[1] in capsys.readouterr().err
+
+
+def test_a_key_shows_how_its_secrets_are_replaced(asking, capsys):
+    plan = {"overlap": "6h", "every_days": 30}
+    asking.on(f"GET /api/v1/keys/{DETAIL['id']}", (200, {**DETAIL, "rotation": plan}))
+    assert main(["show", "KEY-7"]) == 0
+    assert "overlap 6h, every days 30" in capsys.readouterr().out
+
+
 def test_a_claimed_secret_goes_to_a_private_file_or_to_stdout_alone(asking, monkeypatch, capsys, tmp_path):
     give(monkeypatch, KEY)
     assert main(["claim", "KEY-7", "--out", str(tmp_path / "key")]) == 0

@@ -53,7 +53,7 @@ def list_keys(typed: argparse.Namespace) -> int:
 def show_key(typed: argparse.Namespace) -> int:
     """Show a key with its versions."""
     key = account(typed).key(typed.key)
-    show(key, as_json=typed.json, columns=(*KEY_COLUMNS, "consumer", "networks", "id"))
+    show(key, as_json=typed.json, columns=(*KEY_COLUMNS, "consumer", "networks", "rotation", "id"))
     if not typed.json:
         print()
         show(
@@ -91,6 +91,9 @@ def request(typed: argparse.Namespace) -> int:
     }
     if typed.recipient:
         wish["recipient"] = typed.recipient
+    plan = {"overlap": typed.overlap or None, "every_days": typed.every_days}
+    if any(value is not None for value in plan.values()):
+        wish["rotation"] = {name: value for name, value in plan.items() if value is not None}
     told = account(typed).post("/api/v1/requests", wish, once=typed.once or uuid.uuid4().hex)
     show(told, as_json=typed.json, columns=REQUEST_COLUMNS)
     return YES

@@ -17,6 +17,8 @@ from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
 from keystead_client.key_text import SECRET_PATTERN
 
 REVOCATIONS = ("key-compromise", "affiliation-changed", "superseded", "cessation-of-operation", "privilege-withdrawn")
+# How long an old secret works on beside its successor.
+OVERLAPS = ("now", "15m", "1h", "6h", "24h", "7d", "first-use", "when-idle")
 _Maker: TypeAlias = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 USAGE, REFUSED, UNREACHABLE = 2, 3, 4
 
@@ -124,6 +126,8 @@ def _requesting(command: _Maker) -> None:
     one.add_argument(
         "--self-fetch", action="store_true", help="let the client fetch its next versions (needs --network)"
     )
+    one.add_argument("--every-days", type=int, help="replace the secret after so many days, not only at its end")
+    one.add_argument("--overlap", choices=OVERLAPS, default="", help="how long an old secret works on (usually 24h)")
     one.add_argument("--recipient", default="", help="the id of the member who will claim")
     one.add_argument("--ticket", default="")
     one.add_argument("--once", default="", help="a name under which this is asked only once, such as build-4711")

@@ -39,6 +39,8 @@ def cell(value: Any) -> str:  # Any: whatever the API answered
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{cell(name.replace('_', ' '))} {cell(each)}" for name, each in value.items())
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
