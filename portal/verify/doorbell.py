@@ -191,7 +191,10 @@ class Doorbell:
             line.end()
 
     async def _take(self, line: Line, word: bytes) -> bool:
-        """Take up to where a program says that it has applied; False: that was no such word."""
+        """Take up to where a program says that it has applied; False: that was no such word, or nobody asked for one."""
+        if not line.owes:
+            return False
+        line.owes -= 1
         try:
             verifier, body = read_word(word)
         except Refused:

@@ -29,6 +29,7 @@ class Line:
         self.place = caller.asks_about.service_id, caller.asks_about.environment_id
         self.is_only_rung = False
         self.is_over = False
+        self.owes = 0  # words: one for each change that it was brought
         self._waiting = b""
         self._woken = asyncio.Event()
 
@@ -36,6 +37,11 @@ class Line:
         """Send this after what waits, or in place of it: whoever misses a change notices it by the next."""
         self._waiting = self._waiting + text if len(self._waiting) < MOST_WAITING else text
         self._woken.set()
+
+    def bring(self, change: bytes) -> None:
+        """Tell of a change; where it is applied, its program will say so."""
+        self.owes += 1
+        self.tell(change)
 
     def beat(self) -> None:
         if not self._waiting:
@@ -94,7 +100,7 @@ class Lines:
         self.rings += 1
         self._lately.append((self.rings, ring.keys))
         self.last = plain = _event({"position": ring.position})
-        told: dict[Place, bytes] = {}
+        told: dict[Place, bytes | None] = {}
         for line in self.all:
             line.is_only_rung = line.is_only_rung or ring.keys is None
             if ring.keys is not None and line.caller.key_id in ring.keys:
@@ -102,12 +108,14 @@ class Lines:
                 line.end()
             elif ring.places is not None and line.place not in ring.places:
                 continue
-            elif line.is_only_rung:
-                line.tell(plain)
             else:
                 if line.place not in told:
-                    told[line.place] = told_of(ring, line.place) or plain
-                line.tell(told[line.place])
+                    told[line.place] = told_of(ring, line.place)
+                change = None if line.is_only_rung else told[line.place]
+                if change is None:
+                    line.tell(plain)
+                else:
+                    line.bring(change)
 
 
 def shown_by(authorization: str, address: str | None) -> bytes:

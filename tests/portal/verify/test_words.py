@@ -15,6 +15,8 @@ from keys.verification.renewing import Asked, renew_clients
 from keys.verification.ringing import Ring
 from keys.verification.sharing import position_in
 from keys.verification.verifier import Binding
+from portal.verify.doorbell import Doorbell
+from portal.verify.lines import shown_by
 from portal.verify.problems import Reply
 from portal.verify.renewals import Knock
 from tests.people import issued, verifying_credential
@@ -69,6 +71,14 @@ def test_a_program_that_listens_is_believed_by_its_line(world, program, asked_fo
     listening(ask)
 
 
+async def owing(bell: Doorbell, *, credential: str, words: int = 9) -> Call:
+    """A line on which so many changes were told."""
+    call = await Call(bell, credential, method="POST").begun()
+    (line,) = [each for each in bell.lines.all if each.shown == shown_by(f"Bearer {credential}", "127.0.0.1")]
+    line.owes = words
+    return call
+
+
 def word(verifier: object, applied: str) -> bytes:
     return json.dumps({"verifier": str(verifier), "applied": applied}).encode() + b"\n"
 
@@ -99,10 +109,10 @@ def test_what_is_not_taken_is_rung_for_and_acknowledges_nothing(world, program):
     another = verifying_credential(world).reveal()
 
     async def ask(bell):
-        call = await Call(bell, another, method="POST").begun()
+        call = await owing(bell, credential=another)
         ring = bell.lines.last
         position = json.loads(ring.split(b"data: ")[1])["position"]
-        mine = await Call(bell, credential, method="POST").begun()
+        mine = await owing(bell, credential=credential)
         other_past = position.partition("@")[0] + "@" + 16 * "0"
         for caller, who, applied in (
             (call, verifier.pk, position),
@@ -128,12 +138,28 @@ def test_what_is_no_word_ends_the_line(world, odd):
     credential = verifying_credential(world).reveal()
 
     async def ask(bell):
-        call = await Call(bell, credential, method="POST").begun()
+        call = await owing(bell, credential=credential)
         await call.say(odd)
         await asyncio.wait_for(call.task, PATIENCE)
         assert not bell.lines.all
 
     listening(ask)
+
+
+def test_there_is_a_word_for_each_change_that_was_told_and_no_more(world, program):
+    """What a program that is long gone had sent would be read and taken for as long as it lasts."""
+    (verifier, credential), key, at = program, issued(world)[0], place_of(world)
+
+    async def ask(bell):
+        call = await Call(bell, credential, method="POST").begun()
+        await beside(revoke, world, key)
+        said = word(verifier.pk, event_in(await call.line(), at).position)
+        await call.say(said + said)
+        await asyncio.wait_for(call.task, PATIENCE)
+        assert not bell.lines.all
+
+    listening(ask)
+    assert Verifier.objects.get(pk=verifier.pk).applied != verifier.applied, "the first was taken"
 
 
 def test_a_word_is_read_when_the_one_before_was_taken(world, program, monkeypatch):
@@ -142,7 +168,7 @@ def test_a_word_is_read_when_the_one_before_was_taken(world, program, monkeypatc
     served: asyncio.Queue[Knock] = asyncio.Queue()
 
     async def ask(bell):
-        call = await Call(bell, credential, method="POST").begun()
+        call = await owing(bell, credential=credential)
         monkeypatch.setattr(bell._renewals, "ask", served.put_nowait)
         for _ in range(3):
             await call.say(word(verifier.pk, "1:1:"))
