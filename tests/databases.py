@@ -6,6 +6,7 @@ changed are emptied and filled as they were; only whoever changed the schema get
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # More rows than this are gone sooner by a copy.
 FEW_ROWS = 20_000
+# More deleted rows than this are swept up: every later look at the table would read them again.
+MANY_DEAD = 1_000
 # Stands in for every trigger that does not sleep, while the rows are put back.
 _IDLE = """
 BEGIN
@@ -137,6 +140,9 @@ class WorkersDatabase:
         embedded.own_schema(self._layout, self._name)
         self._session = self.connect()
         self._session.prepare_threshold = 1
+        # To start other processes takes longer than to read.
+        self._session.execute("SET max_parallel_workers_per_gather = 0")
+        self._dead: Counter[str] = Counter()
         tables = [
             row[0] for row in self._session.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         ]
@@ -185,8 +191,16 @@ class WorkersDatabase:
                 self._session.execute("SELECT setval(%s::text::regclass, %s, %s)", (name, last, called))
             self._session.execute("SET CONSTRAINTS ALL IMMEDIATE")
             self._write_bodies(self._wakeful)
+        self._sweep({table: marks[table][0] for table in full})
         self._base = content
         self._marks = self._measured()
+
+    def _sweep(self, deleted: Mapping[str, int]) -> None:
+        """Free what was deleted, once it is much: the server itself looks only each minute."""
+        self._dead.update(deleted)
+        for table in [table for table, count in self._dead.items() if count > MANY_DEAD]:
+            self._session.execute(f'VACUUM "{table}"'.encode())
+            del self._dead[table]
 
     def _write_bodies(self, bodies: Mapping[int, str]) -> None:
         self._session.execute(_WRITE_BODIES, (list(bodies), list(bodies.values())))

@@ -9,13 +9,14 @@ import psycopg
 import pytest
 from django.db import connection
 
-from tests import conftest
-from tests.databases import WorkersDatabase
+from tests import stage
+from tests.databases import MANY_DEAD, WorkersDatabase
+from tests.engines import TEMPLATE, layout_of_worker
 
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[WorkersDatabase]:
-    made = WorkersDatabase(conftest._layout(), "keystead_cleaned", conftest.TEMPLATE)
+    made = WorkersDatabase(layout_of_worker(), "keystead_cleaned", TEMPLATE)
     yield made
     made.remove()
 
@@ -66,19 +67,35 @@ def test_whatever_a_test_did_is_undone(database: WorkersDatabase, deed: str) -> 
 
 
 def test_the_world_comes_and_goes(database: WorkersDatabase) -> None:
-    assert conftest._inhabited is not None
+    assert stage.inhabited is not None
     before = everything(database)
-    database.give(conftest._inhabited.content)
+    database.give(stage.inhabited.content)
     inhabited = everything(database)
     assert any("alice@example.com" in row for row in inhabited["keys_person"])
     database.spoil()
     with database.connect() as session:
         session.execute("UPDATE keys_person SET last_login = now()")
     assert everything(database) != inhabited
-    database.give(conftest._inhabited.content)
+    database.give(stage.inhabited.content)
     assert everything(database) == inhabited
     database.give(database.plain)
     assert everything(database) == before
+
+
+def test_a_table_that_is_filled_again_and_again_does_not_grow(database: WorkersDatabase) -> None:
+    sizes = []
+    for _ in range(3):
+        database.spoil()
+        with database.connect() as session:
+            session.execute("SET session_replication_role = replica")
+            session.execute(
+                "INSERT INTO django_content_type (app_label, model) SELECT n, n FROM generate_series(1, %s) n",
+                (MANY_DEAD,),
+            )
+            told = session.execute("SELECT pg_relation_size('django_content_type')").fetchone()
+            sizes.append(told[0] if told else 0)
+        database.give(database.plain)
+    assert sizes[2] == sizes[1]
 
 
 def test_whoever_is_connected_after_a_test_is_sent_away(database: WorkersDatabase) -> None:
@@ -93,8 +110,8 @@ def test_whoever_is_connected_after_a_test_is_sent_away(database: WorkersDatabas
 
 @pytest.mark.usefixtures("world")
 def test_the_world_of_a_test_that_is_rolled_back_is_the_same_by_its_own_events() -> None:
-    assert conftest._inhabited is not None
-    rows = conftest._inhabited.content.rows
+    assert stage.inhabited is not None
+    rows = stage.inhabited.content.rows
     with connection.cursor() as cursor:
         for table in ("keys_person", "keys_team", "keys_membership", "keys_service", "keys_scope", "keys_policy"):
             with cursor.copy(f"COPY {table} TO STDOUT") as copy:
