@@ -13,7 +13,6 @@ import contextlib
 import random
 import re
 import uuid
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 from uuid import UUID
@@ -32,7 +31,7 @@ from portal.verify.exchanges import Receive, Scope, Send, address_of, headers_of
 from portal.verify.lines import BEAT, Line, Lines, shown_by
 from portal.verify.problems import NEVER_STORED, Reply, problem
 from portal.verify.reading import Refused, members_of
-from portal.verify.renewals import Answer, Knock, Renewals, Serve
+from portal.verify.renewals import Answer, Knock, Renewals
 from portal.verify.words import read_word, words_of
 
 BEAT_EVERY: Final = 1.0  # seconds between two beats
@@ -46,7 +45,6 @@ _PLAIN: Final = {"Content-Type": "text/plain; charset=utf-8"}
 _OF_A_VERIFIER: Final = re.compile(
     r"/v1/verifiers/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(lease|applied)", re.ASCII
 )
-_SERVED: Final[dict[str, Serve]] = {"lease": renew_clients, "applied": acknowledge_clients}
 
 
 class Doorbell:
@@ -56,9 +54,9 @@ class Doorbell:
         self.lines = Lines()
         self._asking = 0
         self._ringer = Ringer(self._heard)
-        self._renewals = Renewals()
+        # Apart: somebody waits for a receipt, and a lease costs ten times as much as a word.
+        self._leases, self._words = Renewals(renew_clients), Renewals(acknowledge_clients, fills=0)
         self._threads = ThreadPoolExecutor(ASKING, thread_name_prefix="doorbell")
-        self._answers: deque[tuple[asyncio.Future[Answer], Answer]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,14 +74,15 @@ class Doorbell:
         await receive()
         self._loop = asyncio.get_running_loop()
         self._ringer.start()
-        self._renewals.start()
+        self._leases.start()
+        self._words.start()
         beating = asyncio.create_task(self._beat())
         await send({"type": "lifespan.startup.complete"})
         await receive()
         beating.cancel()
         for line in self.lines.all:
             line.end()
-        for each in (self._ringer, self._renewals):
+        for each in (self._ringer, self._leases, self._words):
             await self._loop.run_in_executor(None, each.stop)
         self._threads.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
@@ -98,51 +97,48 @@ class Doorbell:
             )
         elif named := _OF_A_VERIFIER.fullmatch(scope["path"]):
             need(scope, "POST")
-            await say(await self._serve(scope, receive, UUID(named[1]), _SERVED[named[2]]), send)
+            await say(
+                await self._serve(
+                    scope, receive, UUID(named[1]), self._words if named[2] == "applied" else self._leases
+                ),
+                send,
+            )
         elif scope["path"] == "/v1/feed":
             need(scope, "GET", "POST")
             await self._hold(await self._recognise(scope), receive, send)
         else:
             raise Refused(404, "not_found")
 
-    async def _serve(self, scope: Scope, receive: Receive, verifier: UUID, serve: Serve) -> Reply:
+    async def _serve(self, scope: Scope, receive: Receive, verifier: UUID, rounds: Renewals) -> Reply:
         """Wait for the next round; who asks is found out there, once for all who show the same."""
         headers = headers_of(scope)
         authorization, address = headers.get("authorization", ""), address_of(scope, headers)
         body = members_of(await read_body(receive), headers.get("content-type", ""), {"applied"})
         listener = self.lines.listener(shown_by(authorization, address))
         answer = await self._next_round(
+            rounds,
             authorization=authorization,
             address=address,
             user_agent=headers.get("user-agent", ""),
             verifier=verifier,
             body=body,
-            serve=serve,
-            caller=listener if serve is acknowledge_clients else None,
+            caller=listener if rounds is self._words else None,
             listens=listener is not None,
         )
         if isinstance(answer, Refused):
             raise answer
         return answer
 
-    async def _next_round(self, **asked: Any) -> Answer:  # Any: the facts of a Knock
+    async def _next_round(self, rounds: Renewals, **asked: Any) -> Answer:  # Any: the facts of a Knock
         loop = asyncio.get_running_loop()
         said: asyncio.Future[Answer] = loop.create_future()
 
-        def answer(answer: Answer) -> None:
-            """Called from the thread that serves: it wakes the loop once for all answers of a round."""
-            self._answers.append((said, answer))
-            if len(self._answers) == 1:
-                loop.call_soon_threadsafe(self._settle)
-
-        self._renewals.ask(Knock(answer=answer, **asked))
-        return await said
-
-    def _settle(self) -> None:
-        while self._answers:
-            said, answer = self._answers.popleft()
+        def settle(answer: Answer) -> None:
             if not said.done():
                 said.set_result(answer)
+
+        rounds.ask(Knock(answer=lambda answer: loop.call_soon_threadsafe(settle, answer), **asked))
+        return await said
 
     async def _recognise(self, scope: Scope) -> Line:
         """Ask the database who calls, in a thread: nobody's line shall wait for it."""
@@ -202,7 +198,7 @@ class Doorbell:
         answer: Answer | None = None
         if not (line.is_over or line.is_only_rung):
             answer = await self._next_round(
-                verifier=verifier, body=body, serve=acknowledge_clients, caller=line.caller.key_id, listens=True
+                self._words, verifier=verifier, body=body, caller=line.caller.key_id, listens=True
             )
         if answer is None or isinstance(answer, Refused):
             line.tell(self.lines.last)  # only a renewal can tell where it stands
@@ -219,7 +215,7 @@ class Doorbell:
                 self._loop.call_soon_threadsafe(self._ring, ring)
 
     def _ring(self, ring: Ring) -> None:
-        self._renewals.hurry()
+        self._leases.hurry()
         self.lines.ring(ring)
 
     async def _beat(self) -> None:

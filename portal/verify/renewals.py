@@ -1,4 +1,4 @@
-"""Renew the leases of programs that verify themselves, and hear what they have applied: a queue that serves many at once.
+"""Renew the leases of programs that verify themselves, or hear what they have applied: a queue that serves many at once.
 
 A stop makes everybody answer in the same moment. Whoever comes while others are served waits for the next round, which is one
 for all of them: the database is asked as often for five hundred as for one. But it is asked who each is that shows something new,
@@ -52,7 +52,6 @@ class Knock:
     user_agent: str = ""
     verifier: UUID
     body: dict[str, object]
-    serve: Serve
     caller: UUID | None = None  # whose credential it shows, where that is known
     listens: bool = False  # whether whoever shows the same holds a line
     answer: Callable[[Answer], object]
@@ -79,9 +78,13 @@ def renewed(asked: Asked, said: Said) -> Reply:
 
 
 class Renewals:
-    """A thread that serves whoever waits, all at once, and asks the database who they are."""
+    """A thread that serves whoever waits, all at once, and asks the database who they are.
 
-    def __init__(self) -> None:
+    `fills` says for how many seconds a round fills, but after a ring.
+    """
+
+    def __init__(self, serve: Serve, *, fills: float = AT_REST) -> None:
+        self._serves, self._fills = serve, fills
         self._waiting: queue.PriorityQueue[tuple[int, int, Knock | None]] = queue.PriorityQueue()
         self._number = itertools.count()
         self._thread = threading.Thread(target=self._serve, daemon=True, name="renewals")
@@ -107,7 +110,7 @@ class Renewals:
     def _serve(self) -> None:
         while (first := self._waiting.get())[2] is not None:
             if time.monotonic() >= self._hurry_until:
-                self._hurried.wait(AT_REST)
+                self._hurried.wait(self._fills)
                 self._hurried.clear()
             time.sleep(IN_A_HURRY)
             self._waiting.put(first)  # whoever came meanwhile may come before it
@@ -154,13 +157,13 @@ class Renewals:
                 asked.append((knock, read_renewal(knock.body, verifier=knock.verifier, credential=caller)))
             except Refused as refused:
                 knock.answer(refused)
-        for serve in {knock.serve for knock, _ in asked}:
-            served = [(knock, each) for knock, each in asked if knock.serve is serve]
-            for (knock, each), said in zip(served, serve([each for _, each in served]), strict=True):
-                try:
-                    knock.answer(renewed(each, said))
-                except Refused as refused:
-                    knock.answer(refused)
+        if not asked:
+            return
+        for (knock, each), said in zip(asked, self._serves([each for _, each in asked]), strict=True):
+            try:
+                knock.answer(renewed(each, said))
+            except Refused as refused:
+                knock.answer(refused)
 
 
 def _caller(knock: Knock) -> UUID | Refused:

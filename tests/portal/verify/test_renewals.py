@@ -28,7 +28,6 @@ def knock(answer: Callable[[Reply | Refused], object], *, listens: bool = False)
         user_agent="",
         verifier=uuid4(),
         body={},
-        serve=lambda _: [],
         answer=answer,
         listens=listens,
     )
@@ -36,11 +35,10 @@ def knock(answer: Callable[[Reply | Refused], object], *, listens: bool = False)
 
 def test_who_holds_a_line_waits_for_few_strangers_and_all_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(renewals, "program_of", nobody)
-    monkeypatch.setattr(renewals, "AT_REST", 0)
     monkeypatch.setattr(renewals, "MOST_STRANGERS", FEW)
     served: list[str] = []
     over, strangers = threading.Event(), 4 * FEW
-    waiting = Renewals()
+    waiting = Renewals(lambda _: [], fills=0)
 
     def say_stranger(_: Reply | Refused) -> None:
         served.append("stranger")

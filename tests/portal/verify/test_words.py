@@ -169,7 +169,7 @@ def test_a_word_is_read_when_the_one_before_was_taken(world, program, monkeypatc
 
     async def ask(bell):
         call = await owing(bell, credential=credential)
-        monkeypatch.setattr(bell._renewals, "ask", served.put_nowait)
+        monkeypatch.setattr(bell._words, "ask", served.put_nowait)
         for _ in range(3):
             await call.say(word(verifier.pk, "1:1:"))
         first = await asyncio.wait_for(served.get(), PATIENCE)
