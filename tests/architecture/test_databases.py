@@ -115,7 +115,8 @@ def test_the_world_of_a_test_that_is_rolled_back_is_the_same_by_its_own_events()
     with connection.cursor() as cursor:
         for table in ("keys_person", "keys_team", "keys_membership", "keys_service", "keys_scope", "keys_policy"):
             with cursor.copy(f"COPY {table} TO STDOUT") as copy:
-                assert b"".join(map(bytes, copy)) == rows[table], table
+                # The place of a row is nobody's: it may lie where another was swept up.
+                assert sorted(b"".join(map(bytes, copy)).splitlines()) == sorted(rows[table].splitlines()), table
         cursor.execute("SELECT count(*) FROM audit_event WHERE txid = pg_current_xact_id()")
         assert cursor.fetchone()[0] > sum(rows[table].count(b"\n") for table in ("keys_person", "keys_membership"))
         cursor.execute(

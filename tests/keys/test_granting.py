@@ -76,8 +76,10 @@ NEVER = {
     "abort_rotation", "cancel_export", "decline_factor_reset", "decline_transfer", "deactivate_person", "deny_device",
     "deny_request", "end_changed_session",
     "execute_emergency",  # what it prepares is handed over by a claim, and that grants
-    "destroy_version", "end_delegation", "end_membership", "end_version", "end_versions", "finish_retirement", "finish_rotation",
+    "destroy_version", "end_delegation", "end_membership", "end_session", "end_version", "end_versions", "finish_retirement",
+    "finish_rotation",
     "lapse_request", "leave_claim", "plan_scope_retirement", "plan_service_retirement", "record_integrity_failure",
+    "refuse_put_back",
     "report_breaches", "report_leak", "retire_by_traffic", "retire_team", "retire_template", "return_request", "revoke_invitation",
     "revoke_key", "suspend_key", "withdraw_request", "withdraw_transfer",
     # they let in who has a place: nobody stops anything from outside
