@@ -1,6 +1,7 @@
 """Ring the doorbell: Celery carries ids and wakes the jobs; what is due stands in the database."""
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 
@@ -14,6 +15,7 @@ from celery.signals import (
     task_prerun,
     worker_init,
     worker_ready,
+    worker_shutting_down,
 )
 from django.core.exceptions import ImproperlyConfigured
 from structlog.contextvars import bind_contextvars, clear_contextvars
@@ -24,6 +26,8 @@ from portal.checks import refuse_unsafe_production
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
 PULSE = "portal.pulse"
 STALE_SECONDS = 10.0
+# Who stops a worker waits as long before it kills it. Of one that nobody waits for, its supervisor being dead, this is the end.
+LONGEST_END = 120.0
 broker.take_over()
 app = Celery("keystead", amqp=broker.Amqp)
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -69,6 +73,17 @@ def _refuse_unsafe_production(**_facts: object) -> None:
         refuse_unsafe_production()
     except ImproperlyConfigured as problem:  # Celery swallows what a signal's receiver raises, but not this
         raise SystemExit(str(problem)) from problem
+
+
+@worker_shutting_down.connect
+def _end_in_time(**_facts: object) -> None:
+    """End at last: a child that cannot hand over a long result, and its parent that waits for its end, wait for each other for ever.
+
+    What a task had not committed is taken up again, as after every kill.
+    """
+    ending = threading.Timer(LONGEST_END, os._exit, [1])
+    ending.daemon = True
+    ending.start()
 
 
 @setup_logging.connect
