@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -16,9 +19,10 @@ from django.db import DataError, connection, transaction
 from audit import clock
 from keys.models import KeyVersion, UsageBatch
 from keys.verification.sightings import MOST_SIGHTINGS
-from keys.verification.tallies import SUFFIX, SeenAs, Tally, read, without_secrets
+from keys.verification.tallies import SUFFIX, UNFINISHED, SeenAs, Tally, read, without_secrets
 
 MOST_FILES: Final = 200
+ABANDONED: Final = 3600  # seconds
 # Sorted, so that two who add at the same time wait for each other instead of for ever.
 _COUNTS: Final = """
 INSERT INTO keys_usagecount (version_id, outcome, hour, count, last_at)
@@ -48,7 +52,10 @@ _log = structlog.get_logger("keystead.verification")
 
 def add_files(folder: Path) -> int:
     """Add every file that nobody writes any more; returns how many verifications were added."""
-    return sum(_add_file(path) for path in sorted(folder.glob(f"*{SUFFIX}"))[:MOST_FILES])
+    _forget_unfinished(folder)
+    added = (_add_file(path) for path in sorted(folder.glob(f"*{SUFFIX}")))
+    # Only what was added counts here: or so many that cannot be read would keep all others out for ever.
+    return sum(islice((count for count in added if count is not None), MOST_FILES))
 
 
 def add_batch(batch: UUID, tallies: Sequence[Tally]) -> int:
@@ -70,22 +77,32 @@ def versions_by_kid(kids: Iterable[str], *, service: UUID, environment: UUID) ->
     return dict(rows.values_list("kid", "pk"))
 
 
-def _add_file(path: Path) -> int:
+def _forget_unfinished(folder: Path) -> None:
+    """Remove what was begun by somebody who was killed before it had its name; nobody counted into it."""
+    for path in folder.glob(f"*{UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime < time.time() - ABANDONED:
+                path.unlink()
+
+
+def _add_file(path: Path) -> int | None:
+    """Add one file; None when it is not there to be added. No file may keep the others from it, whatever it is."""
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return 0  # somebody else was faster
+        return None  # somebody else was faster
+    except OSError as odd:
+        _log.error("counts not readable", exc_info=odd)
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return 0  # it is still being written
-    try:
         added = add_batch(UUID(path.stem), list(read(path.read_bytes())))
         path.unlink()  # after the commit: a file that is found again is known by its name
-    except (ValueError, FileNotFoundError, DataError) as odd:
+    except BlockingIOError:
+        return None  # it is still being written
+    except (ValueError, TypeError, AttributeError, OSError, DataError) as odd:  # also JSON of another shape
         _log.error("counts not readable", exc_info=odd)
-        return 0
+        return None
     finally:
         os.close(descriptor)
     return added

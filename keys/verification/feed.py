@@ -167,7 +167,7 @@ class Feed:
                 _log.error("verifier cannot follow", exc_info=error)
                 self.forget_freshness()
                 connected, self.history = False, ""
-            self._on_tick()
+            self._do_besides()
             if connected:
                 self._rung.wait(pause)
             else:
@@ -176,6 +176,12 @@ class Feed:
             self.forget_freshness()
             lease.end(self.holder.id)
         connections[VERIFIER].close()
+
+    def _do_besides(self) -> None:
+        try:
+            self._on_tick()
+        except Exception as error:  # noqa: BLE001 - as above: a full disk, say, must not end it
+            _log.error("verifier cannot do what is due", exc_info=error)
 
     def catch_up(self) -> None:
         """Connect anew, and go on where we were if it is the same database with the same past; else read everything."""

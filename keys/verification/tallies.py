@@ -8,6 +8,7 @@ process; only a machine that loses power loses counts, those since the last file
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import mmap
@@ -21,12 +22,15 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
 
+import structlog
+
 from keys.crypto.key_text import without_keys
 from keys.verification.snapshot import Entry
 from keys.verification.verifier import Client
 
 MAGIC: Final = b"KSUSES1\n"
 SUFFIX: Final = ".uses"
+UNFINISHED: Final = ".new"
 SIZE: Final = 4 * 1024 * 1024
 FULL: Final = SIZE - 8 * 1024  # a record is at most some 6 KiB
 _HEAD: Final = struct.Struct("<Q")  # bytes of the name that follows, padded to 8; 0 ends the file
@@ -36,6 +40,7 @@ NOBODY: Final[SeenAs] = (None, "", "")
 VALID: Final = "valid"
 PERIOD: Final = 5.0  # seconds that a file is written; then it waits for whoever adds it to the database
 GRACE: Final = 1.0  # seconds after which nobody counts into the file of before any more
+_log = structlog.get_logger("keystead.verification")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +62,17 @@ class TallyFile:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Made under a name that no reader looks at, so that nobody takes the lock before we have it.
         self.path = folder / f"{uuid4()}{SUFFIX}"
-        made = self.path.with_suffix(".new")
+        made = self.path.with_suffix(UNFINISHED)
         self._descriptor = os.open(made, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.posix_fallocate(self._descriptor, 0, SIZE)  # a full disk is noticed now, not as a signal while counting
-        made.rename(self.path)
-        self._map = mmap.mmap(self._descriptor, SIZE)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.posix_fallocate(self._descriptor, 0, SIZE)  # a full disk is noticed now, not as a signal while counting
+            self._map = mmap.mmap(self._descriptor, SIZE)
+            made.rename(self.path)
+        except BaseException:
+            os.close(self._descriptor)
+            made.unlink(missing_ok=True)  # or each try would take from what little room there is
+            raise
         self._map[: len(MAGIC)] = MAGIC
         self._view = memoryview(self._map)
         self._counts = self._view.cast("Q")
@@ -127,14 +137,37 @@ def without_secrets(client: SeenAs) -> SeenAs:
     return address, without_keys(user_agent), without_keys(instance)
 
 
+class Uncounted(TallyFile):
+    """In the place of a file for which there is no room: nothing is counted, and verification goes on."""
+
+    is_empty = False
+    is_full = True
+
+    def __init__(self) -> None:
+        """There is no file."""
+
+    def count(self, entry: Entry, outcome: str, at: float, client: SeenAs = NOBODY) -> None:
+        """Forget it."""
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class Tallies:
     """The file that is counted into now, and the one before it while somebody may still hold it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.file = TallyFile(folder)
+        self._has_room = True
         self._since = time.monotonic()
         self._before: TallyFile | None = None
+        try:
+            self.file = TallyFile(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise  # a folder that is not ours is a mistake to be told of now; a full disk must not keep a door closed
+            self._tell(error)
+            self.file = Uncounted()
 
     def turn(self) -> None:
         """Begin a new file when it is time; called now and then by another thread than the one that counts."""
@@ -143,8 +176,19 @@ class Tallies:
             self._before.close()
             self._before = None
         if self._before is None and not self.file.is_empty and (age > PERIOD or self.file.is_full):
-            self._before, self.file = self.file, TallyFile(self._folder)
             self._since = time.monotonic()
+            try:
+                followed_by = TallyFile(self._folder)
+            except OSError as error:
+                self._tell(error)  # what there is of a file is counted into on, and the next turn tries again
+                return
+            self._before, self.file = self.file, followed_by
+            self._has_room = True
+
+    def _tell(self, error: OSError) -> None:
+        if self._has_room:  # once for each time
+            _log.error("no room to count uses", exc_info=error)
+        self._has_room = False
 
     def close(self) -> None:
         """Let go of all files, when nobody counts any more."""

@@ -18,7 +18,7 @@ from keys.monitoring import tally_files
 from keys.monitoring.tally_files import add_batch, add_files
 from keys.verification.sightings import MOST_SIGHTINGS, note_use
 from keys.verification.snapshot import Entry, Grant, Place
-from keys.verification.tallies import NOBODY, Tallies, Tally, TallyFile, read
+from keys.verification.tallies import MAGIC, NOBODY, Tallies, Tally, TallyFile, read
 from keys.verification.verifier import Client
 from tests.people import issued
 from tests.servers import ROOT
@@ -112,6 +112,34 @@ def test_what_the_database_cannot_hold_keeps_nothing_else_from_it(version, tmp_p
         tallies.file.path.rename(tmp_path / f"{uuid.UUID(int=place)}.uses")
     assert add_files(tmp_path) == 1
     assert [path.stem for path in tmp_path.glob("*.uses")] == [str(uuid.UUID(int=0))]
+
+
+def test_no_file_keeps_the_others_from_the_database(version, tmp_path, monkeypatch):
+    """Neither those of another owner, kind or shape, nor so many of them as are added at once."""
+    monkeypatch.setattr(tally_files, "MOST_FILES", 2)
+    grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
+    entry = Entry(version.pk, uuid.uuid4(), b"", grant, 0.0, None)
+    names = [tmp_path / f"{uuid.UUID(int=place)}.uses" for place in range(7)]
+    names[0].mkdir()
+    names[1].symlink_to("/dev/null")
+    for path, name in zip(names[2:5], (b"7       ", b"[1,2,3,4,5]     ", b'{"a": 1}'), strict=True):
+        path.write_bytes(MAGIC + len(name).to_bytes(8, "little") + name + bytes(24))
+    for path in names[5:]:
+        tallies = Tallies(tmp_path)
+        tallies.file.count(entry, "valid", 1_800_000_000.0)
+        tallies.close()
+        tallies.file.path.rename(path)
+    assert add_files(tmp_path) == 2
+    assert not [path for path in names[5:] if path.exists()]
+
+
+def test_what_somebody_who_was_killed_had_not_begun_is_removed(tmp_path):
+    old, young = tmp_path / "old.new", tmp_path / "young.new"
+    for path in (old, young):
+        path.touch()
+    os.utime(old, (0, 0))
+    add_files(tmp_path)
+    assert list(tmp_path.iterdir()) == [young], "it may have its name in a moment"
 
 
 def test_each_file_counts_its_own_however_the_same_version_is_counted_elsewhere(version, tmp_path):
