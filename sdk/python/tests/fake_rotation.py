@@ -73,7 +73,7 @@ class FakeRotation:
     def _get(self, asked: Asked) -> Answer:
         if asked.bearer not in self.verifying:
             return problem("invalid_token", 401)
-        ready = self.state == "prepared" and asked.bearer == self.newest
+        ready = self.state in ("prepared", "handed-over") and asked.bearer == self.newest
         is_current = asked.bearer == self.newest
         return 200, {
             "ready": ready,

@@ -10,7 +10,17 @@ import pytest
 import requests
 from fake_keystead import problem
 from fake_rotation import FakeRotation, mint
-from keystead_client import Busy, FileStore, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe
+from keystead_client import (
+    Busy,
+    FileStore,
+    KeysteadError,
+    MemoryStore,
+    Refused,
+    RotatingCredential,
+    Secret,
+    Unreachable,
+    Unsafe,
+)
 from keystead_client.httpx_auth import KeyAuth as HttpxKeyAuth
 from keystead_client.requests_auth import KeyAuth
 
@@ -166,6 +176,92 @@ def test_what_only_a_person_can_settle_is_raised_and_not_tried_again(keystead, r
     assert credential.current() == Secret(rotation.first)
 
 
+@pytest.mark.parametrize(
+    "refusal", [("network_not_allowed", 403), ("self_fetch_not_allowed", 403), ("invalid_token", 401)]
+)
+def test_a_refusal_between_a_lost_answer_and_the_next_try_makes_no_second_token(keystead, rotation, refusal):
+    """A laptop changes its network, say: the answer is lost, and the next try comes from outside."""
+    credential = rotating(keystead, rotation)
+    rotation.prepare()
+    rotation.fail = ["after next"]
+    with pytest.raises(Unreachable):
+        credential.refresh()
+    keystead.on("POST /v1/rotation/next", problem(*refusal))
+    with pytest.raises(Refused) as raised:
+        credential.refresh()
+    assert raised.value.code == refusal[0]
+    keystead.on("POST /v1/rotation/next", rotation._guarded("next", rotation._next))
+    credential.refresh()
+    assert (rotation.completed, credential.current()) == (1, Secret(rotation.newest))
+
+
+def test_a_token_waits_until_a_fetch_would_be_answered(keystead, rotation):
+    """Each refusal of a fetch is on record: whoever may not fetch looks, and does not try."""
+    credential = rotating(keystead, rotation)
+    rotation.prepare()
+    rotation.fail = ["after next"]
+    with pytest.raises(Unreachable):
+        credential.refresh()
+    keystead.on("GET /v1/rotation", (200, {"ready": False, "is_current": True, "check_after": 3600}))
+    keystead.on("POST /v1/rotation/next", problem("self_fetch_not_allowed", 403))
+    assert credential.refresh() == 3600
+
+
+BROKEN = {"half of it": '{"seed": "x", "curr', "another shape": "[1]", "other members": '{"x": "ks_prod_secret"}'}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_what_cannot_be_read_is_said_in_words_and_stops_no_request(keystead, rotation, tmp_path, text):
+    path, told = tmp_path / "key", []
+    credential = rotating(keystead, rotation, store=FileStore(path), on_trouble=told.append)
+    rotation.prepare()
+    credential.refresh()
+    path.write_text(text)
+    assert credential.rejected(Secret(rotation.newest)) == Secret(rotation.first), "what is in memory is still good"
+    assert works(keystead, credential.current())
+    for again in (credential.refresh, lambda: rotating(keystead, rotation, store=FileStore(path))):
+        with pytest.raises(KeysteadError) as raised:
+            again()
+        assert raised.value.code == "store_unreadable"
+        assert raised.value.__cause__ is None
+        assert raised.value.__suppress_context__, "what failed quotes what it read"
+    path.unlink()
+    with pytest.raises(KeysteadError) as raised:
+        credential.refresh()
+    assert raised.value.code == "store_gone"
+    assert works(keystead, credential.current())
+
+
+class InterruptedStore(MemoryStore):
+    """Lets something else happen between a load and what is done with it."""
+
+    def __init__(self):
+        super().__init__()
+        self.between = None
+
+    def load(self):
+        text, between, self.between = super().load(), self.between, None
+        if between is not None:
+            between()
+        return text
+
+
+def test_a_refusal_that_is_heard_during_a_step_brings_no_earlier_state_back(keystead, rotation):
+    store = InterruptedStore()
+    credential = rotating(keystead, rotation, store=store)
+    rotation.prepare()
+    step = threading.Thread(target=credential.refresh)
+
+    def begin():
+        step.start()
+        step.join(0.3)  # it is over, or waits
+
+    store.between = begin
+    assert credential.rejected(Secret("another")) is not None
+    step.join()
+    assert credential.current() == Secret(rotation.newest)
+
+
 def test_a_secret_that_was_fetched_by_somebody_else_is_not_passed_over_in_silence(keystead, rotation):
     mine, theirs = rotating(keystead, rotation), rotating(keystead, rotation)
     rotation.prepare()
@@ -204,6 +300,16 @@ def test_the_other_version_is_offered_to_whoever_was_refused(keystead, rotation)
     credential.refresh()
     assert credential.rejected(Secret(rotation.newest)) == Secret(rotation.first)
     assert credential.rejected(Secret(rotation.first)) == Secret(rotation.newest)
+
+
+def test_a_body_that_is_made_piece_by_piece_is_sent_once_and_the_refusal_is_what_is_heard(keystead, rotation):
+    credential = rotating(keystead, rotation)
+    rotation.prepare()
+    credential.refresh()
+    keystead.on("POST /api", problem("invalid_token", 401))
+    pieces = lambda: (piece for piece in (b"a", b"b"))  # noqa: E731
+    assert httpx2.post(f"{keystead.url}/api", content=pieces(), auth=HttpxKeyAuth(credential)).status_code == 401
+    assert requests.post(f"{keystead.url}/api", data=pieces(), auth=KeyAuth(credential), timeout=5).status_code == 401
 
 
 def test_a_secret_that_the_operator_gives_anew_begins_anew(keystead, rotation, tmp_path):

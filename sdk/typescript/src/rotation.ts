@@ -38,6 +38,7 @@ export interface RotatingOptions extends Connection {
   readonly onTrouble?: (error: KeysteadError) => void;
 }
 
+// Any other no says nothing of the token: it may have brought a secret whose answer was lost, and a second token is an alarm.
 const ENDS_THE_TRY = new Set(["already_activated", "rotation_not_due", "no_rotation", "fetched_by_another", "fetch_contested"]);
 const NOT_DUE = new Set(["already_activated", "rotation_not_due", "no_rotation"]);
 
@@ -48,6 +49,7 @@ export class RotatingCredential implements Credential {
   readonly #stopped = new AbortController();
   #held: Held;
   #last: Promise<unknown> = Promise.resolve();
+  #following: Promise<void> | undefined;
   #wake: (() => void) | undefined;
   #refused = new AbortController();
 
@@ -62,7 +64,7 @@ export class RotatingCredential implements Credential {
   static async open(options: RotatingOptions): Promise<RotatingCredential> {
     const store = options.store ?? new MemoryStore();
     const text = await store.load();
-    let held = text === undefined ? undefined : (JSON.parse(text) as Held);
+    let held = text ? readHeld(text) : undefined;
     if (options.initial !== undefined) {
       const initial = asSecret(options.initial);
       const seed = parse(initial).kid;
@@ -99,9 +101,8 @@ export class RotatingCredential implements Credential {
     };
     const secret = this.current();
     const answer = await send(secret);
-    if (answer.status !== 401 || init.body instanceof ReadableStream) return answer;
-    const other = await this.rejected(secret);
-    if (other === undefined) return answer;
+    const other = answer.status === 401 ? await this.rejected(secret) : undefined;
+    if (other === undefined || isRead(init.body)) return answer;
     await answer.arrayBuffer(); // so that the connection can be used again
     return send(other);
   };
@@ -115,7 +116,7 @@ export class RotatingCredential implements Credential {
 
   /** Follows rotations until `close`; the process does not stay alive for it. */
   start(): this {
-    void this.#follow();
+    this.#following ??= this.#follow();
     return this;
   }
 
@@ -128,14 +129,13 @@ export class RotatingCredential implements Credential {
 
   async #step(): Promise<number> {
     if (this.#held.next !== "") await this.#activate();
-    if (this.#held.token !== "") return this.#fetchNext();
     const said = await this.#transport.ask("GET", "/v1/rotation", { bearer: this.#held.current });
     if (isObject(said) && said["is_current"] === false) {
       // Nothing of ours fetched it: a person claimed it and has to give it to us, or somebody else has our secret.
       throw new Refused("a newer secret of this key works, and this client was not given it", "superseded", 0);
     }
     if (!isObject(said) || said["ready"] !== true) return isObject(said) ? Number(said["check_after"] ?? 60) : 60;
-    await this.#keep({ token: randomBytes(24).toString("base64url") });
+    if (this.#held.token === "") await this.#keep({ token: randomBytes(24).toString("base64url") });
     return this.#fetchNext();
   }
 
@@ -145,7 +145,7 @@ export class RotatingCredential implements Credential {
       answer = await this.#post("next", this.#held.current, { "Idempotency-Key": this.#held.token });
     } catch (error) {
       if (!(error instanceof Refused) || error instanceof Busy) throw error;
-      if (ENDS_THE_TRY.has(error.code) || error.status === 401 || error.status === 403) await this.#keep({ token: "" });
+      if (ENDS_THE_TRY.has(error.code)) await this.#keep({ token: "" });
       if (NOT_DUE.has(error.code)) return error.tryAfter ?? 60;
       throw error;
     }
@@ -220,4 +220,26 @@ export class RotatingCredential implements Credential {
     if (this.#options.onTrouble) this.#options.onTrouble(trouble);
     else process.emitWarning(`the key cannot rotate by itself: ${trouble.message}`, { code: trouble.code });
   }
+}
+
+/** Reads what was stored; whatever fails would quote it, and a secret with it. */
+function readHeld(text: string): Held {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    // told below
+  }
+  const { seed, current, previous = "", token = "", next = "", at_once = false } = isObject(value) ? value : {};
+  const texts = [seed, current, previous, token, next];
+  if (!seed || !current || texts.some((each) => typeof each !== "string") || typeof at_once !== "boolean") {
+    const words = "what is stored is no rotating credential: remove it, and give a secret that works as `initial`";
+    throw new KeysteadError(words, "store_unreadable");
+  }
+  return { seed, current, previous, token, next, at_once } as Held;
+}
+
+/** Whether a body is gone once it was sent: a stream, or what makes one piece after the other. */
+function isRead(body: unknown): boolean {
+  return typeof body === "object" && body !== null && Symbol.asyncIterator in body;
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 
-import { Busy, FileStore, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe } from "../src/index.js";
+import { Busy, FileStore, type KeysteadError, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe } from "../src/index.js";
 import { type Answer, type Asked, type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
 
 const TEXTS: string[] = vectors("key_text").valid.map((each: { text: string }) => each.text);
@@ -20,6 +20,7 @@ class FakeRotation {
   state = "none";
   overlap = "24h";
   fail: string[] = [];
+  outside = false;
   completed = 0;
   #minted = 0;
 
@@ -27,7 +28,7 @@ class FakeRotation {
     keystead.on("GET /v1/rotation", this.#guarded("get", (asked) => {
       if (!this.verifying.has(asked.bearer)) return problem("invalid_token", 401);
       const isCurrent = asked.bearer === this.newest;
-      return [200, { ready: this.state === "prepared" && isCurrent, is_current: isCurrent, check_after: 60 }];
+      return [200, { ready: ["prepared", "handed-over"].includes(this.state) && isCurrent, is_current: isCurrent, check_after: 60 }];
     }));
     keystead.on("POST /v1/rotation/next", this.#guarded("next", (asked) => {
       if (!this.verifying.has(asked.bearer)) return problem("invalid_token", 401);
@@ -60,6 +61,7 @@ class FakeRotation {
       return place >= 0;
     };
     return (asked) => {
+      if (this.outside) return problem("network_not_allowed", 403);
       if (failing("before")) return problem("busy_retry", 503);
       const said = door(asked);
       return failing("after") ? [502, "the answer was lost"] : said;
@@ -77,6 +79,59 @@ test("a due rotation is fetched, activated and swapped", () =>
     assert.equal(credential.current().reveal(), rotation.newest);
     assert.notEqual(rotation.newest, rotation.first);
     assert.equal((await credential.rejected(new Secret(rotation.newest)))?.reveal(), rotation.first);
+  }));
+
+test("a refusal between a lost answer and the next try makes no second token", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    rotation.prepare();
+    rotation.fail = ["after next"];
+    await assert.rejects(credential.refresh(), Unreachable);
+    const { token } = rotation;
+    rotation.outside = true; // it changed its network
+    await assert.rejects(credential.refresh(), Refused);
+    rotation.outside = false;
+    await credential.refresh();
+    assert.equal(rotation.token, token);
+    assert.equal(credential.current().reveal(), rotation.newest);
+    assert.equal(rotation.completed, 1);
+  }));
+
+test("what cannot be read is said in words that quote nothing of it", () =>
+  withKeystead(async (keystead) => {
+    const [rotation, store] = [new FakeRotation(keystead), new MemoryStore()];
+    for (const text of ['{"seed": "x", "curr', "[1]", '{"seed": "x", "current": 5}', `{"current": ${TEXTS[0]}}`]) {
+      await store.save(text);
+      await assert.rejects(
+        RotatingCredential.open({ url: keystead.url, initial: rotation.first, store }),
+        (error: KeysteadError) => error.code === "store_unreadable" && !error.message.includes("ks_") && error.cause === undefined,
+      );
+    }
+    await store.save("");
+    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, store });
+    assert.equal(credential.current().reveal(), rotation.first);
+  }));
+
+test("a body that is made piece by piece is not sent a second time, empty", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    rotation.prepare();
+    await credential.refresh();
+    const bodies: string[] = [];
+    keystead.on("POST /api", ({ body }) => {
+      bodies.push(JSON.stringify(body));
+      return problem("invalid_token", 401);
+    });
+    async function* pieces(): AsyncGenerator<Uint8Array> {
+      yield new TextEncoder().encode('"a"');
+    }
+    const init = { method: "POST", body: pieces() as unknown as BodyInit, duplex: "half" };
+    assert.equal((await credential.fetch(`${keystead.url}/api`, init as RequestInit)).status, 401);
+    assert.equal(bodies.length, 1);
+    assert.equal((await credential.fetch(`${keystead.url}/api`, { method: "POST", body: '"b"' })).status, 401);
+    assert.equal(bodies.length, 3);
   }));
 
 class Crash extends Error {}

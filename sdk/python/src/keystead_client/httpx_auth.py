@@ -38,7 +38,8 @@ class KeyAuth(Auth):  # type: ignore[misc]  # which of the two packages it is fr
         answer = yield request
         if answer.status_code == 401 and isinstance(self._credential, RotatingCredential):
             other = self._credential.rejected(secret)
-            if other is not None:
+            is_gone = getattr(request.stream, "_is_generator", False)  # sent again it would be an error of its own
+            if other is not None and not is_gone:
                 request.headers["Authorization"] = f"Bearer {other.reveal()}"
                 yield request
 

@@ -27,6 +27,7 @@ _log: Final = logging.getLogger("keystead_client")
 _SOON: Final = 1.0
 # Until every verifier knows the new version: their leases are at most this long, as a rule three seconds.
 _SETTLING: Final = 4.0
+# Any other no says nothing of the token: it may have brought a secret whose answer was lost, and a second token is an alarm.
 _ENDS_THE_TRY: Final = ("already_activated", "rotation_not_due", "no_rotation", "fetched_by_another", "fetch_contested")
 
 
@@ -68,6 +69,7 @@ class RotatingCredential:
         self._on_trouble = on_trouble or _warn
         self._wake, self._stopped, self._refused = threading.Event(), threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._keeping = threading.Lock()  # what is held and what is stored change together, and nobody reads in between
         with self._store.exclusive():
             self._held = self._loaded(as_secret(initial) if initial else None)
 
@@ -82,9 +84,11 @@ class RotatingCredential:
         """
         self._wake.set()
         self._refused.set()
-        stored = self._store.load()
-        if stored is not None:
-            self._held = Held(**json.loads(stored))  # another process that shares it may have gone on
+        try:
+            with self._keeping:
+                self._held = self._stored() or self._held  # another process that shares it may have gone on
+        except Exception as error:  # noqa: BLE001 - whoever was refused gets that answer, and `refresh` says what is wrong here
+            _log.debug("nothing could be loaded: %s", type(error).__name__)
         held = self._held
         # The next one is among them: between the answer to its activation and its place in the store it may be all there is.
         others = [text for text in (held.next, held.current, held.previous) if text and text != secret.reveal()]
@@ -96,18 +100,22 @@ class RotatingCredential:
         Raises Refused when only a person can help, Unreachable or Busy when it should be tried again soon.
         """
         with self._store.exclusive():
-            self._held = self._loaded(None)  # another process may have gone on
+            with self._keeping:
+                held = self._stored()  # another process may have gone on
+                if held is None:
+                    words = "what was stored is gone: this process has the secret, and one that starts now would not"
+                    raise KeysteadError(words, code="store_gone")
+                self._held = held
             if self._held.next:
                 self._activate()
-            if self._held.token:
-                return self._fetch()
             said = self._get()
             if said.get("is_current") is False:
                 # Nothing of ours fetched it: a person claimed it and has to give it to us, or somebody else has our secret.
                 raise Refused("a newer secret of this key works, and this client was not given it", code="superseded")
             if not said["ready"]:
                 return float(said["check_after"])
-            self._keep(token=secrets.token_urlsafe(24))
+            if not self._held.token:
+                self._keep(token=secrets.token_urlsafe(24))
             return self._fetch()
 
     def start(self) -> Self:
@@ -137,7 +145,7 @@ class RotatingCredential:
         try:
             answer = self._post("next", self._held.current, token=self._held.token)
         except Refused as refused:
-            if refused.code in _ENDS_THE_TRY or refused.status in (401, 403):
+            if refused.code in _ENDS_THE_TRY:
                 self._keep(token="")
             if refused.code in ("rotation_not_due", "no_rotation", "already_activated"):
                 return refused.try_after or 60.0
@@ -183,9 +191,16 @@ class RotatingCredential:
         answer: dict[str, Any] = reply.json()
         return answer
 
-    def _loaded(self, initial: Secret | None) -> Held:
+    def _stored(self) -> Held | None:
         text = self._store.load()
-        held = Held(**json.loads(text)) if text else None
+        try:
+            return Held(**json.loads(text)) if text else None
+        except (TypeError, ValueError):
+            words = "what is stored is no rotating credential: remove it, and give a secret that works as `initial`"
+            raise KeysteadError(words, code="store_unreadable") from None  # what failed quotes what it read
+
+    def _loaded(self, initial: Secret | None) -> Held:
+        held = self._stored()
         if initial is None:
             if held is None:
                 raise ValueError("nothing is stored yet: give the secret as it was claimed, as `initial`")
@@ -198,9 +213,10 @@ class RotatingCredential:
         return held
 
     def _keep(self, **changes: Any) -> None:
-        held = replace(self._held, **changes)
-        self._store.save(json.dumps(asdict(held)))
-        self._held = held
+        with self._keeping:
+            held = replace(self._held, **changes)
+            self._store.save(json.dumps(asdict(held)))
+            self._held = held
 
     def _follow(self) -> None:
         failures = 0
