@@ -25,9 +25,22 @@ LONGEST: Final = (
     60.0  # seconds; no lease is longer, whatever an environment says: so long waits who cannot ask for the leases
 )
 
+
+def further(held: str, told: str) -> str:
+    """Of two positions the one that shows more, in SQL. Of one past, one of the two shows all that the other shows."""
+    shows = "(pg_snapshot_xmax({0}::pg_snapshot), -(SELECT count(*) FROM pg_snapshot_xip({0}::pg_snapshot)))"
+    return f"CASE WHEN {shows.format(held)} > {shows.format(told)} THEN {held} ELSE {told} END"
+
+
+# A client says what it applied while a renewal is on its way, which says less. We ourselves may have to go back, after a fail-over;
+# a client has a past of its own, and a row in no other.
+_APPLIED: Final = (
+    f"CASE WHEN held.credential_id IS NULL THEN excluded.applied ELSE {further('held.applied', 'excluded.applied')} END"
+)
+
 # A lease that was longer is still answered under until the look under this one is done, and that may fail: the row keeps
 # for each environment whichever ends later.
-_RENEW: Final = """
+_RENEW: Final = f"""
 INSERT INTO keys_verifier AS held (id, name, credential_id, service_id, environment_id, started_at, renewed_at, valid_until, terms,
                            applied, entries, hears)
 SELECT id, name, credential, service, environment, at, at, at + longest * interval '1 millisecond', terms, applied, entries, hears
@@ -36,9 +49,9 @@ FROM (SELECT clock_timestamp() AS at) AS clock, unnest(
     %(terms)s::jsonb[], %(applied)s::text[], %(entries)s::bigint[], %(hears)s::boolean[]
 ) AS renewal (id, name, credential, service, environment, longest, terms, applied, entries, hears)
 ORDER BY id
-ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, applied = excluded.applied, entries = excluded.entries,
+ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, applied = {_APPLIED}, entries = excluded.entries,
     hears = excluded.hears, valid_until = greatest(held.valid_until, excluded.valid_until),
-    terms = (SELECT coalesce(jsonb_object_agg(place, term), '{}') FROM (
+    terms = (SELECT coalesce(jsonb_object_agg(place, term), '{{}}') FROM (
         SELECT place, max(term) AS term FROM (
             SELECT key, value::bigint FROM jsonb_each_text(excluded.terms)
             UNION ALL
@@ -48,7 +61,7 @@ ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, applied = exclu
     ) AS longest)
 WHERE held.stopped_at IS NULL
 RETURNING id, extract(epoch FROM renewed_at)::double precision
-"""
+"""  # noqa: S608 - constants of ours
 # An acknowledgement that a crash of the database loses only makes somebody wait for the end of the lease.
 _ACKNOWLEDGE: Final = """
 UPDATE keys_verifier SET applied = %(applied)s WHERE id = %(id)s AND set_config('synchronous_commit', 'off', true) = 'off'

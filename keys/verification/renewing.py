@@ -44,7 +44,7 @@ FROM keys_verifier v JOIN keys_environment e ON e.id = v.environment_id WHERE v.
 
 # One statement, for somebody waits for a receipt. A position of another past, or of a future, says nothing here.
 _APPLIED: Final = f"""
-UPDATE keys_verifier AS held SET applied = told.applied
+UPDATE keys_verifier AS held SET applied = {lease.further("held.applied", "told.applied")}
 FROM unnest(%(ids)s::uuid[], %(credentials)s::uuid[], %(applied)s::text[], %(pasts)s::text[]) AS told (id, credential, applied, past)
 WHERE held.id = told.id AND held.credential_id = told.credential AND held.stopped_at IS NULL
   AND told.past = (SELECT left(encode(sha256(convert_to(({lease.PAST}), 'UTF8')), 'hex'), {PAST_LENGTH}))

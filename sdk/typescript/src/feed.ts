@@ -34,7 +34,6 @@ export class Feed {
   #verifier = "";
   #leaseUrl = "";
   #appliedUrl = "";
-  #isRenewing = false;
   #awayUntil = 0;
   #lease = NO_LEASE;
 
@@ -56,21 +55,45 @@ export class Feed {
     return this.state === undefined || this.#lease.left <= 0 ? undefined : { state: this.state, lease: this.#lease };
   }
 
-  /** Renews the lease and applies what changed; whether anything did. Any error leaves the old lease to run out. */
+  /**
+   * Renews the lease and applies what changed; whether anything did. Any error leaves the old lease to run out.
+   *
+   * What comes with a ring is applied meanwhile: a stop shall not wait for an answer that is on its way.
+   */
   async renew(): Promise<boolean> {
-    this.#isRenewing = true;
+    if (this.state === undefined || this.#verifier === "" || this.state.isWorn) await this.#start();
+    const state = this.state as State | undefined;
+    if (state === undefined) return true;
+    const applied = state.position;
+    const asked = moment();
+    let answer: Record<string, unknown>;
     try {
-      return await this.#renew();
-    } finally {
-      this.#isRenewing = false;
+      answer = object(await this.#ask(applied));
+    } catch (error) {
+      if (!(error instanceof Refused) || (error.status !== 404 && error.status !== 409)) throw error;
+      this.forget();
+      return true;
     }
+    const waited = performance.now() - asked.steady;
+    this.#check(answer, applied);
+    const changes = answer["changes"] as Record<string, unknown>[];
+    const position = String(answer["position"]);
+    // A ring may have brought more since it was asked for: then it is old news, which would bring back what was stopped.
+    const isOld = reaches(state.position, position);
+    if (answer["resync"] !== false || !(isOld || reaches(position, state.position))) {
+      this.forget();
+      return true;
+    }
+    if (!isOld) state.follow(changes, position);
+    // Last, when all of it is applied: from here on the state may be believed.
+    this.#lease = new Lease(asked, { term: answer["lease_ms"] as number, serverTime: answer["server_time"] as number, waited });
+    return !isOld && changes.length > 0;
   }
 
   /** Applies the change that came with a ring, where it follows on what is held. The lease stays as it is. */
   hear(told: string): Heard {
     const { state } = this;
-    // A renewal that is under way was asked from where this stood before.
-    if (state === undefined || this.#isRenewing) return "ask";
+    if (state === undefined) return "ask";
     try {
       const event = readEvent(told, this.#keys, state.place);
       if (event === undefined) return "ask";
@@ -92,33 +115,6 @@ export class Feed {
     } catch {
       return false;
     }
-  }
-
-  async #renew(): Promise<boolean> {
-    if (this.state === undefined || this.#verifier === "" || this.state.isWorn) await this.#start();
-    const state = this.state as State | undefined;
-    if (state === undefined) return true;
-    const applied = state.position;
-    const asked = moment();
-    let answer: Record<string, unknown>;
-    try {
-      answer = object(await this.#ask(applied));
-    } catch (error) {
-      if (!(error instanceof Refused) || (error.status !== 404 && error.status !== 409)) throw error;
-      this.forget();
-      return true;
-    }
-    const waited = performance.now() - asked.steady;
-    this.#check(answer, applied);
-    if (answer["resync"] !== false) {
-      this.forget();
-      return true;
-    }
-    const changes = answer["changes"] as Record<string, unknown>[];
-    state.follow(changes, String(answer["position"]));
-    // Last, when all of it is applied: from here on the state may be believed.
-    this.#lease = new Lease(asked, { term: answer["lease_ms"] as number, serverTime: answer["server_time"] as number, waited });
-    return changes.length > 0;
   }
 
   /** Asks where Keystead said that many are served at once; the site answers the same when nobody is there. */

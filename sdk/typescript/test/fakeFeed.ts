@@ -137,7 +137,7 @@ export class FakeFeed {
     return `event: change\ndata: ${canonical({ ...body, kid: this.kid, signature })}\n\n`;
   }
 
-  lease({ body }: Asked): Answer {
+  lease({ body }: Asked, past?: string): Answer {
     if (this.away) {
       this.refused += 1;
       return problem("unavailable", 503);
@@ -145,7 +145,7 @@ export class FakeFeed {
     const { applied } = JSON.parse(body) as { applied: string };
     this.applied.push(applied);
     const said = {
-      lease_ms: this.leaseMs, position: positionAt(this.position), server_time: Date.now(), resync: this.resync,
+      lease_ms: this.leaseMs, position: positionAt(this.position, { past }), server_time: Date.now(), resync: this.resync,
       changes: this.#changes.filter(([position]) => position >= endOf(applied)).map(([, change]) => change),
     };
     this.resync = false;

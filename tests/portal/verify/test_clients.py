@@ -161,6 +161,22 @@ def test_what_came_with_a_ring_is_acknowledged_without_a_new_lease(world, progra
     assert Program("x").post(f"/v1/verifiers/{name}/applied", {"applied": position}).status_code == 401
 
 
+@pytest.mark.parametrize("door", ["lease", "applied"])
+def test_what_was_said_on_its_way_takes_back_no_later_word(world, program, door):
+    """A program applies what comes with a ring while its renewal is under way, and says so before that arrives."""
+    key = issued(world)[0]
+    name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
+    position = as_records(program.get("/v1/snapshot").content)[0]["position"]
+    earlier = program.post(f"/v1/verifiers/{name}/lease", {"applied": position}).json()["position"]
+    revoke(world, key)
+    later = f"{lease.history()[1]}@{position.partition('@')[2]}"
+    assert program.post(f"/v1/verifiers/{name}/applied", {"applied": later}).status_code == 204
+    assert program.post(f"/v1/verifiers/{name}/{door}", {"applied": earlier}).status_code in (200, 204)
+    assert Verifier.objects.get(pk=name).applied == later.partition("@")[0]
+    receipt = stop_with_receipt(key, action="revoked")
+    assert [word["how"] for word in receipt.verifiers] == [How.ACKNOWLEDGED]
+
+
 def test_a_stop_waits_for_a_client_that_does_not_answer_and_not_for_one_that_left(world, program, superuser):
     behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 600 WHERE tag = 'prod'")
     key = issued(world)[0]

@@ -1,4 +1,4 @@
-"""Many stops at once, committed in any order, rings that are lost: where a program says that it stands, it knows every stop."""
+"""Stops in any order, rings that are lost, renewals that are overtaken: where a program says that it stands, it knows every stop."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from keystead_client.snapshots import read_snapshot
 from keystead_client.transport import Transport
 
 from keys.crypto.digests import digest
+from keys.lifecycle.revocation import reinstate_key, suspend_key
 from keys.models import Environment, KeyVersion, VerificationChange
+from keys.states import SuspensionReason
 from keys.verification import renewing
 from keys.verification.renewing import Asked, Changes, renew_clients
 from keys.verification.ringing import Ring, Ringer
 from keys.verification.sharing import signing_keys, snapshot_of
 from keys.verification.verifier import Binding
 from portal.verify.lines import told_of
-from tests.people import issued, verifying_credential
+from tests.people import World, acting, issued, verifying_credential
 from tests.portal.verify.bells import revoke
 
 pytestmark = [pytest.mark.usefixtures("sealing"), pytest.mark.timeout(120)]
@@ -47,33 +49,65 @@ class Program:
         self.feed = Feed(Transport("http://127.0.0.1:1"), as_credential(credential), name="storm", signing_keys=keys)
         self.feed._takes_word = True
         self.feed.state = self.state = State(read_snapshot(snapshot_of(binding)[1], keys=keys))
-        self.applied = self.asked = 0
+        self.place = binding.service_id, binding.environment_id
+        self.answer: Changes | None = None  # that is on its way
+        self.applied = 0
 
-    def hear(self, ring: Ring, place: tuple[object, object]) -> None:
-        told = told_of(ring, place)
+    def hear(self, ring: Ring) -> None:
+        told = told_of(ring, self.place)
         if told is None or self.feed._apply(told.decode().split("data: ")[1]) is None:
             self.ask()
         else:
             self.applied += 1
 
     def ask(self) -> None:
-        self.asked += 1
-        [said] = renew_clients([Asked(verifier=self.holder, credential=self.own, applied=self.state.position)])
-        assert isinstance(said, Changes)
-        self.state.follow(said.changes, said.position)
+        """Ask where none is asked for already."""
+        if self.answer is None:
+            [said] = renew_clients([Asked(verifier=self.holder, credential=self.own, applied=self.state.position)])
+            assert isinstance(said, Changes)
+            self.answer = said
+
+    def take(self) -> None:
+        """Apply the answer that was on its way."""
+        if self.answer is not None:
+            assert self.feed._follow(self.state, self.answer.changes, self.answer.position) is not None
+            self.answer = None
 
 
-def test_where_a_program_says_it_stands_it_knows_every_stop(world, superuser):
-    chance = random.Random(5)
-    credential = verifying_credential(world).reveal()
-    keys = [issued(world, name=f"Key {number}") for number in range(KEYS)]
-    binding = Binding(service_id=world.orders.pk, environment_id=Environment.objects.get(tag="prod").pk)
-    place = binding.service_id, binding.environment_id
+def begun(world: World) -> tuple[Program, Ringer, queue.Queue[Ring]]:
+    """A program, and who tells it of changes from now on."""
+    place = Binding(service_id=world.orders.pk, environment_id=Environment.objects.get(tag="prod").pk)
     rings: queue.Queue[Ring] = queue.Queue()
     ringer = Ringer(rings.put)
     ringer.look()
     rings.get_nowait()
-    program = Program(credential, binding)
+    return Program(verifying_credential(world).reveal(), place), ringer, rings
+
+
+def test_an_answer_that_a_ring_overtook_brings_nothing_back(world):
+    key, _, secret = issued(world)
+    program, ringer, rings = begun(world)
+    suspend_key(key, actor=acting(world.responder, "suspend"), reason=SuspensionReason.INVESTIGATION)
+    reinstate_key(key, actor=acting(world.admin, "reinstate"))
+    program.ask()
+    assert program.answer is not None
+    assert program.answer.changes[0]["versions"], "it says that the key verifies"
+    revoke(world, key)
+    ringer.look()
+    while not rings.empty():
+        program.hear(rings.get())
+    stands = program.state.position
+    assert program.applied
+    program.take()
+    assert program.state.position == stands
+    assert program.state.find(digest(secret)) is None
+    assert program.feed._follow(program.state, [], f"1:2:@{16 * '0'}") is None, "of another past nothing can be said"
+
+
+def test_where_a_program_says_it_stands_it_knows_every_stop(world, superuser):
+    chance = random.Random(5)
+    keys = [issued(world, name=f"Key {number}") for number in range(KEYS)]
+    program, ringer, rings = begun(world)
     known: list[tuple[str, set[str]]] = []  # where it stood, and which keys it would have accepted there
 
     def stop(number: int) -> None:
@@ -93,12 +127,19 @@ def test_where_a_program_says_it_stands_it_knows_every_stop(world, superuser):
             ringer.look()
             while not rings.empty():
                 ring = rings.get()
+                if chance.random() < 0.3:  # beside what follows, however that ends
+                    program.ask()
                 if chance.random() < 0.8:  # or else it is lost
-                    program.hear(ring, place)
+                    program.hear(ring)
+                    known.append((program.state.position, accepted()))
+                if chance.random() < 0.5:
+                    program.take()
                     known.append((program.state.position, accepted()))
         for each in stops:
             each.result()
+    program.take()
     program.ask()
+    program.take()
     known.append((program.state.position, accepted()))
     assert program.applied, "some followed on what was held"
     assert known[-1][1] == set()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -56,22 +56,54 @@ class Feed:
         self._applying, self._remembering = threading.Lock(), threading.Lock()
 
     def renew(self) -> bool:
-        """Renew the lease and apply what changed; whether anything did. Any error leaves the old lease to run out."""
+        """Renew the lease and apply what changed; whether anything did. Any error leaves the old lease to run out.
+
+        What comes with a ring is applied meanwhile: a stop shall not wait for an answer that is on its way.
+        """
+        if self.state is None or not self._verifier or self.state.is_worn:
+            self._start()
+        state = self.state
+        assert state is not None
+        applied, asked_at = state.position, clock(CLOCK)
+        try:
+            answer = self._ask(applied).json()
+            waited = clock(CLOCK) - asked_at
+        except Refused as refused:
+            if refused.status not in (404, 409):
+                raise
+            self._forget()
+            return True
+        try:
+            self._check(answer, applied)
+        except IntegrityError as error:
+            if not self._are_pinned and error.code == "unknown_signing_key":
+                self._forget()  # Keystead signs with a new key: the next snapshot brings it
+            raise
+        if answer["resync"]:
+            self._forget()
+            return True
         with self._applying:
-            return self._renew()
+            changed = self._follow(state, answer["changes"], answer["position"])
+            if changed is None:
+                self._forget()
+                return True
+            # Last, when all of it is applied: from here on the state may be believed.
+            until = asked_at + answer["lease_ms"] / 1000 - _SAFETY
+            self.believe(until, offset=answer["server_time"] / 1000 - asked_at, ahead=waited)
+            return changed
 
     def hear(self, told: str, bell: Stream) -> bool:
         """Apply the change that came with a ring, and say so; False: only a renewal can tell. The lease stays as it is."""
         try:
-            with self._applying:  # a renewal that is under way may bring the same
-                position = self._apply(told)
+            with self._applying:
+                verifier, position = self._verifier, self._apply(told)
         except (IntegrityError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             return False
         if not position:
             return position is not None
         if bell.speaks:
             with suppress(Unreachable):
-                bell.say(json.dumps({"verifier": self._verifier, "applied": position}).encode())
+                bell.say(json.dumps({"verifier": verifier, "applied": position}).encode())
                 return True
         return self._say(position)
 
@@ -109,36 +141,19 @@ class Feed:
                 self.plain = belief.until, state.plain.get
         return event.position
 
-    def _renew(self) -> bool:
-        if self.state is None or not self._verifier or self.state.is_worn:
-            self._start()
-        state = self.state
-        assert state is not None
-        applied, asked_at = state.position, clock(CLOCK)
-        try:
-            answer = self._ask(applied).json()
-            waited = clock(CLOCK) - asked_at
-        except Refused as refused:
-            if refused.status not in (404, 409):
-                raise
-            self._forget()
-            return True
-        try:
-            self._check(answer, applied)
-        except IntegrityError as error:
-            if not self._are_pinned and error.code == "unknown_signing_key":
-                self._forget()  # Keystead signs with a new key: the next snapshot brings it
-            raise
-        if answer["resync"]:
-            self._forget()
-            return True
-        if answer["changes"]:
+    def _follow(self, state: State, changes: Sequence[Mapping[str, Any]], position: str) -> bool | None:
+        """Apply what a renewal brought; whether anything was, None where it neither shows all that is held nor the other way round.
+
+        A ring may have brought more since it was asked for, and then it is old news, which would bring back what was stopped.
+        """
+        if reaches(state.position, position):
+            return False
+        if not reaches(position, state.position):
+            return None
+        if changes:
             self.plain = NOT_PLAIN  # from here on every question is asked, whatever becomes of the rest
-        state.follow(answer["changes"], answer["position"])
-        # Last, when all of it is applied: from here on the state may be believed.
-        until = asked_at + answer["lease_ms"] / 1000 - _SAFETY
-        self.believe(until, offset=answer["server_time"] / 1000 - asked_at, ahead=waited)
-        return bool(answer["changes"])
+        state.follow(changes, position)
+        return bool(changes)
 
     def believe(self, until: float, *, offset: float, ahead: float = 0.0) -> None:
         """Let readers use the state until then, by our clock."""
