@@ -146,7 +146,7 @@ class TotpEnrolled(Event):
 
 
 class TotpRemoved(Event):
-    """An authenticator app proves nothing any more."""
+    """An authenticator app proves nothing any more; if its owner removed it, their other sessions ended."""
 
     action = "totp.removed"
     target_type = "totp-device"
@@ -179,7 +179,7 @@ class PasskeyEnrolled(Event):
 
 
 class PasskeyRemoved(Event):
-    """A passkey proves nothing any more."""
+    """A passkey proves nothing any more; if its owner removed it, their other sessions ended."""
 
     action = "passkey.removed"
     target_type = "passkey"

@@ -18,6 +18,7 @@ from keys.models import Passkey, Person, RecoveryCode, TotpDevice
 from keys.operations import insert, locked, operation, update
 from keys.people.facts import ever_had_factor, has_factor, may_still_enrol, usable_factors
 from keys.people.seeds import open_seed, seal_seed
+from keys.people.sessions import end_sessions_of
 from keys.people.webauthn import NewCredential
 from keys.policy.enforcement import enforce
 from keys.policy.people_rules import approves_from, may_change_own_factors, may_remove_factor
@@ -139,8 +140,8 @@ def enrol_passkey(person: Person, *, actor: Actor, name: str, credential: NewCre
 
 
 @operation
-def remove_factor(factor: TotpDevice | Passkey, *, actor: Actor) -> None:
-    """Let a factor prove nothing any more; never the last one."""
+def remove_factor(factor: TotpDevice | Passkey, *, actor: Actor, session_id: UUID | None = None) -> None:
+    """Let a factor prove nothing any more; never the last one. Every session but `session_id` ends: who has a lost phone may be in one."""
     person = locked(factor.user)
     factor = locked(factor)
     at = clock.now()
@@ -149,6 +150,7 @@ def remove_factor(factor: TotpDevice | Passkey, *, actor: Actor) -> None:
     if factor.removed_at is not None:
         raise Conflict("factor_removed")
     _remove(factor, actor=actor, at=at)
+    end_sessions_of(person.pk, actor=actor, at=at, but=session_id)
 
 
 def _remove(factor: TotpDevice | Passkey, *, actor: Actor, at: datetime) -> None:

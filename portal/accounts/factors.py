@@ -119,10 +119,11 @@ def remove(http: HttpRequest, actor: Actor, kind: str, pk: UUID) -> HttpResponse
     if factor is None:
         raise Http404
     try:
-        remove_factor(factor, actor=actor)
+        row = row_of(http)
+        remove_factor(factor, actor=actor, session_id=row.pk if row is not None else None)
     except KeysError as refused:
         return _refused(http, refused)
-    say(http, _("The factor is removed."))
+    say(http, _("The factor is removed, and your other sessions are ended."))
     return HttpResponseRedirect(reverse("factors"))
 
 

@@ -13,6 +13,8 @@ from keys.people.factors import seed_of
 from keys.people.passwords import change_password, make_reset_link
 from tests.accounts import BROWSER, OPERATOR, PASSWORD, actions, joined, last_event, plain, token_of
 from tests.authenticator import SoftAuthenticator
+from tests.devices import asks
+from tests.devices import token_of as device_of
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 
@@ -87,6 +89,27 @@ def test_another_app_is_added_and_the_old_one_removed_but_never_the_last():
     assert client.post(f"/account/factors/totp/{added.pk}/remove/").status_code == 403
     assert actions(target_id=str(alice.device.pk))[-1] == "totp.removed"
     assert Client().post("/sign-in/", {"email": alice.person.email, "password": PASSWORD}).status_code == 302
+
+
+def test_whoever_removes_a_factor_stays_and_all_else_that_is_signed_in_ends():
+    """Somebody may have signed in with the phone that was lost, and allowed a machine."""
+    alice = joined("alice")
+    elsewhere = alice.signs_in(Client(headers={"user-agent": "Old phone"}))
+    alice.person.refresh_from_db()
+    token = device_of(alice.person)
+    client = stepped_up(alice)
+    client.post("/account/factors/authenticator/", {"name": "new phone"})
+    added = TotpDevice.objects.get(confirmed=False)
+    code = otp.code_at(seed_of(added), otp.step_at(clock.now()))
+    client.post("/account/factors/authenticator/confirm/", {"code": code})
+    assert (asks(token).status_code, elsewhere.get("/account/sessions/").status_code) == (200, 200), "adding ends none"
+    before = len(actions(action="session.ended"))
+    assert client.post(f"/account/factors/totp/{alice.device.pk}/remove/").status_code == 302
+    assert asks(token).status_code == 401
+    assert elsewhere.get("/account/sessions/").status_code == 302
+    assert client.get("/account/sessions/").status_code == 200
+    assert Session.objects.filter(person=alice.person).count() == 1
+    assert len(actions(action="session.ended")) > before
 
 
 def test_without_presence_no_factor_changes():
