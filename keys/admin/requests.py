@@ -22,6 +22,7 @@ from keys.approvals.evidence import signature_state
 from keys.approvals.facts import request_facts
 from keys.approvals.quorum import progress_of, rules_for
 from keys.models import Approval, KeyRequest
+from keys.people.methods import method_words
 from keys.people.standing import standing_of
 from keys.policy.decisions import ALLOW, Deny
 from keys.policy.rules import may_decide, seats_for
@@ -234,7 +235,7 @@ class KeyRequestAdmin(OperationAdmin[KeyRequest]):
                         link(each, each.person),
                         each.seat if each.seat_id != each.person_id else _("own"),
                         each.decision,
-                        each.method,
+                        method_words(each.method),
                         signature_state(each).replace("-", " "),
                         moment(each.created_at),
                         _("no, void since %(day)s") % {"day": f"{each.voided_at:%Y-%m-%d}"}
@@ -254,6 +255,14 @@ class KeyRequestAdmin(OperationAdmin[KeyRequest]):
         ]
 
 
+class MethodFilter(admin.AllValuesFieldListFilter):
+    """The ways in which decisions were confirmed, in words."""
+
+    def choices(self, changelist: Any) -> Any:  # Any: as django-stubs has it
+        """Name each way as the list does."""
+        return (each | {"display": method_words(str(each["display"]))} for each in super().choices(changelist))
+
+
 @admin.register(Approval)
 class ApprovalAdmin(OperationAdmin[Approval]):
     """Every decision about a request."""
@@ -264,13 +273,13 @@ class ApprovalAdmin(OperationAdmin[Approval]):
         "__str__",
         "request_shown",
         "decision",
-        "method",
+        "method_shown",
         "on_service_side",
         "created_shown",
         "counts_shown",
     )
     list_select_related = ("request", "person", "seat")
-    list_filter = ("decision", "method", "on_service_side", ("voided_at", admin.EmptyFieldListFilter))
+    list_filter = ("decision", ("method", MethodFilter), "on_service_side", ("voided_at", admin.EmptyFieldListFilter))
     search_fields = ("=request__number", "person__name", "person__email")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
@@ -279,6 +288,11 @@ class ApprovalAdmin(OperationAdmin[Approval]):
     def request_shown(self, row: Approval) -> object:
         """What it is about."""
         return link(row.request)
+
+    @admin.display(description=gettext_lazy("method"), ordering="method")
+    def method_shown(self, row: Approval) -> object:
+        """How it was confirmed."""
+        return method_words(row.method)
 
     @admin.display(description=gettext_lazy("when"), ordering="created_at")
     def created_shown(self, row: Approval) -> object:
@@ -299,7 +313,7 @@ class ApprovalAdmin(OperationAdmin[Approval]):
             (_("In the place of"), link(row.seat) if row.seat_id != row.person_id else _("themselves")),
             (_("Decision"), row.decision),
             (_("For the service's side"), drawn(row.on_service_side)),
-            (_("Method"), row.method),
+            (_("Method"), method_words(row.method)),
             (_("Signature"), signature_state(row).replace("-", " ")),
             (_("Digest of the content"), mono(row.digest)),
             (_("Signed statement"), mono(row.statement)),

@@ -29,6 +29,7 @@ from keys.monitoring.laggards import laggards_of
 from keys.monitoring.traffic import SeenClient
 from keys.notifications.reminder_sayings import REMINDER_SAYINGS
 from keys.notifications.sayings import SAYINGS, STOPPED
+from keys.people.programs import program_words
 
 # The doors serve these paths (portal/web/urls.py; a test compares them).
 PATHS = {
@@ -128,7 +129,15 @@ def _laggards(rotation: Rotation) -> dict[str, str]:
 def _client(client: SeenClient) -> str:
     if client.is_nameless:
         return _("clients without a name")
-    said = " ".join(part for part in (client.address or "", client.user_agent[:40], client.instance[:40]) if part)
+    said = " ".join(
+        part
+        for part in (
+            client.address or "",
+            program_words(client.user_agent) or client.user_agent[:40],
+            client.instance[:40],
+        )
+        if part
+    )
     return " ".join("".join(each if each.isprintable() else " " for each in said).split())
 
 

@@ -16,6 +16,8 @@ from audit.events import Severity, catalogued
 from audit.models import AuditEvent
 from audit.seals import LeafPlace, Seal
 from keys.events import LogSampled
+from keys.people.methods import method_words, methods_words
+from keys.people.programs import program_words
 from keys.reports.labels import Names, actor_name, private_facts, reference, subject_of, words_for_action
 from keys.reports.searches import Subject
 from portal.web.components import Term
@@ -102,7 +104,9 @@ def event_facts(event: AuditEvent, names: Names, seal: Seal | None) -> dict[str,
             *_changes(_object(envelope.get("change")), names, is_private=False),
             *_changes(_object((hidden or {}).get("change")), names, is_private=True),
         ],
-        "details": [Term(name=name, value=_words(value)) for name, value in _object(envelope.get("details")).items()],
+        "details": [
+            Term(name=name, value=_fact(name, value)) for name, value in _object(envelope.get("details")).items()
+        ],
         "is_erased": hidden is None,
         "hides_changes": "change" in (hidden or {}),
         "hidden": _hidden_terms(hidden or {}),
@@ -121,7 +125,9 @@ def _terms(event: AuditEvent, envelope: Facts) -> list[Term]:
         Term(name=_("Session"), value=actor.get("session") or None, mono=True),
         Term(name=_("On behalf of"), value=f"{deputed['type']}:{deputed['id']}" if deputed else None, mono=True),
         Term(name=_("Second factor"), value=_("yes") if auth.get("mfa") else _("no")),
-        Term(name=_("Methods"), value=", ".join(map(str, methods)) if isinstance(methods, list) and methods else None),
+        Term(
+            name=_("Methods"), value=methods_words(map(str, methods)) if isinstance(methods, list) and methods else None
+        ),
         Term(name=_("Factor"), value=auth.get("device") or None, mono=True),
         Term(name=_("Assurance"), value=auth.get("assurance") or None),
         Term(name=_("Seconds since sign-in"), value=auth.get("age")),
@@ -180,13 +186,24 @@ def _hidden_terms(hidden: Facts) -> list[Term]:
         "on_behalf_of": _("Name of whom they acted for"),
     }
     told = [
-        Term(name=labels.get(name, name), value=_words(value)) for name, value in _object(hidden.get("actor")).items()
+        Term(name=labels.get(name, name), value=_fact(name, value))
+        for name, value in _object(hidden.get("actor")).items()
     ]
     return told + [Term(name=name, value=_words(value)) for name, value in _object(hidden.get("details")).items()]
 
 
 def _object(value: JsonValue) -> Facts:
     return value if isinstance(value, dict) else {}
+
+
+def _fact(name: str, value: JsonValue) -> str:
+    """Say a way of proof or a browser in words; a browser's own words stay beside them, for they are what was recorded."""
+    words = _words(value)
+    if name == "method":
+        return method_words(words)
+    if name == "user_agent" and (browser := program_words(words)):
+        return f"{browser} · {words}"
+    return words
 
 
 def _words(value: JsonValue) -> str:

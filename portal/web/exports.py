@@ -136,9 +136,12 @@ def export(http: HttpRequest, actor: Actor) -> HttpResponse:
                 return _take_out(http, asked, asked.wanted(search), actor=actor_of(http))
             except Invalid as invalid:
                 mark(asked, invalid)
+    told = search.search().told() if search.is_valid() else {}
+    thing = _thing(told)
     context = {
         "search": search,
-        "told": search.search().told() if search.is_valid() else {},
+        "told": told,
+        "about": names_for([thing]).of(thing) if thing else "",
         "form": asked,
         "back": reverse("audit") + search.query(),
         "step_up": fields(http, "export", problem=problem),
@@ -182,6 +185,7 @@ class Line:
 
     export: AuditExport
     who: str
+    about: str
 
     @property
     def is_open(self) -> bool:
@@ -206,6 +210,10 @@ class Line:
         return FORMS.get(self.export.form, self.export.form)
 
     @property
+    def is_bundle(self) -> bool:
+        return self.export.form == bundle.FORM
+
+    @property
     def scope(self) -> list[tuple[str, str]]:
         return sorted(self.export.searched.items())
 
@@ -220,9 +228,18 @@ class Line:
 
 
 def _lines(exports: list[AuditExport]) -> list[Line]:
-    subjects = [Subject.parse(each.requested_by) for each in exports]
-    names = names_for(each for each in subjects if each is not None)
-    return [Line(each, names.of(who) if who else "") for each, who in zip(exports, subjects, strict=True)]
+    people = [Subject.parse(each.requested_by) for each in exports]
+    things = [_thing(each.searched) for each in exports]
+    names = names_for(each for each in (*people, *things) if each is not None)
+    return [
+        Line(each, names.of(who) if who else "", names.of(thing) if thing else "")
+        for each, who, thing in zip(exports, people, things, strict=True)
+    ]
+
+
+def _thing(told: Mapping[str, str]) -> Subject | None:
+    """What a filter is about; behind a key its parts are told too."""
+    return Subject.parse(told.get("target", "").partition(" ")[0])
 
 
 def _history(http: HttpRequest, actor: Actor) -> dict[str, Any]:

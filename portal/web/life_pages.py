@@ -17,7 +17,7 @@ from portal.web.event_pages import EventRow, event_rows
 
 SIGNATURES = {
     SignatureState.VERIFIED: (gettext_lazy("signed, and verified just now"), "success", "shield-check"),
-    SignatureState.UNSIGNED: (gettext_lazy("confirmed with a code; not signed"), "neutral", "shield"),
+    SignatureState.UNSIGNED: (gettext_lazy("confirmed, not signed"), "neutral", "shield"),
     SignatureState.KEY_UNKNOWN: (
         gettext_lazy("signed, but the passkey's enrolment is not in the log"),
         "warning",

@@ -35,7 +35,7 @@ OVERLAPS: Mapping[str, tuple[Promise, Promise]] = {
 }
 
 CAUSES: Mapping[str, Promise] = {
-    RotationCause.SCHEDULE: gettext_lazy("its time had come"),
+    RotationCause.SCHEDULE: gettext_lazy("its plan says so"),
     RotationCause.DEMAND: gettext_lazy("somebody asked for it"),
     RotationCause.LOST: gettext_lazy("the secret was lost"),
     RotationCause.LEAVER: gettext_lazy("somebody who knew the secret left"),
@@ -134,6 +134,9 @@ def next_words(rotation: Rotation) -> tuple[Words, datetime | None]:
 def _before_the_claim(rotation: Rotation) -> tuple[Words, datetime | None]:
     name = str(rotation.managed_key.recipient or _("the recipient"))
     if rotation.state == RotationState.SCHEDULED:
+        until = rotation.managed_key.authorised_until
+        if until <= rotation.due_at:
+            return _("Nothing is replaced: the authorisation of the key is over by then."), until
         words = _("A new version is made ready, and %(name)s is asked to claim its secret. Until then nothing changes.")
         return words % {"name": name}, rotation.due_at
     claim_until = rotation.new_version.claim_until if rotation.new_version else None

@@ -97,7 +97,9 @@ class WishForm(PlanForm, PeriodForm):
         label=gettext_lazy("Who claims the secret"),
         help_text=gettext_lazy("One person of the owner team. Nobody else can see the secret."),
     )
-    scopes = forms.MultipleChoiceField(label=gettext_lazy("Scopes"), required=False)
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("Scopes"), error_messages={"required": gettext_lazy("Choose at least one.")}
+    )
     template = forms.CharField(required=False, max_length=120, widget=forms.HiddenInput)
     cryptoperiod_days = DaysField(label=gettext_lazy("Each secret lives for"))
     networks = forms.CharField(
@@ -128,6 +130,26 @@ class WishForm(PlanForm, PeriodForm):
         label=gettext_lazy("Verifies keys of"),
         required=False,
         help_text=gettext_lazy("A key with the scope keys:verify may ask about keys of one service of your team."),
+    )
+
+    # As the page has them: what is missing is told in the order in which it is met.
+    field_order = (
+        "scopes",
+        "verifies_service",
+        "cryptoperiod_days",
+        "authorised_days",
+        "kind",
+        "public_key",
+        "name",
+        "consumer",
+        "owner_team",
+        "recipient",
+        "networks",
+        "every_days",
+        "overlap",
+        "self_fetch",
+        "purpose",
+        "ticket",
     )
 
     def __init__(self, *arguments: Any, offer: Offer, asker: str, **named: Any) -> None:  # Any: passed on to Django

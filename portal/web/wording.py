@@ -114,7 +114,7 @@ KINDS: Mapping[str, Promise] = {
 METHODS: Mapping[str, Promise] = {
     "passkey": _("signed with a passkey"),
     "presence": _("confirmed with a passkey, not signed"),
-    "totp": _("confirmed with a code, not signed"),
+    "totp": _("confirmed with a code from an app, not signed"),
 }
 
 ACCESS_HEADINGS: Mapping[str, Promise] = {

@@ -42,6 +42,20 @@ def test_people_see_and_end_their_own_sessions():
     assert last_event("session.ended")["reason"] == "ended-by-owner"
 
 
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+
+
+def test_browsers_and_ways_to_sign_in_are_told_in_words():
+    alice = joined("alice")
+    alice.signs_in(Client(headers={"user-agent": "probe/1"}))
+    page = alice.signs_in(Client(headers={"user-agent": FIREFOX})).get("/account/sessions/").content.decode()
+    assert f'<span title="{FIREFOX}">Firefox on Linux</span>' in page
+    assert "An unknown program" in page
+    assert "probe/1" in page
+    assert "a password + a code from an app" in page
+    assert "totp" not in page
+
+
 def test_ending_all_others_keeps_this_one():
     alice = joined("alice")
     here = alice.signs_in()

@@ -198,3 +198,10 @@ def test_health_is_for_signed_in_people_and_for_programs_that_may_know(world, cl
     assert client.get("/status", headers={"Accept": "application/json"}).json()["parts"]["database"]["ok"]
     outside = client.get("/status", headers={"Accept": "application/json"}, REMOTE_ADDR="203.0.113.7")
     assert outside.status_code == 404
+
+
+def test_decisions_say_in_words_how_they_were_confirmed(world):
+    approved(world)
+    page = signed_in(world.admin).get(reverse("admin:keys_approval_changelist")).content.decode()
+    assert "a code from an app" in page
+    assert ">totp<" not in re.sub(r"\s+", "", page)

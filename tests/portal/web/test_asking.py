@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -61,7 +62,7 @@ def test_where_nobody_has_to_approve_the_next_page_is_the_key(world: World, as_:
         ({"cryptoperiod_days": ""}, "This field is required."),
         ({"networks": "10.20.0.1/16"}, "is not a network"),
         ({"networks": "0.0.0.0/0"}, "means every address"),
-        ({"scopes": []}, "This is needed."),
+        ({"scopes": []}, "Choose at least one."),
         ({"scopes": ["orders:everything"]}, "Select a valid choice."),
         ({"name": "a\u202eb"}, "There are characters in it that cannot be seen."),
         ({"name": "x" * 81}, "at most 80 characters"),
@@ -85,6 +86,11 @@ def test_a_refusal_keeps_what_was_typed_and_says_why(
     assert "kept &lt;text&gt;" in page
     assert "data-error-summary" in page
     assert not KeyRequest.objects.exists()
+
+
+def test_all_that_is_missing_is_told_at_once_in_the_order_of_the_page(world: World, as_: Browser) -> None:
+    form = as_("alice").post(PRODUCTION, wish(world, scopes=[], name="", consumer="", purpose="")).context["form"]
+    assert list(form.errors) == ["scopes", "name", "consumer", "purpose"]
 
 
 def test_what_the_policy_forbids_is_shown_and_cannot_be_chosen(world: World, as_: Browser) -> None:
@@ -142,6 +148,7 @@ def test_the_side_panel_names_who_decides_and_never_the_asker(world: World, as_:
 
 
 def test_a_template_fills_the_scopes(world: World, as_: Browser) -> None:
+    issued(world)
     save_template(
         world.orders, name="Observer", description="Look only.", scopes=["orders:read"], actor=acting(world.admin, "catalogue")
     )  # fmt: skip
@@ -152,6 +159,8 @@ def test_a_template_fills_the_scopes(world: World, as_: Browser) -> None:
     detail = as_("bob").get(beyond["Location"]).content.decode()
     assert "More than its template offers: orders:write." in detail
     assert "Difference to the template" in detail
+    regions = re.findall(r'<div class="table-region" role="region" aria-label="([^"]+)"', detail)
+    assert len(regions) == len(set(regions)) == 2, "each region of a page has a name of its own"
 
 
 def test_a_policy_that_asks_for_networks_and_a_ticket_says_so(world: World, as_: Browser) -> None:

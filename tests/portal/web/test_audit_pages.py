@@ -76,6 +76,16 @@ def test_for_everybody_else_there_is_no_log(world, who):
     assert not events(action="audit.log-read", actor_id=str(person.pk))
 
 
+def test_events_say_how_and_with_what_somebody_came(world):
+    claimed = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+    signed_in(world.auditor).get("/audit/", headers={"user-agent": claimed})
+    page = signed_in(world.auditor).get(reverse("audit_event", args=[last_event("audit.log-read").uid]))
+    told = page.content.decode().partition("The bytes that were recorded")[0]
+    assert f"Firefox on Linux · {claimed}" in told
+    assert "a password + a code from an app" in told
+    assert "totp" not in told
+
+
 def test_strangers_are_sent_to_sign_in(db):
     assert Client().get("/audit/").status_code == 302
 
@@ -304,7 +314,15 @@ def test_the_whole_life_of_a_key_is_on_one_page_and_its_reading_on_record(world)
     assert client.get(f"/audit/lives/?key={version.kid}")["location"] == reverse("key_life", args=[key.number])
     page = client.get(reverse("key_life", args=[key.number]))
     text = page.content.decode()
-    for words in (str(key.request), "Bob", "Carol", "confirmed with a code", version.kid, "key-compromise"):
+    for words in (
+        str(key.request),
+        "Bob",
+        "Carol",
+        "a code from an app",
+        "confirmed, not signed",
+        version.kid,
+        "key-compromise",
+    ):
         assert words in text
     told = [row.action for row in page.context["rows"]]
     assert told[0] == "request.submitted"

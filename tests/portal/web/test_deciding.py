@@ -104,7 +104,7 @@ def test_a_code_is_recorded_as_weaker(world: World, as_: Browser) -> None:
     answer = as_("bob", "approve").post(
         f"/requests/{request.number}/decide/", decision(request, "approve"), follow=True
     )
-    assert "confirmed with a code, not signed" in answer.content.decode()
+    assert "confirmed with a code from an app, not signed" in answer.content.decode()
     assert Approval.objects.get().method == "totp"
 
 

@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from audit.models import AuditExport
 from keys.tasks import make_exports
-from tests.people import submitted
+from tests.people import issued, submitted
 from tests.portal.doorway import details, events, last_event, signed_in
 
 READERS = ["auditor", "admin"]
@@ -126,6 +126,22 @@ def test_a_filter_and_a_range_are_kept_as_they_were_asked(committed_db, world, s
     assert "Evidence bundle" in page
     assert "private parts" in page
     assert "Auditor" in page
+
+
+def test_evidence_about_a_key_names_it_and_says_how_to_verify_it(committed_db, world, sealing):
+    key, _, _ = issued(world)
+    sealing.settle()
+    client = signed_in(world.auditor, "export")
+    asked = f"?target=key:{key.pk}&form=bundle"
+    name = f"{key} · {key.name}"
+    assert name in client.get(reverse("audit_export") + asked).content.decode()
+    answer = ask(client, asked, form="bundle", with_private="")
+    make_exports()
+    AuditExport.objects.update(state="done")
+    assert name in client.get(reverse("audit_exports")).content.decode()
+    page = client.get(answer["Location"]).content.decode()
+    assert name in page
+    assert "verify.py bundle EXPORT.zip --key log.vkey" in page
 
 
 @pytest.mark.parametrize(

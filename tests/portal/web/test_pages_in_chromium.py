@@ -20,7 +20,7 @@ from keys.verification.receipts import How
 from tests.fetching import INSIDE, TOKEN, client_of, due, fetching
 from tests.keys.verification.following import following
 from tests.people import World, acting, approved, issued, submitted
-from tests.portal.web.looking import amiss
+from tests.portal.web.looking import amiss, browser_of
 from tests.servers import PortalServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("sealing")]
@@ -127,3 +127,24 @@ def test_every_page_is_accessible_keeps_the_policy_and_fits(
         for each in amiss(getattr(world, who), pages, chromium, portal_server, all_there=False)
     ]
     assert found == []
+
+
+def test_small_phones_show_whole_keys_and_the_bar_has_no_row_for_the_account_alone(
+    chromium: Browser,
+    portal_server: PortalServer,
+    world: World,
+) -> None:
+    issued(world)
+    phone = browser_of(world.alice, chromium, portal_server, ({"width": 360, "height": 780}, "light"))
+    phone.page.goto(portal_server.url)
+    cut = "[...document.querySelectorAll('.table-region')].filter((each) => each.scrollWidth > each.clientWidth).length"
+    assert phone.page.locator(".key-text").count() == 1
+    assert phone.page.evaluate(cut) == 0
+    desk = browser_of(world.auditor, chromium, portal_server)
+    desk.page.goto(f"{portal_server.url}/audit/")
+    brand, account = (desk.page.locator(each).bounding_box() for each in (".brand", ".topbar-end"))
+    assert brand is not None
+    assert account is not None
+    assert abs(brand["y"] + brand["height"] / 2 - account["y"] - account["height"] / 2) < 8
+    for each in (phone, desk):
+        each.context.close()

@@ -22,7 +22,7 @@ from keys.models import Environment, KeyVersion, ManagedKey, Policy, Rotation, S
 from keys.operations import operation
 from keys.states import OPEN_ROTATION_STATES, Overlap, RotationCause, RotationState, SuspensionReason
 from portal.web.life import TOLD
-from portal.web.rotation_words import CAUSES, OVERLAPS, STATES
+from portal.web.rotation_words import CAUSES, OVERLAPS, STATES, next_words
 from tests.people import SYSTEM, World, acting, issued
 
 pytestmark = pytest.mark.django_db
@@ -287,6 +287,14 @@ def test_a_scheduled_rotation_tells_its_date(world: World, as_: Browser) -> None
     page = as_("alice").get(f"/keys/{key.number}/rotation/").content.decode()
     assert "Until then nothing changes." in page
     assert "Next rotation" in as_("alice").get(f"/keys/{key.number}/").content.decode()
+
+
+def test_a_rotation_beyond_the_authorisation_promises_nothing(world: World, as_: Browser) -> None:
+    key, _, _ = issued(world)
+    rotation = key.rotations.get()
+    rotation.managed_key.authorised_until = rotation.due_at
+    words, at = next_words(rotation)
+    assert (str(words), at) == ("Nothing is replaced: the authorisation of the key is over by then.", rotation.due_at)
 
 
 def test_the_moments_of_refusal_before_the_end_are_announced(world: World, as_: Browser) -> None:
