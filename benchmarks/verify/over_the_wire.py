@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import statistics
 import subprocess
@@ -30,7 +31,6 @@ GOALS = {100: 50.0, 500: 100.0}  # milliseconds, by how many programs there are
 PROCESSES = 4
 PROGRAM = """
 import signal, sys, threading
-sys.path.insert(0, "sdk/python/src")
 from keystead_client import LocalVerifier
 sys.setswitchinterval(0.1)  # many share an interpreter here, as no programs do: they take turns where they wait, and do not fight for it
 place, count, url, credential = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -45,23 +45,24 @@ over.wait()
 
 def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     """For each number of programs: how long a stop takes to be everywhere, and what the feed costs when nothing happens."""
-    found = populate(cluster, "wire", count=len(sizes.programs) * sizes.stops + 10)
+    found = populate(cluster, "wire", count=2 * len(sizes.programs) * sizes.stops + 10)
     results: list[Result] = []
     settings.REDIS_URL = cluster.layout.redis_url
     for count in sizes.programs:
-        with (
-            embedded.Engines(cluster.layout, with_postgres=False),
-            _keystead(cluster) as (url, feed),
-            _programs(url, found.credential, count),
-        ):
-            idle = _cost_of(feed, 5.0)
-            times = [stop(found, verifiers=count) for _ in range(sizes.stops)]
-        goal = GOALS.get(count, 100.0)
-        results += [
-            at_most(f"receipt, {count} programs in process over HTTP, p99", percentile(times, 0.99), goal, "ms"),
-            told(f"the same, median, {count} programs", statistics.median(times), "ms"),
-            told(f"the feed at rest, {count} programs: share of a core", idle, "x"),
-        ]
+        for who, commands in (("programs on this machine", _clients), ("programs elsewhere", _crowd)):
+            with (
+                embedded.Engines(cluster.layout, with_postgres=False),
+                _keystead(cluster) as (url, feed),
+                _running(commands(url, found.credential, count), count),
+            ):
+                idle = _cost_of(feed, 5.0)
+                times = [stop(found, verifiers=count) for _ in range(sizes.stops)]
+            goal = GOALS.get(count, 100.0)
+            results += [
+                at_most(f"receipt, {count} {who}, over HTTP, p99", percentile(times, 0.99), goal, "ms"),
+                told(f"the same, median, {count} {who}", statistics.median(times), "ms"),
+                told(f"the feed at rest, {count} {who}: share of a core", idle, "x"),
+            ]
     return results
 
 
@@ -94,13 +95,25 @@ def _keystead(cluster: Cluster) -> Iterator[tuple[str, int]]:
         yield f"http://127.0.0.1:{port}", max(map(int, children.read_text().split()), key=processor_seconds)
 
 
-@contextmanager
-def _programs(url: str, credential: str, count: int) -> Iterator[None]:
+def _clients(url: str, credential: str, count: int) -> list[list[str]]:
+    """The clients themselves, in a few processes."""
     share = max(1, count // PROCESSES)
-    commands = [
-        [sys.executable, "-c", PROGRAM, f"p{place}", str(share), url, credential] for place in range(count // share)
+    words = [str(share), url, credential]
+    return [[sys.executable, "-c", PROGRAM, f"p{place}", *words] for place in range(count // share)]
+
+
+def _crowd(url: str, credential: str, count: int) -> list[list[str]]:
+    """What stands for clients that have machines of their own: this one has two cores, and Keystead is to have them."""
+    return [[sys.executable, "-m", "benchmarks.verify.crowd", url, credential, str(count)]]
+
+
+@contextmanager
+def _running(commands: list[list[str]], count: int) -> Iterator[None]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "sdk" / "python" / "src")}
+    processes = [
+        subprocess.Popen(each, cwd=ROOT, env=environment, preexec_fn=die_with_parent(signal.SIGKILL))  # noqa: PLW1509 - one thread
+        for each in commands
     ]
-    processes = [subprocess.Popen(each, cwd=ROOT, preexec_fn=die_with_parent(signal.SIGKILL)) for each in commands]  # noqa: PLW1509 - one thread
     try:
         deadline = time.monotonic() + PATIENCE
         while Verifier.objects.filter(stopped_at=None, valid_until__gt=clock.now()).count() < count:
