@@ -211,6 +211,7 @@ PEOPLE: Final[Mapping[str, Promise]] = {
     ),
     "device_sign_in_off": _("No command line is signed in here: the operator turned it off."),
     "device_sign_in_over": _("The time is over. Begin again in your terminal."),
+    "browser_only": _("Do this in a browser: a device that acts for you may not."),
     "too_many_device_sign_ins": _("Too many machines wait to be signed in. Try again in a few minutes."),
     "not_your_own": _("This is somebody else's."),
     "not_your_own_roles": _("Nobody gives roles to themselves. Ask another administrator or lead."),

@@ -76,7 +76,15 @@ class MyCalendars(Mine):
 class CalendarRemoval(Mine):
     """End an address."""
 
-    @offered("me_remove_calendar", takes=Nothing, gives=CalendarOut, yes="developer", hidden=PEOPLE, tag="me")
+    @offered(
+        "me_remove_calendar",
+        takes=Nothing,
+        gives=CalendarOut,
+        yes="developer",
+        hidden=PEOPLE,
+        by_devices=False,
+        tag="me",
+    )
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Let an address of yours answer nobody any more."""
         rows = CalendarFeed.objects.visible_to(self.actor).select_related("team")

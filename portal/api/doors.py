@@ -44,6 +44,7 @@ def offered(
     invalid: str = "",
     reads: Iterable[Parameter] = (),
     replays: bool = True,
+    by_devices: bool = True,
     media: str = "",
     tag: str,
 ) -> Callable[[Endpoint], Endpoint]:
@@ -68,7 +69,7 @@ def offered(
             return idempotency.once(request, actor=door.actor, act=lambda: handler(door, request, *args, **kwargs))
 
         described = [each.described for each in parameters]
-        access = Access(operation=operation, scopes=scopes, cells=cells(yes, hidden, invalid))
+        access = Access(operation=operation, scopes=scopes, by_devices=by_devices, cells=cells(yes, hidden, invalid))
         answer.access = access  # type: ignore[attr-defined]  # read by portal.api.permissions
         schema = extend_schema(
             operation_id=operation,

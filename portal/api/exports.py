@@ -95,7 +95,7 @@ class Cancellation(Door):
 
     @offered(
         "exports_cancel", takes=Nothing, gives=ExportOut, scopes=READ, yes="administrator auditor program",
-        hidden="developer approver responder stranger", tag="log",
+        hidden="developer approver responder stranger", by_devices=False, tag="log",
     )  # fmt: skip
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Cancel what waits for a worker or is being made: your own, or as an administrator anybody's. No file is left of it."""

@@ -100,7 +100,7 @@ class MyNotifications(Mine):
 class MyChoice(Mine):
     """Choose how I am told."""
 
-    @offered("me_choose", takes=QuietChoiceBody, gives=QuietChoiceOut, yes=PEOPLE, tag="me")
+    @offered("me_choose", takes=QuietChoiceBody, gives=QuietChoiceOut, yes=PEOPLE, by_devices=False, tag="me")
     def post(self, request: Request) -> Response:
         """Choose how you are told: `now`, `digest` (one mail a day) or `quiet` for each family of messages."""
         choice = self.read(QuietChoiceBody)

@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from audit.actor import Actor, ActorKind
 from keys.errors import Denied
 from keys.operations import record_denial
+from keys.policy.device_rules import DEVICE
 from keys.verification.credentials import Credential
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ ANY_SCOPE: Final = ("keys:read", "keys:revoke", "requests:read", "requests:write
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """Who may call an operation. `scopes`: any one of them lets a program through; none means people only.
+    """Who may call an operation. `scopes`: any one of them lets a program through; none means people only. `by_devices`: also
+    for what a person signed in; what nobody needs presence for, and is neither asking for keys nor a leak, is done in a browser.
 
     `cells` is what docs/api-roles.md shows for each role: what the policy answers them about a key or request of another
     team's developer. It documents and is tested; the policy decides.
@@ -31,6 +33,7 @@ class Access:
 
     operation: str
     scopes: tuple[str, ...] = ()
+    by_devices: bool = True
     cells: dict[str, str] = field(default_factory=dict)
 
 
@@ -67,6 +70,8 @@ class AsDeclared(BasePermission):
         if not isinstance(actor, Actor) or access is None:
             return False
         if actor.kind == ActorKind.PERSON:
+            if DEVICE in actor.auth.methods and not access.by_devices:
+                self._refuse(Denied("browser_only", rule="api.device"), access, actor)
             return actor.auth.mfa
         if actor.kind != ActorKind.PROGRAM:
             return False

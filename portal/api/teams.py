@@ -57,7 +57,14 @@ class OneTeam(TeamDoor):
 class MailChoice(TeamDoor):
     """Choose whom mails reach."""
 
-    @offered("teams_choose_mail", takes=TeamMailBody, gives=TeamOut, yes="developer administrator", tag="teams")
+    @offered(
+        "teams_choose_mail",
+        takes=TeamMailBody,
+        gives=TeamOut,
+        yes="developer administrator",
+        by_devices=False,
+        tag="teams",
+    )
     def post(self, request: Request, slug: str) -> Response:
         """Choose whether all members or the leads are mailed about the team's keys. Its leads, and administrators."""
         team = self.row(slug)

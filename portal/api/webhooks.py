@@ -233,7 +233,9 @@ class WebhookEnabling(WebhookDoor):
 class WebhookDisabling(WebhookDoor):
     """Disable."""
 
-    @offered("webhooks_disable", takes=Nothing, gives=WebhookOut, yes=ACTS, hidden=HIDDEN, tag="webhooks")
+    @offered(
+        "webhooks_disable", takes=Nothing, gives=WebhookOut, yes=ACTS, hidden=HIDDEN, by_devices=False, tag="webhooks"
+    )
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Send nothing more."""
         row = self.row(id)
@@ -256,7 +258,9 @@ class WebhookRemoval(WebhookDoor):
 class WebhookTest(WebhookDoor):
     """Test."""
 
-    @offered("webhooks_test", takes=Nothing, gives=DeliveryOut, yes=ACTS, hidden=HIDDEN, tag="webhooks")
+    @offered(
+        "webhooks_test", takes=Nothing, gives=DeliveryOut, yes=ACTS, hidden=HIDDEN, by_devices=False, tag="webhooks"
+    )
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Have a test event sent."""
         row = self.row(id)
@@ -277,7 +281,15 @@ class Deliveries(WebhookDoor):
 class Redelivery(Door):
     """Send again."""
 
-    @offered("deliveries_redeliver", takes=Nothing, gives=DeliveryOut, yes=ACTS, hidden=HIDDEN, tag="webhooks")
+    @offered(
+        "deliveries_redeliver",
+        takes=Nothing,
+        gives=DeliveryOut,
+        yes=ACTS,
+        hidden=HIDDEN,
+        by_devices=False,
+        tag="webhooks",
+    )
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
         """Send an event once more, under the same webhook-id."""
         row = found(WebhookDelivery.objects.visible_to(self.actor).select_related("endpoint"), id)

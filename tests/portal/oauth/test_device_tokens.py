@@ -18,6 +18,7 @@ from keys.people.session_ends import session_name
 from keys.people.sessions import end_sessions_of
 from keys.people.teams import end_membership
 from keys.retention.erasure import erase_person
+from keys.webhooks.endpoints import add_endpoint
 from tests.accounts import actions, last_event
 from tests.devices import answered, asks, begun, browser_of, polled, program, token_of
 from tests.people import acting, approved, issued, submitted
@@ -71,6 +72,28 @@ def test_what_needs_presence_is_refused_and_changes_nothing(world):
         assert (answer.status_code, answer.json()["code"]) == (403, "step_up_required"), path
         assert last_event("access.denied")["reason"] == "step_up_required"
     assert [list(each.all()) for each in before] == seen
+
+
+def test_what_silences_or_stops_something_without_presence_is_done_in_a_browser(world):
+    """Else a token that was stolen makes its person deaf, or an administrator's everybody's webhooks."""
+    token = token_of(world.admin)
+    wish = {"url": "https://hooks.example.com/k", "kinds": ["key.revoked"], "description": "SIEM"}
+    endpoint = add_endpoint(None, actor=acting(world.admin, "webhooks"), **wish).endpoint
+    quiet = {"needs": "now", "reminders": "quiet", "changes": "quiet", "news": "quiet"}
+    for path, body in (
+        (f"webhooks/{endpoint.pk}/disable", {}),
+        (f"webhooks/{endpoint.pk}/test", {}),
+        (f"webhook-deliveries/{endpoint.pk}/redeliver", {}),
+        ("me/notifications/choose", quiet),
+        (f"me/calendars/{endpoint.pk}/remove", {}),
+        ("teams/orders/mail", {"mail": "leads"}),
+        (f"audit/exports/{endpoint.pk}/cancel", {}),
+    ):
+        answer = asks(token, f"/api/v1/{path}", "POST", json.dumps(body))
+        assert (answer.status_code, answer.json()["code"]) == (403, "browser_only"), path
+        assert last_event("access.denied")["reason"] == "browser_only"
+    endpoint.refresh_from_db()
+    assert endpoint.disabled_at is None
 
 
 @pytest.mark.parametrize(
