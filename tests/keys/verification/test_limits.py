@@ -1,4 +1,4 @@
-"""Limits a minute and a day: exact for one verifier, by a window that slides."""
+"""Limits a minute and a day: exact for one verifier in each minute of the clock, and nearly so in a window that slides."""
 
 from __future__ import annotations
 
@@ -30,6 +30,20 @@ def test_the_turn_of_a_minute_gives_no_second_helping():
     assert ask(limiter, BEGIN + MINUTE, 1, requests_per_minute=10) == [Reason.RATE_LIMIT]
     assert ask(limiter, BEGIN + MINUTE + 30, 6, requests_per_minute=10) == [None] * 5 + [Reason.RATE_LIMIT]
     assert ask(limiter, BEGIN + 3 * MINUTE, 10, requests_per_minute=10) == [None] * 10
+
+
+def test_sixty_seconds_hold_what_the_documentation_says():
+    """One more where somebody asks all the time, twice the limit where all of it came in the last moment of a minute."""
+
+    def most_within_a_minute(*asked):
+        limiter, accepted = Limiter(), []
+        for at in (*asked, *(MINUTE + step / 10 for step in range(20 * MINUTE))):
+            accepted += [at] * ask(limiter, BEGIN + at, 1, requests_per_minute=30).count(None)
+        assert all(sum(at // MINUTE == minute for at in accepted) <= 30 for minute in range(4)), "exact by the clock"
+        return max(sum(at <= each < at + MINUTE for each in accepted) for at in accepted)
+
+    assert most_within_a_minute(*(step / 10 for step in range(10 * MINUTE))) <= 31
+    assert most_within_a_minute(*[MINUTE - 0.01] * 30) == 60
 
 
 def test_refusals_use_nothing_up():
