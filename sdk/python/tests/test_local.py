@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 from fake_feed import POLICY, FakeFeed, now_ms, record, version
 from fake_keystead import problem, vectors
-from keystead_client import Client, IntegrityError, KeysteadError, LocalVerifier, Reason, Refused, digest
+from keystead_client import Client, IntegrityError, KeysteadError, LocalVerifier, Reason, Refused, Unreachable, digest
 from keystead_client.snapshots import read_snapshot
 
 KEYS = [each["text"] for each in vectors("key_text")["valid"]]
@@ -156,6 +156,24 @@ def test_without_a_lease_everything_is_stale_and_it_heals_by_itself(verifier, fe
     assert verifier.verify(KEYS[0]).status == 503
     feed.away = False
     until(lambda: verifier.verify(KEYS[0]))
+
+
+def test_an_absence_of_hours_ends_no_thread(keystead, monkeypatch):
+    """A thousand tries, five seconds apart: their pauses were doubled until no number held them."""
+    verifier = LocalVerifier(keystead.url, credential=KEYS[6])
+    tries = []
+
+    def away():
+        tries.append(None)
+        if len(tries) == 1100:
+            verifier._stopped.set()
+        raise Unreachable("away")
+
+    monkeypatch.setattr(verifier._feed, "renew", away)
+    monkeypatch.setattr(verifier._ring, "wait", lambda pause: pause <= 5 or pytest.fail("too long"))
+    verifier._follow()
+    assert len(tries) == 1100
+    verifier.close()
 
 
 def test_ends_come_by_the_servers_clock_without_a_message(keystead, feed):

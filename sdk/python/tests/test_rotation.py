@@ -165,6 +165,43 @@ def test_after_a_revocation_requests_fail_and_a_person_is_told(keystead, rotatio
     assert told[0].code == "invalid_token"
 
 
+class Impatient(threading.Event):
+    """Waits for nothing, and hears a refusal meanwhile, as whoever sends a hundred requests a second does."""
+
+    def __init__(self, credential, times):
+        super().__init__()
+        self.credential, self.times, self.waited = credential, times, []
+
+    def wait(self, timeout=None):
+        self.waited.append(timeout)
+        self.credential.rejected(self.credential.current())
+        if len(self.waited) == self.times:
+            self.set()
+        return self.is_set()
+
+
+def test_a_key_that_was_revoked_is_not_asked_about_at_every_refusal(keystead, rotation):
+    told = []
+    credential = rotating(keystead, rotation, on_trouble=told.append)
+    rotation.revoke()
+    credential._stopped = Impatient(credential, times=12)
+    credential._wake.set()
+    credential._follow()
+    assert len(told) == 12
+    assert credential._stopped.waited[:4] == [0.4, 0.8, 1.6, 3.2]
+    assert credential._stopped.waited[-1] == 60
+
+
+def test_an_absence_of_a_day_ends_no_thread(keystead, rotation, monkeypatch):
+    """A thousand tries, a minute apart: their pauses were doubled until no number held them."""
+    credential = rotating(keystead, rotation)
+    credential._stopped = Impatient(credential, times=1100)
+    monkeypatch.setattr(credential, "refresh", lambda: (_ for _ in ()).throw(Unreachable("away")))
+    credential._wake.set()
+    credential._follow()
+    assert credential._stopped.waited[-1] == 60
+
+
 def test_what_only_a_person_can_settle_is_raised_and_not_tried_again(keystead, rotation):
     credential = rotating(keystead, rotation)
     rotation.prepare()

@@ -206,7 +206,8 @@ export class RotatingCredential implements Credential {
       const until = AbortSignal.any([woken.signal, this.#stopped.signal]);
       await this.#wait(Math.min(seconds * 1000, longest) * (0.9 + 0.2 * Math.random()), until);
       this.#wake = undefined;
-      await this.#wait(woken.signal.aborted ? 200 : 0); // many requests hear 401 at once; one look is enough
+      // Many requests hear 401 at once, and of a key that was revoked they hear nothing else: one look is enough.
+      await this.#wait(woken.signal.aborted ? Math.min(200 * 2 ** failures, 60_000) : 0);
     }
   }
 

@@ -227,7 +227,7 @@ class LocalVerifier:
                 pause = 0.0 if changed else self._feed.renew_ms / 1000
             except Exception as error:  # noqa: BLE001 - whatever it is, the lease runs out and the thread goes on
                 failures += 1
-                pause = min(0.1 * 2**failures, 5.0)
+                pause = min(0.1 * 2 ** min(failures, 20), 5.0)  # a whole number has no end, and a float has
                 self._tell(error)
             self._uses.count()
             if time.monotonic() - reported_at > _REPORT_SECONDS:

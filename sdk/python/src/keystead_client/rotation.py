@@ -25,6 +25,7 @@ from keystead_client.transport import Transport, raise_for
 
 _log: Final = logging.getLogger("keystead_client")
 _SOON: Final = 1.0
+_AT_ONCE: Final = 0.2
 # Until every verifier knows the new version: their leases are at most this long, as a rule three seconds.
 _SETTLING: Final = 4.0
 # Any other no says nothing of the token: it may have brought a secret whose answer was lost, and a second token is an alarm.
@@ -227,7 +228,7 @@ class RotatingCredential:
             except (Busy, Unreachable) as error:
                 failures += 1
                 said = error.try_after if isinstance(error, Busy) else None
-                pause = said or min(_SOON * 2**failures, 60.0)
+                pause = said or min(_SOON * 2 ** min(failures, 20), 60.0)
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever an answer holds
                 failures += 1
                 pause = 60.0 * failures
@@ -238,7 +239,8 @@ class RotatingCredential:
             self._wake.wait(min(pause, self._longest_pause) * random.uniform(0.9, 1.1))  # noqa: S311 - no secret hangs on it
             if self._wake.is_set() and not self._stopped.is_set():
                 self._wake.clear()
-                self._stopped.wait(0.2)  # many threads hear 401 at once; one look is enough
+                # Many threads hear 401 at once, and of a key that was revoked they hear nothing else: one look is enough.
+                self._stopped.wait(min(_AT_ONCE * 2 ** min(failures, 20), 60.0))
 
 
 def _warn(error: KeysteadError) -> None:
