@@ -217,6 +217,20 @@ def test_uses_are_reported(keystead, feed):
     assert "DELETE" in {asked.method for asked in keystead.asked}
 
 
+@pytest.mark.parametrize("days", [-3, 3])
+def test_uses_are_told_by_the_servers_clock(keystead, feed, monkeypatch, days):
+    """Of a minute that has not begun there Keystead takes none, and what seems days old it forgets."""
+
+    def there():
+        return now_ms() + days * 86_400_000
+
+    monkeypatch.setattr("fake_feed.now_ms", there)
+    feed.records = [record(digest(KEYS[0]), KIDS[0])]
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        assert verifier.verify(KEYS[0])
+    assert [abs(use["minute"] - there()) < 300_000 for use in feed.uses] == [True]
+
+
 def test_a_resync_and_a_forgotten_verifier_begin_anew(verifier, feed, keystead):
     feed.records = [record(digest(KEYS[2]), KIDS[2])]
     feed.resync = True

@@ -90,7 +90,7 @@ export class LocalVerifier {
     const at = belief.lease.now;
     const { limits } = entry.policy;
     const reason = whyNot(entry, at, wanted) ?? (limits && this.#limits.refusal(entry.kid, limits, at));
-    this.#uses.note(entry.kid, reason ?? "valid", wanted.client);
+    this.#uses.note(entry.kid, reason ?? "valid", wanted.client, at);
     return reason === undefined ? accepted(entry) : refusal(reason);
   }
 
@@ -107,7 +107,7 @@ export class LocalVerifier {
     const belief = this.#over.signal.aborted ? undefined : this.#feed.belief;
     if (belief === undefined) return refusal("stale");
     const { verdict, used } = await judgeSigned(request, { belief, nonces: this.#nonces, limits: this.#limits, ...wanted });
-    if (used !== undefined) this.#uses.note(used, verdict.valid ? "valid" : verdict.reason, wanted.client);
+    if (used !== undefined) this.#uses.note(used, verdict.valid ? "valid" : verdict.reason, wanted.client, belief.lease.now);
     return verdict;
   }
 

@@ -21,8 +21,9 @@ export class Uses {
   readonly #counted = new Map<string, Use>();
   #batch: { readonly name: string; readonly uses: readonly Use[] } | undefined;
 
-  note(kid: string, outcome: string, client: Client | undefined): void {
-    const minute = Math.floor(Date.now() / MINUTE) * MINUTE;
+  /** `at`: milliseconds by Keystead's clock, which takes no uses of a minute that has not begun there. */
+  note(kid: string, outcome: string, client: Client | undefined, at: number): void {
+    const minute = Math.floor(at / MINUTE) * MINUTE;
     const shown = client === undefined ? undefined : clientJson(client);
     const row = `${kid} ${outcome} ${minute} ${shown === undefined ? "" : JSON.stringify(shown)}`;
     const known = this.#counted.get(row);

@@ -60,6 +60,7 @@ export class FakeFeed {
   leaseMs = 3000;
   renewMs = 1000;
   away = false;
+  ahead = 0; // milliseconds, of its clock
   resync = false;
   registered = 0;
   refused = 0; // renewals, while it was away
@@ -72,7 +73,7 @@ export class FakeFeed {
   /** What was said without a renewal; to each of them this answers, once somebody is told where. */
   readonly words: string[] = [];
   hearing: (() => Answer) | undefined;
-  readonly uses: { kid: string; outcome: string; count: number }[] = [];
+  readonly uses: { kid: string; outcome: string; count: number; minute: number }[] = [];
   #key: KeyObject;
   #x: string;
   readonly #changes: [number, Record<string, unknown>][] = [];
@@ -145,7 +146,7 @@ export class FakeFeed {
     const { applied } = JSON.parse(body) as { applied: string };
     this.applied.push(applied);
     const said = {
-      lease_ms: this.leaseMs, position: positionAt(this.position, { past }), server_time: Date.now(), resync: this.resync,
+      lease_ms: this.leaseMs, position: positionAt(this.position, { past }), server_time: Date.now() + this.ahead, resync: this.resync,
       changes: this.#changes.filter(([position]) => position >= endOf(applied)).map(([, change]) => change),
     };
     this.resync = false;

@@ -210,6 +210,19 @@ test("uses are reported at the end, and then nothing is answered", async () => {
   assert.equal(reason(last!.verify(FIRST.text)), "stale");
 });
 
+for (const days of [-3, 3]) {
+  test(`uses are told by the server's clock, ${days} days from ours`, () =>
+    withKeystead(async (keystead) => {
+      const feed = new FakeFeed().at(keystead);
+      feed.ahead = days * 86_400_000;
+      feed.records = [record(FIRST.text, FIRST.kid, { endsAt: Date.now() + 9 * 86_400_000 })];
+      const verifier = await new LocalVerifier({ url: keystead.url, credential: CREDENTIAL }).start();
+      assert.ok(verifier.verify(FIRST.text).valid);
+      await verifier.close();
+      assert.deepEqual(feed.uses.map(({ minute }) => Math.abs(minute - Date.now() - feed.ahead) < 300_000), [true]);
+    }));
+}
+
 test("uses that are never taken hold up none that come later", () =>
   withKeystead(async (keystead) => {
     const feed = new FakeFeed().at(keystead);

@@ -73,7 +73,7 @@ class LocalVerifier:
 
     def _reset(self) -> None:
         self._feed = Feed(self._transport, self._credential, name=self._name, signing_keys=self._signing_keys)
-        self._uses, self._limits = Uses(), Limits()
+        self._uses, self._limits, self._ahead = Uses(self._told_time), Limits(), 0.0
         self._note, self._note_valid = self._uses.note, self._uses.note_valid
         self._started, self._stopped = False, threading.Event()
         self._starting = threading.Lock()
@@ -274,6 +274,13 @@ class LocalVerifier:
             if rings and not (line.startswith("data:") and self._feed.hear(line[5:], bell)):
                 self._ring.set()
             rings = line == "event: change"
+
+    def _told_time(self) -> float:
+        """What Keystead's clock shows, as far as was heard of it; ours may be wrong by minutes or years."""
+        belief = self._feed.belief
+        if belief.state is not None:
+            self._ahead = clock(CLOCK) + belief.offset - time.time()
+        return time.time() + self._ahead
 
     def _report(self) -> None:
         self._uses.count()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from keystead_client.verdicts import NOBODY_KNOWN, Client
@@ -17,10 +18,12 @@ Use = tuple[str, str, Client]  # kid, outcome, client
 class Uses:
     """Uses wait in deques, whose append is atomic and the cheapest thing that is; one thread counts and sends them.
 
-    `note_valid` takes the kid of an accepted key of which nothing else is known, by far the most frequent use.
+    `note_valid` takes the kid of an accepted key of which nothing else is known, by far the most frequent use. `now` tells
+    Keystead's time: it takes no uses of a minute that has not begun there, and forgets those of days ago.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self._valid: deque[str | None] = deque()
         self._fresh: deque[Use] = deque()
         self.note_valid, self.note = self._valid.append, self._fresh.append
@@ -31,7 +34,7 @@ class Uses:
 
     def count(self) -> None:
         """Count what came since the last time, under the minute that it is."""
-        minute = int(time.time() // 60) * 60_000
+        minute = int(self._now() // 60) * 60_000
         if minute != self._minute:
             self._settle()
             self._minute = minute
