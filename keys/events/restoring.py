@@ -63,9 +63,10 @@ class RowFollowed(Event):
 def _of(target_type: str, columns: frozenset[str]) -> type[RowFollowed]:
     """Make the event of one kind of row: the guard of the database asks for one that names the row's own kind."""
     words = target_type.replace("-", " ")
+    article = "An" if words[0] in "aeiou" else "A"
     members = {
         "__module__": __name__,
-        "__doc__": f"A {words} was brought to what the recovered log says of it; its change holds only what is not said there.",
+        "__doc__": f"{article} {words} was brought to what the recovered log says of it; its change holds only what is not said there.",
         "__annotations__": {},
         "action": f"{target_type}.followed",
         "target_type": target_type,

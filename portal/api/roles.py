@@ -10,11 +10,24 @@ _HEAD: Final = """# Who may do what over the REST API
 
 Made from the OpenAPI document by `manage.py document_api_roles`; a test keeps it so, and another sends every request of it.
 
-The subjects are a request and a key of a developer's team: a **developer** of that team who leads it, an **approver** of the
-service's team (who leads that one), an **administrator**, a **responder**, an **auditor**, a **program** of the developer's
-team with every scope, and a **stranger** from another team. All have the step-up that the operation asks for. Without
-credentials every cell is 401. Refusals are: **403** where the thing may be seen, **404** where it may not, **422** where what
-was sent names something that is not theirs to name. "Scopes" are those of which a program needs one; none means people only.
+The subjects are a request and a key of a developer's team. All have the step-up that the operation asks for.
+Without credentials every cell is 401.
+
+| column | who asks |
+|---|---|
+| developer | somebody of that team, who leads it |
+| approver | an approver of the service's team, who leads that one |
+| administrator, responder, auditor | somebody with that role for the whole organisation |
+| program | a key of the developer's team with every scope |
+| stranger | a developer of another team |
+| Scopes | those of which a program needs one; none: people only |
+
+| cell | meaning |
+|---|---|
+| yes | it is done, or shown; a list holds what may be seen, which may be nothing |
+| 403 | refused: the thing may be seen, the act is not theirs |
+| 404 | refused: the thing may not be seen |
+| 422 | what was sent names something that is not theirs to name |
 
 """
 
