@@ -42,10 +42,13 @@ SELECT v.id, v.name, v.credential_id, v.service_id, v.environment_id, e.max_stal
 FROM keys_verifier v JOIN keys_environment e ON e.id = v.environment_id WHERE v.id = ANY(%s) AND v.stopped_at IS NULL
 """
 
-# One statement, for somebody waits for a receipt. A position of another past, or of a future, says nothing here.
+# One statement, for somebody waits for a receipt. A position of another past, or of a future, says nothing here. Rows are locked in the
+# order in which leases are renewed: the same program may renew and say what it has applied at once, and many do.
 _APPLIED: Final = f"""
+WITH locked AS (SELECT id FROM keys_verifier WHERE id = ANY(%(ids)s::uuid[]) ORDER BY id FOR NO KEY UPDATE)
 UPDATE keys_verifier AS held SET applied = {lease.further("held.applied", "told.applied")}
 FROM unnest(%(ids)s::uuid[], %(credentials)s::uuid[], %(applied)s::text[], %(pasts)s::text[]) AS told (id, credential, applied, past)
+JOIN locked ON locked.id = told.id
 WHERE held.id = told.id AND held.credential_id = told.credential AND held.stopped_at IS NULL
   AND told.past = (SELECT left(encode(sha256(convert_to(({lease.PAST}), 'UTF8')), 'hex'), {PAST_LENGTH}))
   AND pg_snapshot_xmax(told.applied::pg_snapshot) <= pg_snapshot_xmax(pg_current_snapshot())
