@@ -24,7 +24,7 @@ from keys.models import DeviceSignIn, Person, Session
 from keys.operations import operation
 from keys.people.device_rows import DEVICE_CODE, DEVICE_TOKEN, hash_of, hashes_of, is_genuine, mac_of
 from keys.people.device_sign_ins import refuse_row, token_period, write_sign_in
-from keys.people.session_ends import CODE_REUSED, end_session, has_ended, refuse_put_back, session_name
+from keys.people.session_ends import CODE_REUSED, SIGNED_OUT, end_session, has_ended, refuse_put_back, session_name
 from keys.people.session_table import SEEN_STEP
 from keys.policy.device_rules import DEVICE
 from keys.states import SessionKind
@@ -170,10 +170,22 @@ def find_device_session(presented: str) -> Session | None:
     return row
 
 
-def find_token(presented: str) -> Session | None:
-    """Return the session of a token, living or not, for whoever wants it ended."""
+def end_token(presented: str, *, actor: Actor) -> None:
+    """End the session of a token, living or not, in the name of its person, for whoever holds it (RFC 7009).
+
+    Whose it is and that it lives is asked of MAC and log: nobody is put on record by a row that SQL changed or brought back.
+    """
     hashes = hashes_of(presented, purpose=DEVICE_TOKEN)
-    return Session.objects.filter(kind=str(SessionKind.DEVICE), key_hash__in=hashes).select_related("person").first()
+    devices: QuerySet[Session] = Session.objects.filter(kind=str(SessionKind.DEVICE), key_hash__in=hashes)
+    row = devices.annotate(has_ended=has_ended()).select_related("person").first()
+    if row is None or row.person is None:
+        return
+    if row.has_ended:
+        refuse_put_back(row, actor=actor)
+    elif not is_genuine(row):
+        end_changed_session(row, actor=actor)
+    else:
+        end_session(row, actor=replace(actor, id=str(row.person.pk), name=row.person.name), reason=SIGNED_OUT)
 
 
 @operation

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -17,8 +16,7 @@ from keys.crypto.key_text import KEY_PATTERN
 from keys.errors import Gone, Invalid, TooMany
 from keys.people.device_rows import shown_user_code
 from keys.people.device_sign_ins import CODE_PERIOD, begin_device_sign_in
-from keys.people.device_tokens import Granted, find_token, redeem_device_code
-from keys.people.session_ends import SIGNED_OUT, end_session
+from keys.people.device_tokens import Granted, end_token, redeem_device_code
 from portal.actors import visitor
 from portal.oauth.metadata import DEVICE_GRANT
 from portal.oauth.reading import OAuthError, needed, read_form, told
@@ -107,8 +105,5 @@ def revoke(http: HttpRequest, form: Mapping[str, str]) -> HttpResponse:
     presented = needed(form, "token")
     if KEY_PATTERN.fullmatch(presented):
         raise OAuthError("unsupported_token_type", "A key is revoked on its page, or by the API.")
-    row = find_token(presented)
-    if row is not None and row.person is not None:
-        actor = replace(visitor(http), id=str(row.person.pk), name=row.person.name)
-        end_session(row, actor=actor, reason=SIGNED_OUT)
+    end_token(presented, actor=visitor(http))
     return HttpResponse(status=200)

@@ -20,7 +20,7 @@ from keys.people.teams import end_membership
 from keys.retention.erasure import erase_person
 from keys.webhooks.endpoints import add_endpoint
 from tests.accounts import actions, last_event
-from tests.devices import answered, asks, begun, browser_of, polled, program, token_of
+from tests.devices import answered, asks, begun, browser_of, polled, program, sent, token_of
 from tests.people import acting, approved, issued, submitted
 from tests.portal.api.test_bad_input import DRAFT
 
@@ -320,6 +320,25 @@ def test_a_session_that_ended_opens_nothing_when_its_row_is_put_back(world, end)
         refused = last_event("session.refused")
         assert (refused["target"]["id"], refused["reason"]) == (session_name(before), "put-back")
         assert not Session.objects.filter(kind="device").exists()
+
+
+@pytest.mark.parametrize("change", ["another person", "put back"])
+def test_nobody_signs_out_in_the_name_that_sql_wrote(world, change):
+    """The log would say that Bob did it, or that Alice did it twice."""
+    token = token_of(world.alice)
+    row = Session.objects.get(kind="device")
+    if change == "another person":
+        Session.objects.filter(pk=row.pk).update(person=world.bob)
+    else:
+        by_end_of_all_sessions(world)
+        row.save(force_insert=True)
+    before = actions(action="session.ended")
+    assert sent("revoke", f"client_id=keystead-cli&token={token}").status_code == 200
+    assert not Session.objects.filter(pk=row.pk).exists()
+    assert actions(action="session.ended") == before
+    told = last_event("session.refused" if change == "put back" else "device-sign-in.row-refused")
+    assert told["target"]["id"] == session_name(row)
+    assert told["actor"]["id"] not in (str(world.alice.pk), str(world.bob.pk))
 
 
 def test_what_a_machine_could_still_take_is_not_taken_when_its_row_is_put_back(world):
