@@ -192,6 +192,22 @@ def test_a_key_that_was_revoked_is_not_asked_about_at_every_refusal(keystead, ro
     assert credential._stopped.waited[-1] == 60
 
 
+def test_trouble_that_cannot_be_told_ends_no_thread(keystead, rotation):
+    """Whoever is told sends a mail, say, and the mail server is away too."""
+    told = []
+
+    def tell(error):
+        told.append(error)
+        raise OSError("no mail today")
+
+    credential = rotating(keystead, rotation, on_trouble=tell)
+    rotation.revoke()
+    credential._stopped = Impatient(credential, times=3)
+    credential._wake.set()
+    credential._follow()
+    assert [each.code for each in told] == ["invalid_token"] * 3
+
+
 def test_an_absence_of_a_day_ends_no_thread(keystead, rotation, monkeypatch):
     """A thousand tries, a minute apart: their pauses were doubled until no number held them."""
     credential = rotating(keystead, rotation)

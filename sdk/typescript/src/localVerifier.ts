@@ -63,7 +63,14 @@ export class LocalVerifier {
   constructor({ credential, name, signingKeys, nonces, onTrouble = () => undefined, ...connection }: LocalOptions) {
     const called = name ?? `${hostname()}:${process.pid}`.slice(0, 80);
     this.#feed = new Feed(new Transport(connection), asCredential(credential), called, signingKeys);
-    this.#onTrouble = onTrouble;
+    this.#onTrouble = (error) => {
+      try {
+        onTrouble(error);
+      } catch {
+        // It is somebody else's, and a rejection that nobody hears would end the process.
+        process.emitWarning(`nobody was told: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    };
     this.#nonces = nonces;
   }
 

@@ -218,8 +218,12 @@ export class RotatingCredential implements Credential {
   #tell(error: unknown): void {
     const words = error instanceof Error ? error.message : String(error);
     const trouble = error instanceof KeysteadError ? error : new KeysteadError(words, "trouble");
-    if (this.#options.onTrouble) this.#options.onTrouble(trouble);
-    else process.emitWarning(`the key cannot rotate by itself: ${trouble.message}`, { code: trouble.code });
+    try {
+      if (this.#options.onTrouble) return this.#options.onTrouble(trouble);
+    } catch {
+      // It is somebody else's, and a rejection that nobody hears would end the process.
+    }
+    process.emitWarning(`the key cannot rotate by itself: ${trouble.message}`, { code: trouble.code });
   }
 }
 

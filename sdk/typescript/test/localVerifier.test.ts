@@ -210,6 +210,21 @@ test("uses are reported at the end, and then nothing is answered", async () => {
   assert.equal(reason(last!.verify(FIRST.text)), "stale");
 });
 
+test("trouble that cannot be told ends neither the watch nor the process", () =>
+  withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    feed.records = [record(FIRST.text, FIRST.kid)];
+    [feed.away, feed.renewMs] = [true, 5];
+    const onTrouble = (): void => {
+      throw new Error("no mail today");
+    };
+    const verifier = await new LocalVerifier({ url: keystead.url, credential: CREDENTIAL, onTrouble }).start();
+    while (feed.refused < 3) await pause(5);
+    feed.away = false;
+    while (!verifier.verify(FIRST.text).valid) await pause(5);
+    await verifier.close();
+  }));
+
 for (const days of [-3, 3]) {
   test(`uses are told by the server's clock, ${days} days from ours`, () =>
     withKeystead(async (keystead) => {

@@ -134,6 +134,21 @@ test("a body that is made piece by piece is not sent a second time, empty", () =
     assert.equal(bodies.length, 3);
   }));
 
+test("trouble that cannot be told ends neither the watch nor the process", () =>
+  withKeystead(async (keystead) => {
+    const [rotation, told] = [new FakeRotation(keystead), [] as string[]];
+    const onTrouble = (error: KeysteadError): void => {
+      told.push(error.code);
+      throw new Error("no mail today");
+    };
+    const options = { url: keystead.url, initial: rotation.first, settling: 0, longestPause: 5, onTrouble };
+    const credential = (await RotatingCredential.open(options)).start();
+    rotation.verifying.clear();
+    while (told.length < 3) await pause(5);
+    await credential.close();
+    assert.equal(told[2], "invalid_token");
+  }));
+
 class Crash extends Error {}
 
 class CrashingStore extends MemoryStore {

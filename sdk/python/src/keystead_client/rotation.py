@@ -219,6 +219,13 @@ class RotatingCredential:
             self._store.save(json.dumps(asdict(held)))
             self._held = held
 
+    def _tell(self, error: KeysteadError) -> None:
+        try:
+            self._on_trouble(error)
+        except Exception as unheard:  # noqa: BLE001 - it is somebody else's, and may be in trouble for the same reason
+            _log.error("nobody was told of trouble: %s", type(unheard).__name__)
+            _warn(error)
+
     def _follow(self) -> None:
         failures = 0
         while not self._stopped.is_set():
@@ -232,9 +239,7 @@ class RotatingCredential:
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever an answer holds
                 failures += 1
                 pause = 60.0 * failures
-                self._on_trouble(
-                    error if isinstance(error, KeysteadError) else KeysteadError(f"{type(error).__name__}")
-                )
+                self._tell(error if isinstance(error, KeysteadError) else KeysteadError(f"{type(error).__name__}"))
             # A little disorder, so that a thousand clients do not knock at once.
             self._wake.wait(min(pause, self._longest_pause) * random.uniform(0.9, 1.1))  # noqa: S311 - no secret hangs on it
             if self._wake.is_set() and not self._stopped.is_set():
