@@ -20,6 +20,7 @@ from audit.log import record
 from keys.models import Person, Session
 from portal.accounts.session_store import SessionStore
 from portal.actors import SignInRequired, find_actor, to_sign_in
+from portal.web.doors import lay_needs
 
 P = ParamSpec("P")
 Open = Callable[Concatenate[HttpRequest, P], HttpResponse]
@@ -46,7 +47,10 @@ def signed_in_door(*methods: str) -> Callable[[Callable[Concatenate[HttpRequest,
         @functools.wraps(view)
         def knock(http: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
             actor = find_actor(http)
-            return unstored(view(http, actor, *args, **kwargs)) if actor else to_sign_in(http)
+            if actor is None:
+                return to_sign_in(http)
+            lay_needs(http, actor)
+            return unstored(view(http, actor, *args, **kwargs))
 
         return cast("Open[P]", require_http_methods(methods)(knock))
 

@@ -134,9 +134,8 @@ def next_words(rotation: Rotation) -> tuple[Words, datetime | None]:
 def _before_the_claim(rotation: Rotation) -> tuple[Words, datetime | None]:
     name = str(rotation.managed_key.recipient or _("the recipient"))
     if rotation.state == RotationState.SCHEDULED:
-        until = rotation.managed_key.authorised_until
-        if until <= rotation.due_at:
-            return _("Nothing is replaced: the authorisation of the key is over by then."), until
+        if rotation.managed_key.authorised_until <= rotation.due_at:
+            return _("Nothing is replaced: the authorisation of the key is over by then."), None
         words = _("A new version is made ready, and %(name)s is asked to claim its secret. Until then nothing changes.")
         return words % {"name": name}, rotation.due_at
     claim_until = rotation.new_version.claim_until if rotation.new_version else None

@@ -80,6 +80,7 @@ def test_claims_and_next_secrets_wait_for_the_recipient_alone(world: World, as_:
     assert "Claim the secret of Nightly report" in page
     assert "Claim the next secret of Replaced" in page
     assert re.search(r'Needs me <span class="count">2', page)
+    assert re.search(r'Needs me <span class="count">2', as_("alice").get("/account/sessions/").content.decode())
 
 
 def test_decisions_questions_and_offers_wait_for_those_who_can_answer(world: World) -> None:

@@ -140,6 +140,14 @@ def test_small_phones_show_whole_keys_and_the_bar_has_no_row_for_the_account_alo
     cut = "[...document.querySelectorAll('.table-region')].filter((each) => each.scrollWidth > each.clientWidth).length"
     assert phone.page.locator(".key-text").count() == 1
     assert phone.page.evaluate(cut) == 0
+    key, version, _ = issued(world, name="Used")
+    at = clock.now() - timedelta(minutes=45)
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    UsageCount.objects.create(version=version, outcome="valid", hour=hour, count=40, last_at=at)
+    phone.page.goto(f"{portal_server.url}/keys/{key.number}/?view=use")
+    wide = "[...document.querySelectorAll('.tile')].filter((each) => each.scrollWidth > each.clientWidth).length"
+    assert phone.page.locator(".tile").count() == 3
+    assert phone.page.evaluate(wide) == 0
     desk = browser_of(world.auditor, chromium, portal_server)
     desk.page.goto(f"{portal_server.url}/audit/")
     brand, account = (desk.page.locator(each).bounding_box() for each in (".brand", ".topbar-end"))
