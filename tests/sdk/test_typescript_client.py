@@ -10,10 +10,15 @@ def test_its_own_tests_pass():
     need_node()
     tests = sorted(map(str, (CLIENT / "dist" / "test").glob("*.test.js")))
     done = subprocess.run(
-        ["node", "--test", *tests], cwd=CLIENT, capture_output=True, text=True, timeout=280, check=False
+        ["node", "--test", "--test-reporter=spec", *tests],  # which ends with what failed
+        cwd=CLIENT,
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    assert "# fail 0" in done.stdout
+    assert "ℹ fail 0\n" in done.stdout
     assert len(tests) == len(list((CLIENT / "test").glob("*.test.ts")))
 
 
