@@ -335,6 +335,24 @@ def test_many_keys_take_less_than_110_bytes_each(feed):
     assert snapshot.find(bytes(32)) is None
 
 
+def test_a_batch_is_no_larger_than_keystead_reads(keystead, feed, verifier):
+    """Five hundred clients with the user agents of ordinary browsers are more than that, and were lost each time."""
+    clients = [Client(address=f"192.0.2.{number % 250}", user_agent=f"{number} " + "x" * 200) for number in range(600)]
+    for client in [*clients, *(Client(user_agent="\U0001f511" * 2000, instance=str(number)) for number in range(4))]:
+        verifier.verify(KEYS[0], client=client)
+    verifier._report()
+    sent = [asked.body for asked in keystead.asked if asked.path.endswith("/uses")]
+    assert len(feed.uses) == 604
+    assert len(sent) > 2
+    assert max(map(len, sent)) <= 64 * 1024
+
+
+def test_what_no_json_of_keysteads_holds_is_left_out_of_a_client(keystead, feed, verifier):
+    verifier.verify(KEYS[0], client=Client(user_agent="a\0b\ud800c", instance="\0"))
+    verifier._report()
+    assert [use["client"] for use in feed.uses] == [{"user_agent": "abc"}]
+
+
 def test_uses_that_are_never_taken_hold_up_none_that_come_later(keystead, feed, verifier):
     verifier.verify(KEYS[0])
     keystead.on("POST /v1/verifiers/v-1/uses", problem("invalid_input", 422))

@@ -6,6 +6,7 @@ import { isIP } from "node:net";
 import type { Client } from "./verdicts.js";
 
 const MOST_IN_A_BATCH = 500;
+const MOST_BYTES = 60 * 1024; // of 64 that Keystead reads, of which a row takes 24 at most: what is refused whole is lost whole
 const MOST_WAITING = 100_000; // different rows; more than that is thrown away rather than kept for ever
 const MINUTE = 60_000;
 
@@ -36,9 +37,15 @@ export class Uses {
   /** The batch to send: the same one, under the same name, until it is `sent`. */
   batch(): { readonly name: string; readonly uses: readonly Use[] } | undefined {
     if (this.#batch === undefined && this.#counted.size > 0) {
-      const rows = [...this.#counted].slice(0, MOST_IN_A_BATCH);
-      for (const [row] of rows) this.#counted.delete(row);
-      this.#batch = { name: randomUUID(), uses: rows.map(([, use]) => use) };
+      const uses: Use[] = [];
+      let room = MOST_BYTES;
+      for (const [row, use] of [...this.#counted].slice(0, MOST_IN_A_BATCH)) {
+        room -= Buffer.byteLength(JSON.stringify(use)) + 1;
+        if (room < 0) break;
+        this.#counted.delete(row);
+        uses.push(use);
+      }
+      this.#batch = { name: randomUUID(), uses };
     }
     return this.#batch;
   }
@@ -53,8 +60,13 @@ export class Uses {
 export function clientJson(client: Client): Record<string, string> | undefined {
   const known = {
     ...(client.address && isIP(client.address) && !client.address.includes("%") ? { address: client.address } : {}),
-    ...(client.userAgent ? { user_agent: client.userAgent.slice(0, 2000) } : {}),
-    ...(client.instance ? { instance: client.instance.slice(0, 100) } : {}),
+    ...(client.userAgent ? { user_agent: readable(client.userAgent.slice(0, 2000)) } : {}),
+    ...(client.instance ? { instance: readable(client.instance.slice(0, 100)) } : {}),
   };
   return Object.keys(known).length ? known : undefined;
+}
+
+/** Leaves out what Keystead's JSON does not hold: one such client would have a whole batch of uses refused. */
+function readable(text: string): string {
+  return Buffer.from(text).toString().replaceAll("\0", "");
 }

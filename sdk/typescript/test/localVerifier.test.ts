@@ -225,6 +225,20 @@ test("trouble that cannot be told ends neither the watch nor the process", () =>
     await verifier.close();
   }));
 
+test("a batch is no larger than Keystead reads, and holds no text that it does not", () =>
+  withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    feed.records = [record(FIRST.text, FIRST.kid)];
+    const verifier = await new LocalVerifier({ url: keystead.url, credential: CREDENTIAL }).start();
+    for (let number = 0; number < 600; number++) verifier.verify(FIRST.text, { client: { userAgent: `${number} ${"x".repeat(200)}` } });
+    verifier.verify(FIRST.text, { client: { userAgent: "a\0b\ud800c" } });
+    await verifier.close();
+    const sent = keystead.asked.filter(({ path }) => path.endsWith("/uses")).map(({ body }) => body);
+    assert.equal(feed.uses.length, 601);
+    assert.ok(sent.length > 1 && sent.every((body) => Buffer.byteLength(body) <= 64 * 1024));
+    assert.ok(!sent.some((body) => body.includes("\\u0000") || body.includes("\\ud800")));
+  }));
+
 for (const days of [-3, 3]) {
   test(`uses are told by the server's clock, ${days} days from ours`, () =>
     withKeystead(async (keystead) => {

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from keystead_client.verdicts import NOBODY_KNOWN, Client
 
 MOST_IN_A_BATCH: Final = 500
+_MOST_BYTES: Final = (
+    60 * 1024
+)  # of 64 that Keystead reads, of which a row takes 24 at most: what is refused whole is lost whole
 _MOST_WAITING: Final = 100_000  # different rows; more than that is thrown away rather than kept for ever
 Use = tuple[str, str, Client]  # kid, outcome, client
 
@@ -58,9 +62,18 @@ class Uses:
         """Return the batch to send: the same one, under the same name, until it is `sent`."""
         self._settle()
         if self._batch is None and self._counted:
-            rows = list(self._counted)[:MOST_IN_A_BATCH]
-            self._batch = uuid.uuid4().hex, [_written(row, self._counted.pop(row)) for row in rows]
+            self._batch = uuid.uuid4().hex, list(self._next_rows())
         return self._batch
+
+    def _next_rows(self) -> Iterator[dict[str, Any]]:
+        room = _MOST_BYTES
+        for row in list(self._counted)[:MOST_IN_A_BATCH]:
+            written = _written(row, self._counted[row])
+            room -= len(json.dumps(written)) + 2
+            if room < 0:
+                return
+            del self._counted[row]
+            yield written
 
     def sent(self) -> None:
         """Forget the batch; Keystead has it."""

@@ -69,9 +69,14 @@ class Client:
 
         What is no address to anybody else is left out, like none: a server on a unix socket tells none, a test client a word.
         """
-        texts = {"user_agent": self.user_agent[:2000], "instance": self.instance[:100]}
+        texts = {"user_agent": _readable(self.user_agent[:2000]), "instance": _readable(self.instance[:100])}
         known = {name: text for name, text in texts.items() if text}
         return known if read_address(self.address) is None else {"address": str(self.address), **known}
+
+
+def _readable(text: str) -> str:
+    """Leave out what Keystead's JSON does not hold: one such client would have a whole batch of uses refused."""
+    return text.encode(errors="ignore").decode().replace("\0", "")
 
 
 NOBODY_KNOWN: Final = Client()
