@@ -130,12 +130,12 @@ def navigation(http: HttpRequest) -> dict[str, Any]:
     if not signed_in or person is None:
         return shared
     roles: Iterable[str] = getattr(person, "roles", ())
+    counts = {"inbox": _hook(http, "inbox_count") or 0, "needs": _hook(http, "needs_count") or 0}
+    entries = entries_for(roles, path=http.path, counts=counts)
     return shared | {
-        "navigation": entries_for(
-            roles,
-            path=http.path,
-            counts={"inbox": _hook(http, "inbox_count") or 0, "needs": _hook(http, "needs_count") or 0},
-        ),
+        "navigation": entries,
+        # The list from which somebody came to a key: all keys for those who may see them, else their own.
+        "keys_place": next((each for each in entries if each.href == _address("all_keys")), entries[0]),
         "break_glass": _hook(http, "break_glass"),
         # Those who can do something about it are told on every page; whoever wants to grant is told when refused.
         "granting_paused": bool(SEE_HEALTH & frozenset(roles)) and log_is_behind(),

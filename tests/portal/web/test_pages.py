@@ -208,6 +208,15 @@ def test_all_keys_is_a_place_of_responders_and_not_of_developers(world: World, a
     assert 'href="/keys/"' not in as_("alice").get("/").content.decode()
 
 
+def test_a_key_leads_back_to_the_list_from_which_somebody_came(world: World, as_: Browser) -> None:
+    key, _, _ = issued(world)
+    for who, back in (("alice", '<a href="/">My keys</a>'), ("responder", '<a href="/keys/">All keys</a>')):
+        for address in (f"/keys/{key.number}/", f"/keys/{key.number}/revoke/"):
+            page = as_(who).get(address).content.decode()
+            crumbs = page[page.index('class="crumbs') :].partition("</nav>")[0]
+            assert back in crumbs, address
+
+
 def test_the_start_page_says_what_needs_action_first(world: World, as_: Browser) -> None:
     key = approved(world)
     offered, _, _ = issued(world, name="For the orders team")
