@@ -160,14 +160,24 @@ def allow_device(sign_in: DeviceSignIn, *, actor: Actor) -> DeviceSignIn:
 
 @operation
 def deny_device(sign_in: DeviceSignIn, *, actor: Actor) -> DeviceSignIn:
-    """Say no to a machine; it only takes away, so it needs no presence."""
+    """Say no to a machine, also after a yes while it has not taken its token: whoever sent the code may take their time over that.
+
+    It only takes away, so it needs no presence.
+    """
     sign_in = locked(sign_in)
     at = clock.now()
     enforce(may_answer_device(actor, standing_of(actor, at=at), person_id=sign_in.person_id))
-    _refuse_unless_open(sign_in, actor=actor)
+    if not waits_for_its_token(sign_in, at=at):
+        _refuse_unless_open(sign_in, actor=actor)
     write_sign_in(sign_in, decided_at=at, is_allowed=False)
     record(DeviceRefused(target_id=str(sign_in.pk), person=actor.id, name=sign_in.name), actor=actor, at=at)
     return sign_in
+
+
+def waits_for_its_token(sign_in: DeviceSignIn, *, at: datetime) -> bool:
+    """Whether a machine was allowed and may take its token, which it has not done yet."""
+    waits = sign_in.is_allowed and sign_in.redeemed_at is None and sign_in.expires_at > at
+    return waits and is_genuine(sign_in)
 
 
 def _refuse_unless_open(sign_in: DeviceSignIn, *, actor: Actor) -> None:

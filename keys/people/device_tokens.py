@@ -19,7 +19,7 @@ from audit.log import record
 from audit.models import AuditEvent
 from keys.crypto.key_text import mint_token
 from keys.crypto.secrets import Secret
-from keys.events import DeviceCodeReused, DeviceRowRefused, DeviceSignedIn, DeviceSignInEnded
+from keys.events import DeviceCodeReused, DeviceRefused, DeviceRowRefused, DeviceSignedIn, DeviceSignInEnded
 from keys.models import DeviceSignIn, Person, Session
 from keys.operations import operation
 from keys.people.device_rows import DEVICE_CODE, DEVICE_TOKEN, hash_of, hashes_of, is_genuine, mac_of
@@ -54,7 +54,9 @@ def redeem_device_code(presented: str, *, actor: Actor) -> Granted | str:
     at = clock.now()
     if row is None or not token_period():
         return "invalid_grant"
-    if not is_genuine(row) or _told(row, DeviceSignInEnded).exists():
+    # A yes that was taken back fits its MAC when SQL brings it again.
+    taken_back = _told(row, DeviceSignInEnded).exists() or (row.is_allowed and _told(row, DeviceRefused).exists())
+    if taken_back or not is_genuine(row):
         refuse_row(row, actor=actor)
         return "invalid_grant"
     given = _given(row)

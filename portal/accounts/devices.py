@@ -14,7 +14,7 @@ from audit.actor import Actor
 from keys.errors import KeysError
 from keys.models import DeviceSignIn
 from keys.people.device_rows import canonical_user_code, shown_user_code
-from keys.people.device_sign_ins import allow_device, deny_device, enter_code, token_period
+from keys.people.device_sign_ins import allow_device, deny_device, enter_code, token_period, waits_for_its_token
 from keys.people.proofs import Refusal
 from keys.policy.device_rules import presence_for
 from portal import client_address
@@ -74,10 +74,12 @@ def answer(http: HttpRequest, actor: Actor, pk: UUID) -> HttpResponse:
 
 def _shown(http: HttpRequest, row: DeviceSignIn, problem: StepUpProblem | None, refused: str) -> dict[str, object]:
     row.refresh_from_db()
-    is_open = row.decided_at is None and row.expires_at > clock.now()
+    at = clock.now()
+    is_open = row.decided_at is None and row.expires_at > at
     return {
         "row": row,
         "is_open": is_open,
+        "may_be_turned_away": waits_for_its_token(row, at=at),
         "is_over": row.decided_at is None and not is_open,
         "is_same_address": row.ip == client_address.of_request(http),
         "hours": int(token_period().total_seconds() // 3600),

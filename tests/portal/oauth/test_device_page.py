@@ -127,6 +127,34 @@ def test_a_code_that_is_over_or_answered_is_a_wrong_one(world):
     assert "turned away" in client.get(f"/device/{asking['id']}/").content.decode()
 
 
+def test_a_yes_is_taken_back_until_the_machine_has_its_token(world):
+    """Whoever sent the code may wait until nobody looks at the sessions any more."""
+    asking = begun()
+    client, page = browser_of(world.alice, presence_for(asking["id"])), f"/device/{asking['id']}/"
+    entered(client, asking["user_code"])
+    assert client.post(page, {"answer": "allow"}).status_code == 302
+    assert "Turn it away after all" in client.get(page).content.decode()
+    allowed = DeviceSignIn.objects.get()
+    assert client.post(page, {"answer": "deny"}).status_code == 302
+    assert "The machine was turned away" in client.get(page).content.decode()
+    assert actions(action="device-sign-in.denied") == ["device-sign-in.denied"]
+    assert client.post(page, {"answer": "allow"}).status_code == 409
+    assert polled(asking["device_code"]).json()["error"] == "access_denied"
+    DeviceSignIn.objects.all().delete()
+    allowed.save(force_insert=True)  # by SQL, with its MAC of that moment
+    assert polled(asking["device_code"]).json()["error"] == "invalid_grant"
+    assert last_event("device-sign-in.row-refused")["target"]["id"] == str(allowed.pk)
+
+
+def test_a_token_that_was_taken_is_ended_among_the_sessions_and_not_here(world):
+    asking = begun()
+    answered(world.alice, asking)
+    assert polled(asking["device_code"]).status_code == 200
+    client, page = browser_of(world.alice), f"/device/{asking['id']}/"
+    assert "Turn it away" not in client.get(page).content.decode()
+    assert client.post(page, {"answer": "deny"}).status_code == 409
+
+
 def test_who_opens_the_page_too_late_is_told_so(world):
     asking = begun()
     client = browser_of(world.alice, presence_for(asking["id"]))
