@@ -188,7 +188,7 @@ def test_the_shell_may_draw_too(world):
 
 def test_the_documented_program_draws_what_the_site_draws(tmp_path):
     page = (Path(__file__).resolve().parents[3] / "docs" / "audit-log.md").read_text()
-    program = re.search(r"```python\n(import hashlib, json, sys\n.*?)```", page, re.DOTALL)
+    program = re.search(r"```python sample.py\n(import hashlib, json, sys\n.*?)```", page, re.DOTALL)
     assert program is not None
     uids = sorted(str(uuid.UUID(int=random.Random(number).getrandbits(128))) for number in range(99))
     file = tmp_path / "events.jsonl"
