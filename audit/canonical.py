@@ -35,12 +35,7 @@ def canonical_json(value: JsonValue) -> bytes:
 def parse_strict(text: bytes) -> JsonValue:
     """Decode JSON bytes; refuse duplicate keys, floats, NUL, depth over MAX_DEPTH and broken UTF-8."""
     try:
-        value: JsonValue = json.loads(
-            text.decode("utf-8"),
-            object_pairs_hook=_object_without_duplicates,
-            parse_float=_refuse_float,
-            parse_constant=_refuse_float,
-        )
+        value: JsonValue = _decoder.decode(text.decode("utf-8"))
     except CanonicalError:
         raise
     except (ValueError, RecursionError) as error:
@@ -102,3 +97,9 @@ def _object_without_duplicates(pairs: list[tuple[str, JsonValue]]) -> dict[str, 
 
 def _refuse_float(text: str) -> NoReturn:
     raise CanonicalError(f"{text[:20]} is not an integer")
+
+
+# Made once: a new one for each text costs as much as a short text.
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_object_without_duplicates, parse_float=_refuse_float, parse_constant=_refuse_float
+)

@@ -1,5 +1,6 @@
 """Tell gunicorn how to serve the site: `gunicorn --config python:portal.serving`."""
 
+import gc
 import os
 import shutil
 from pathlib import Path
@@ -40,6 +41,11 @@ def on_starting(_server: Arbiter) -> None:
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
         Path(folder).mkdir(parents=True)
+
+
+def post_worker_init(_worker: Worker) -> None:
+    """Take what was loaded out of the collector's sight: it stays, and walking it would hold up each request of a worker now and then."""
+    gc.freeze()
 
 
 def child_exit(_server: Arbiter, worker: Worker) -> None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
-from uuid import UUID
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
@@ -27,7 +26,7 @@ SELECT array_agg(DISTINCT txid::text) FROM keys_verificationchange WHERE managed
 # `ends` is by the lease that stands now, and by any longer one before it (keys.verification.lease): a later one is only
 # served under after a look, which shows the stop. Of changes that are not known any more nobody has said that they have them.
 _LEASES: Final = """
-SELECT v.id, v.name,
+SELECT v.id::text, v.name,
        v.renewed_at + (SELECT max((v.terms ->> e)::double precision) FROM unnest(%(environments)s::text[]) e) * interval '1 millisecond',
        clock_timestamp()
 FROM keys_verifier v
@@ -37,9 +36,9 @@ WHERE v.stopped_at IS NULL AND v.valid_until > clock_timestamp() AND v.terms ?| 
 """
 _WORDS: Final = """
 SELECT clock_timestamp(), array_agg(id) FILTER (WHERE has_it), array_agg(id) FILTER (WHERE is_stopped AND NOT has_it)
-FROM (SELECT v.id, v.stopped_at IS NOT NULL AS is_stopped,
+FROM (SELECT v.id::text, v.stopped_at IS NOT NULL AS is_stopped,
              coalesce((SELECT bool_and(pg_visible_in_snapshot(t::xid8, v.applied::pg_snapshot)) FROM unnest(%s::text[]) t), false) AS has_it
-      FROM keys_verifier v WHERE v.id = ANY(%s)) AS waited_for
+      FROM keys_verifier v WHERE v.id = ANY(%s::uuid[])) AS waited_for
 """
 _log = structlog.get_logger("keystead.verification")
 
@@ -64,7 +63,7 @@ class Word:
 
 @dataclass(frozen=True, kw_only=True)
 class _Lease:
-    verifier: UUID
+    verifier: str
     name: str
     ends: datetime
 
@@ -77,7 +76,7 @@ def stop_with_receipt(key: ManagedKey, *, action: str) -> RevocationReceipt:
 def stop_with_receipts(keys: Sequence[ManagedKey], *, action: str) -> list[RevocationReceipt]:
     """The same for many keys that were stopped at once: one wait for all of them."""
     committed_at = clock.now()
-    words = [asdict(word) for word in wait_until_everywhere(keys)]
+    words = [dict(vars(word)) for word in wait_until_everywhere(keys)]
     answered_at = clock.now()
     return RevocationReceipt.objects.bulk_create(
         RevocationReceipt(
@@ -123,7 +122,7 @@ class _Waiting:
             "services": sorted({str(key.service_id) for key in keys}),
         }
         self._changes: list[str] = []
-        self._leases: dict[UUID, _Lease] | None = None
+        self._leases: dict[str, _Lease] | None = None
         # By our clock. What an environment says today is no measure: a lease of before may be longer.
         self._over_at = lease.clock() + lease.LONGEST
         self.soonest = lease.LONGEST  # seconds until the next lease runs out
@@ -139,14 +138,14 @@ class _Waiting:
             self._begin()
             return True
         with bound_cursor() as cursor:
-            cursor.execute(_WORDS, [self._changes, list(waited_for)])
+            cursor.execute(_WORDS, [self._changes, f"{{{','.join(waited_for)}}}"])
             at, acknowledged, stopped = cursor.fetchone()
         ended = [verifier for verifier, each in waited_for.items() if at >= each.ends]
         heard = 0
         for how, verifiers in ((How.ACKNOWLEDGED, acknowledged), (How.STOPPED, stopped), (How.LEASE_ENDED, ended)):
             for verifier in verifiers or ():
                 if (each := waited_for.pop(verifier, None)) is not None:
-                    self._words.append(Word(verifier=str(verifier), name=each.name, how=how, at=told_time(at) or ""))
+                    self._words.append(Word(verifier=verifier, name=each.name, how=how, at=told_time(at) or ""))
                     heard += 1
         self._measure(at)
         return heard > 0
@@ -154,7 +153,7 @@ class _Waiting:
     def told(self) -> list[Word]:
         """What is known in the end; who could not be asked any more had a lease, and it has ended by our clock."""
         ended = [
-            Word(verifier=str(each.verifier), name=each.name, how=How.LEASE_ENDED, at=told_time(each.ends) or "")
+            Word(verifier=each.verifier, name=each.name, how=How.LEASE_ENDED, at=told_time(each.ends) or "")
             for each in (self._leases or {}).values()
         ]
         return self._words + ended

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -94,6 +95,7 @@ def register(name: str, *, credential: UUID, binding: Binding) -> Holder | None:
     return holder
 
 
+@lru_cache(maxsize=100)  # all who are told of a change stand at the same place
 def is_position(text: str) -> bool:
     """Whether the database would read a text as a position: one that it would not read fails everybody's renewal."""
     found = _POSITION.fullmatch(text)

@@ -13,7 +13,9 @@ import contextlib
 import random
 import re
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -53,9 +55,10 @@ class Doorbell:
     def __init__(self) -> None:
         self.lines = Lines()
         self._asking = 0
-        self._ringer = Ringer(self._heard)
+        self._ringer = Ringer(lambda ring: self._run(partial(self._ring, ring)))
         # Apart: somebody waits for a receipt, and a lease costs ten times as much as a word.
-        self._leases, self._words = Renewals(renew_clients), Renewals(acknowledge_clients, fills=0)
+        self._leases = Renewals(renew_clients, runs=self._run)
+        self._words = Renewals(acknowledge_clients, fills=0, runs=self._run)
         self._threads = ThreadPoolExecutor(ASKING, thread_name_prefix="doorbell")
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -130,14 +133,13 @@ class Doorbell:
         return answer
 
     async def _next_round(self, rounds: Renewals, **asked: Any) -> Answer:  # Any: the facts of a Knock
-        loop = asyncio.get_running_loop()
-        said: asyncio.Future[Answer] = loop.create_future()
+        said: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
 
         def settle(answer: Answer) -> None:
             if not said.done():
                 said.set_result(answer)
 
-        rounds.ask(Knock(answer=lambda answer: loop.call_soon_threadsafe(settle, answer), **asked))
+        rounds.ask(Knock(answer=settle, **asked))
         return await said
 
     async def _recognise(self, scope: Scope) -> Line:
@@ -208,11 +210,11 @@ class Doorbell:
     def _is_fresh(self) -> bool:
         return clock() - self._ringer.looked_at < FRESH
 
-    def _heard(self, ring: Ring) -> None:
-        """Called by the ringer's thread."""
+    def _run(self, act: Callable[[], None]) -> None:
+        """Let the loop do something; called by the threads of the ringer and of the rounds."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                self._loop.call_soon_threadsafe(self._ring, ring)
+                self._loop.call_soon_threadsafe(act)
 
     def _ring(self, ring: Ring) -> None:
         self._leases.hurry()

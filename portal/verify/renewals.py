@@ -11,8 +11,9 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -41,6 +42,7 @@ Shown = tuple[str, str | None]
 Answer = Reply | Refused
 Said = Changes | str | None  # what changed, or the code of a refusal; None: heard, and nothing more to say
 Serve = Callable[[Sequence[Asked]], Sequence[Said]]
+Runs = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -80,11 +82,12 @@ def renewed(asked: Asked, said: Said) -> Reply:
 class Renewals:
     """A thread that serves whoever waits, all at once, and asks the database who they are.
 
-    `fills` says for how many seconds a round fills, but after a ring.
+    `fills` says for how many seconds a round fills, but after a ring; `runs` tells a whole round where those who wait can be told: to wake
+    another thread for each of five hundred takes longer than to serve them.
     """
 
-    def __init__(self, serve: Serve, *, fills: float = AT_REST) -> None:
-        self._serves, self._fills = serve, fills
+    def __init__(self, serve: Serve, *, fills: float = AT_REST, runs: Runs = lambda tell: tell()) -> None:
+        self._serves, self._fills, self._runs = serve, fills, runs
         self._waiting: queue.PriorityQueue[tuple[int, int, Knock | None]] = queue.PriorityQueue()
         self._number = itertools.count()
         self._thread = threading.Thread(target=self._serve, daemon=True, name="renewals")
@@ -104,7 +107,7 @@ class Renewals:
         self._hurried.set()
 
     def ask(self, knock: Knock) -> None:
-        """Put one in; `knock.answer` is called from the thread."""
+        """Put one in; `knock.answer` is called with the rest of its round."""
         self._waiting.put((_LISTENER if knock.listens else _STRANGER, next(self._number), knock))
 
     def _serve(self) -> None:
@@ -137,33 +140,38 @@ class Renewals:
             free[knock.verifier] = knock
         for each in rounds:
             try:
-                self._serve_round(list(each.values()))
+                said = self._answers_to(list(each.values()))
             except Exception as error:  # noqa: BLE001 - whoever waits gets an answer that renews nothing
                 _log.warning("leases not renewed", exc_info=error)
                 if isinstance(error, DatabaseError):
                     connections[VERIFIER].close()
-                for knock in each.values():
-                    knock.answer(Refused(503, "unavailable"))
+                said = dict.fromkeys(each, Refused(503, "unavailable"))
+            self._runs(partial(_tell, each, said))
 
-    def _serve_round(self, knocks: list[Knock]) -> None:
+    def _answers_to(self, knocks: list[Knock]) -> dict[UUID, Answer]:
         callers: dict[Shown, UUID | Refused] = {}
-        asked: list[tuple[Knock, Asked]] = []
+        asked: list[Asked] = []
+        said: dict[UUID, Answer] = {}
         for knock in knocks:
             shown = knock.shown
             caller = knock.caller or callers.get(shown) or callers.setdefault(shown, _caller(knock))
             try:
                 if isinstance(caller, Refused):
                     raise caller
-                asked.append((knock, read_renewal(knock.body, verifier=knock.verifier, credential=caller)))
+                asked.append(read_renewal(knock.body, verifier=knock.verifier, credential=caller))
             except Refused as refused:
-                knock.answer(refused)
-        if not asked:
-            return
-        for (knock, each), said in zip(asked, self._serves([each for _, each in asked]), strict=True):
+                said[knock.verifier] = refused
+        for each, served in zip(asked, self._serves(asked) if asked else (), strict=True):
             try:
-                knock.answer(renewed(each, said))
+                said[each.verifier] = renewed(each, served)
             except Refused as refused:
-                knock.answer(refused)
+                said[each.verifier] = refused
+        return said
+
+
+def _tell(knocks: Mapping[UUID, Knock], said: Mapping[UUID, Answer]) -> None:
+    for verifier, knock in knocks.items():
+        knock.answer(said[verifier])
 
 
 def _caller(knock: Knock) -> UUID | Refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NoReturn
 from uuid import uuid4
 
@@ -55,3 +56,24 @@ def test_who_holds_a_line_waits_for_few_strangers_and_all_are_served(monkeypatch
     waiting.stop()
     assert served[0] == "came last"
     assert served.index("came meanwhile") <= FEW + 1
+
+
+def test_a_round_is_told_at_once_where_those_who_wait_can_be_told() -> None:
+    """To wake the loop for each of five hundred took longer than to serve them."""
+    told: list[str] = []
+    turns: list[Callable[[], None]] = []
+    over = threading.Event()
+
+    def run(tell: Callable[[], None]) -> None:
+        turns.append(tell)
+        over.set()
+
+    waiting = Renewals(lambda _: [], fills=0, runs=run)
+    for number in range(FEW):
+        waiting.ask(replace(knock(lambda _, number=number: told.append(f"{number}")), caller=uuid4()))
+    waiting.start()
+    assert over.wait(5)
+    waiting.stop()
+    assert (len(turns), told) == (1, [])
+    turns[0]()
+    assert told == [f"{number}" for number in range(FEW)]
