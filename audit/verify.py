@@ -926,15 +926,12 @@ class Ledger:
             self.requests[target] = Request({}, whole=True, inside=self.complete and self.inside)
         request = self.requests.get(target)
         if request is None:
+            if _id(target) in self.spent and not event["change"]:
+                return  # a receipt was taken of it, or private texts erased: what was decided stays
             if self.begins:
                 raise self._wrong("request", "nobody submitted this request")
             request = self.requests[target] = Request({}, whole=False)
-        for name, (old, now) in event["change"].items():
-            if request.whole and request.facts.get(name) != old:
-                if request.inside:
-                    raise self._wrong("request", f"{name} was not what the event says it was before")
-                request.whole = False
-            request.facts[name] = now
+        self._follow(request, event["change"])
         if "content" in new or "digest" in new:
             content, digest = request.facts.get("content"), request.facts.get("digest")
             if content is not None and hashlib.sha256(canonical(content)).hexdigest() != digest:
@@ -944,6 +941,15 @@ class Ledger:
         elif new.get("state") in ("denied", "withdrawn", "lapsed"):
             del self.requests[target]
             self.spent.add(_id(target))
+
+    def _follow(self, request: Request, change: dict[str, Any]) -> None:
+        """Take over what an event changed; each column must have been what the event says it was."""
+        for name, (old, now) in change.items():
+            if request.whole and request.facts.get(name) != old:
+                if request.inside:
+                    raise self._wrong("request", f"{name} was not what the event says it was before")
+                request.whole = False
+            request.facts[name] = now
 
     def _approve(self, request: Request, event: dict[str, Any]) -> None:
         """Weigh the approvals that a request was approved with."""

@@ -17,12 +17,16 @@ from django.core.management import CommandError, call_command
 from audit import verify
 from audit.exporters.bundle_rows import LeafRange
 from audit.models import AuditEvent, AuditLeaf
+from keys.approvals.submission import withdraw_request
 from keys.errors import Denied
+from keys.people.roles import deactivate_person
 from keys.reports.evidence import export_bundle, seal_bundle
+from keys.reports.receipts import decisive_events, take_receipt
 from keys.reports.searches import LogSearch, Subject
+from keys.retention.erasure import erase_person
 from tests.audit.bundles import MemoryLog, assert_refused_when_changed, make_bundle, refusal, unpacked, verdict
 from tests.keys.reports.evidence_story import tell
-from tests.people import World, acting
+from tests.people import World, acting, submitted
 from tests.sealers import SealingThread
 
 
@@ -34,6 +38,34 @@ def test_a_whole_log_proves_every_approval_and_every_key(story):
     }  # fmt: skip
     reasons = {each["why"] for each in told["listed"]}
     assert {f"signed with a passkey ({name})" for name in ("ES256", "EdDSA", "RS256")} <= reasons
+
+
+def test_a_decided_request_may_be_spoken_of_and_not_changed(story):
+    approved = next(each for each in story if each["action"] == "request.approved")
+    taken = approved | {
+        "uid": "00000000-0000-7000-8000-000000000001", "action": "request.receipt-taken", "change": {}, "approvals": [],
+        "details": {"event": approved["uid"], "size": 7},
+    }  # fmt: skip
+    files = make_bundle(MemoryLog([*story, taken]))
+    assert verdict(files, origins=["http://localhost:8000"])["keys"]["verified"] == 3
+    changed = taken | {"action": "request.edited", "change": {"state": ["approved", "pending"]}}
+    assert refusal(make_bundle(MemoryLog([*story, changed]))) == "request"
+
+
+def test_what_is_said_of_a_request_afterwards_takes_nothing_from_its_proof(
+    sealing: SealingThread, world: World, tmp_path: Path, settings: Any
+) -> None:
+    """A receipt is taken of it, and the texts of others that named somebody are erased."""
+    settings.KEYSTEAD_LOG_KEYS = [sealing.sealer.signer.verifier.text()]
+    key = tell(world)
+    withdraw_request(submitted(world, purpose=f"Ask {world.anna.email}."), actor=acting(world.alice))
+    sealing.settle()
+    take_receipt(key.request, uid=decisive_events(key.request)[0].event.uid, actor=acting(world.alice))
+    deactivate_person(world.anna, actor=acting(world.admin, "people"))
+    assert erase_person(world.anna, actor=acting(world.admin, "people"), reason="no-longer-needed").texts
+    path = tmp_path / "all.zip"
+    call_command("export_audit_bundle", "--leaves", "0-", "--into", str(path))
+    assert verify.main(["bundle", str(path), "--key", settings.KEYSTEAD_LOG_KEYS[0], "--deep"]) == 0
 
 
 def test_people_are_told_of_keys_and_requests_by_the_numbers_that_they_know(story, about_key):
