@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import statistics
@@ -47,6 +48,7 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
     """For each number of programs: how long a stop takes to be everywhere, and what the feed costs when nothing happens."""
     found = populate(cluster, "wire", count=2 * len(sizes.programs) * sizes.stops + 10)
     results: list[Result] = []
+    gc.freeze()  # as the site does when it is loaded (portal/serving.py): stops are answered by this process
     settings.REDIS_URL = cluster.layout.redis_url
     for count in sizes.programs:
         for who, commands in (("programs on this machine", _clients), ("programs elsewhere", _crowd)):

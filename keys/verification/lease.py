@@ -21,9 +21,8 @@ from keys.verification.lookup import IS_BEHIND, VERIFIER
 # A clock that also runs while the machine sleeps: one that stood still would let a lease outlive its end.
 _CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 MARGIN: Final = 0.05  # seconds between our end of a lease and the database's: clocks do not run alike to the last tick
-LONGEST: Final = (
-    60.0  # seconds; no lease is longer, whatever an environment says: so long waits who cannot ask for the leases
-)
+# Seconds. No lease is longer, whatever an environment says: so long waits who cannot ask for the leases.
+LONGEST: Final = 60.0
 
 
 def further(held: str, told: str) -> str:

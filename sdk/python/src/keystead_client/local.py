@@ -131,10 +131,8 @@ class LocalVerifier:
         except UnicodeEncodeError:
             return _REFUSED[Reason.MALFORMED]
         digest = hasher.digest()
-        hot, plain = (
-            state.hot,
-            state.plain,
-        )  # before the look-up: a find from before a change must not land among those after it
+        # Before the look-up: a find from before a change must not land among those after it.
+        hot, plain = state.hot, state.plain
         found = hot.get(digest)
         if found is None:
             entry = state.find(digest)

@@ -12,9 +12,8 @@ from typing import Any, Final
 from keystead_client.verdicts import NOBODY_KNOWN, Client
 
 MOST_IN_A_BATCH: Final = 500
-_MOST_BYTES: Final = (
-    60 * 1024
-)  # of 64 that Keystead reads, of which a row takes 24 at most: what is refused whole is lost whole
+# Of the 64 KiB that Keystead reads, of which a row takes 24 at most: what is refused whole is lost whole.
+_MOST_BYTES: Final = 60 * 1024
 _MOST_WAITING: Final = 100_000  # different rows; more than that is thrown away rather than kept for ever
 Use = tuple[str, str, Client]  # kid, outcome, client
 
