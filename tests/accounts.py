@@ -85,7 +85,8 @@ def joined(name: str, roles: Collection[str] = ()) -> Joined:
     accept_invitation(invitation, token, actor=self_of(person), password=PASSWORD)
     device = enrol_totp(person, actor=self_of(person), name="phone")
     seed = seed_of(device)
-    for _ in range(2):  # the code before the present one, so that this may be used; it is old when a step begins just then
+    # The code before the present one, so that this may be used; it is too old when a step begins just then.
+    for _ in range(2):
         code = otp.code_at(seed, otp.step_at(clock.now()) - 1)
         with suppress(Invalid):
             device = confirm_totp(device, actor=self_of(person), code=code)
