@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from keys.crypto.keyring import Keyring
 from keys.crypto.report_mac import LENGTH, is_ours, report_mac
-from keys.verification.limits import Counts
+from keys.verification.limits import STEP, STEPS, Counts
 
-MAGIC: Final = b"KSCOUNT1"
-MOST_TOLD: Final = 20_000  # keys in a report, those used last first: 720 kB
+MAGIC: Final = b"KSCOUNT2"
+MOST_TOLD: Final = 20_000  # keys in a report, those used last first: 580 kB, or 1.6 MB while all are in use
 _HEAD: Final = struct.Struct("<8s16sd?")
-_RECORD: Final = struct.Struct("<16sIIIII")  # key; minute, in it, in the one before; day, in it
+_RECORD: Final = struct.Struct("<16sII?I")  # key; day, in it; whether steps follow, the newest step
+_USED: Final = struct.Struct(f"<{STEPS}I")  # in each step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +30,7 @@ class Report:
 
     at: float
     misses: bool
-    records: bytes
-
-    def __iter__(self) -> Iterator[bytes]:
-        records, size = self.records, _RECORD.size
-        return (records[place : place + size] for place in range(0, len(records), size))
+    records: list[bytes]
 
 
 def write_report(
@@ -42,22 +39,33 @@ def write_report(
     """Write a report; of too many keys those that were not used for the longest time are left out."""
     told = list(counted)
     if len(told) > MOST_TOLD:
-        told = heapq.nlargest(MOST_TOLD, told, key=lambda each: each[1].minute)
+        told = heapq.nlargest(MOST_TOLD, told, key=lambda each: each[1].window[0])
     content = bytearray(_HEAD.pack(MAGIC, verifier.bytes, at, misses))
     for key, counts in told:
-        content += _RECORD.pack(key.bytes, counts.minute, counts.now, counts.before, counts.day, counts.today)
+        is_recent = counts.is_recent(int(at // STEP))
+        newest, used = counts.window
+        content += _RECORD.pack(key.bytes, counts.day, counts.today, is_recent, newest)
+        if is_recent:
+            content += _USED.pack(*used)
     return report_mac(bytes(content), keyring) + bytes(content)
 
 
 def read_report(raw: bytes, *, verifier: UUID, keyring: Keyring) -> Report | None:
     """Read what that verifier wrote; None for what it did not."""
     mac, content = raw[:LENGTH], raw[LENGTH:]
-    if len(content) < _HEAD.size or (len(content) - _HEAD.size) % _RECORD.size:
+    if len(content) < _HEAD.size:
         return None
     magic, name, at, misses = _HEAD.unpack_from(content)
     if magic != MAGIC or name != verifier.bytes or not is_ours(content, mac, keyring):
         return None
-    return Report(at=at, misses=misses, records=content[_HEAD.size :])
+    records, begin = [], _HEAD.size
+    while begin < len(content):
+        end = begin + _RECORD.size
+        if _RECORD.unpack_from(content, begin)[3]:
+            end += _USED.size
+        records.append(content[begin:end])
+        begin = end
+    return Report(at=at, misses=misses, records=records)
 
 
 def name_in(record: bytes) -> bytes:
@@ -67,5 +75,6 @@ def name_in(record: bytes) -> bytes:
 
 def read_record(record: bytes) -> tuple[bytes, Counts]:
     """Read a record whole."""
-    key, minute, now, before, day, today = _RECORD.unpack(record)
-    return key, Counts(minute=minute, now=now, before=before, day=day, today=today)
+    key, day, today, is_recent, newest = _RECORD.unpack_from(record)
+    used = list(_USED.unpack_from(record, _RECORD.size)) if is_recent else [0] * STEPS
+    return key, Counts(window=(newest, used), day=day, today=today)

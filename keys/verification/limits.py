@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -16,27 +16,38 @@ from keys.verification.reasons import Reason
 
 MINUTE: Final = 60
 DAY: Final = 86_400
+STEP: Final = 5  # seconds: what was accepted counts for a minute, and on to the end of its step
+STEPS: Final = MINUTE // STEP + 1  # that lie within the last sixty seconds, the first of them in part
 MOST: Final = 100_000  # keys with limits that are remembered; beyond it those of yesterday are forgotten
+
+
+def _nothing() -> tuple[int, list[int]]:
+    return 0, [0] * STEPS
 
 
 @dataclass(slots=True)
 class Counts:
-    """What one key used: this minute, the one before, and this day (UTC). `told`: how much of the day the others know."""
+    """What one key used: in the last steps of time, and this day (UTC). `told`: how much of the day the others know."""
 
-    minute: int = 0
-    now: int = 0
-    before: int = 0
+    # The newest step, and what was used in each, from it back. One attribute: another thread never reads of two instants.
+    window: tuple[int, list[int]] = field(default_factory=_nothing)
     day: int = 0
     today: int = 0
     told: int = 0
 
-    def turn(self, minute: int, day: int) -> None:
-        """Go on to this minute and day. A clock that is set back by a moment gives nobody a second helping."""
-        if minute > self.minute or minute < self.minute - 1:
-            self.before = self.now if minute == self.minute + 1 else 0
-            self.minute, self.now = minute, 0
+    def turn(self, step: int, day: int) -> None:
+        """Go on to this step and day. A clock that is set back by a moment gives nobody a second helping."""
+        newest, used = self.window
+        if step > newest:
+            self.window = step, ([0] * min(step - newest, STEPS) + used)[:STEPS]
+        elif step <= newest - STEPS:
+            self.window = step, [0] * STEPS
         if day > self.day or day < self.day - 1:
             self.day, self.today, self.told = day, 0, 0
+
+    def is_recent(self, step: int) -> bool:
+        """Whether at this step anything of the minute may still count."""
+        return self.window[0] > step - STEPS
 
 
 class Limiter:
@@ -65,38 +76,38 @@ class Limiter:
             self._own = {}
 
     def _refusal(self, key: UUID, limits: Iterable[tuple[str, int]], at: float) -> Reason | None:
-        minute, day = int(at // MINUTE), int(at // DAY)
+        step, day = int(at // STEP), int(at // DAY)
         own = self._own.get(key)
         if own is None:
-            own = self._begin(key, day)
-        own.turn(minute, day)
+            own = self._begin(key, step, day)
+        own.turn(step, day)
         others = self.others.get(key.bytes)
-        if others is None:
-            now, before, today = 0, 0, 0
-        else:
-            others.turn(minute, day)
-            now, before, today = others.now, others.before, others.today
-        # A window that slides: the minute before counts for as much of it as still lies within sixty seconds.
-        left = 1 - at % MINUTE / MINUTE
+        if others is not None:
+            others.turn(step, day)
+        today = 0 if others is None else others.today
         for name, most in limits:
             if name == "requests_per_minute":
-                mine = own.now + own.before * left
-                if mine + now + before * left >= most or mine >= self._share(most):
+                # A step that lies in the last minute in part counts whole: the turn of no minute gives a second helping.
+                mine = sum(own.window[1])
+                theirs = 0 if others is None else sum(others.window[1])
+                if mine + theirs >= most or mine >= self._share(most):
                     return Reason.RATE_LIMIT
             if name == "requests_per_day":
                 untold = own.today - own.told
                 if own.today + today >= most or untold >= self._share(most - today - own.told):
                     return Reason.QUOTA
-        own.now += 1
+        own.window[1][0] += 1
         own.today += 1
         return None
 
     def _share(self, most: int) -> int:
         return -(-most // self.sharers)
 
-    def _begin(self, key: UUID, day: int) -> Counts:
+    def _begin(self, key: UUID, step: int, day: int) -> Counts:
         if len(self._own) >= self._most:
-            self._own = {name: counts for name, counts in self._own.items() if counts.day == day}
+            self._own = {
+                name: counts for name, counts in self._own.items() if counts.day == day or counts.is_recent(step)
+            }
             self._most = max(
                 MOST, 2 * len(self._own)
             )  # whoever needs all of them is not made to look through them each time

@@ -20,7 +20,7 @@ from keys.sealing import keyring
 from keys.verification import lease
 from keys.verification.count_reports import Report, name_in, read_record, read_report, write_report
 from keys.verification.feed import Feed
-from keys.verification.limits import DAY, MINUTE, Counts, Limiter
+from keys.verification.limits import DAY, STEP, STEPS, Counts, Limiter
 from keys.verification.roster import Roster, read_roster
 from keys.verification.snapshot import NEVER
 
@@ -111,8 +111,8 @@ class SharedLimits:
         self, own: UUID, others: list[UUID], at: float, everything: list[tuple[UUID, Counts]]
     ) -> dict[UUID, bytes | None]:
         """Leave our report and take those of the others; nothing while Valkey does not answer."""
-        minute, day = int(at // MINUTE), int(at // DAY)
-        counted = [each for each in everything if each[1].day >= day or each[1].minute >= minute - 1]
+        step, day = int(at // STEP), int(at // DAY)
+        counted = [each for each in everything if each[1].day >= day or each[1].is_recent(step)]
         report = write_report(own, counted, at=at, keyring=keyring(), misses=self._misses)
         if self._limiter.sharers == 1:  # else what the others know of us stays what it was
             for _, counts in counted:
@@ -137,7 +137,7 @@ class SharedLimits:
         self._told_at[verifier] = report.at
         (self._missing.add if report.misses else self._missing.discard)(verifier)
         known = self._records.setdefault(verifier, {})
-        for record in report:
+        for record in report.records:
             if known.get(name_in(record)) == record:
                 continue
             known[name_in(record)] = record
@@ -147,12 +147,18 @@ class SharedLimits:
 
     def _add_up(self, key: bytes, at: float) -> None:
         """Put what all others counted in the place of what they had counted: whoever answers only ever sees a whole."""
-        total = Counts(minute=int(at // MINUTE), day=int(at // DAY))
-        for counts in self._counts[key].values():
-            counts.turn(total.minute, total.day)
-            total.now += counts.now
-            total.before += counts.before
-            total.today += counts.today
+        step, day = int(at // STEP), int(at // DAY)
+        everything = list(self._counts[key].values())
+        for counts in everything:
+            counts.turn(step, day)
+        # Whose clock is a moment ahead may be a step further: turned back to ours, its oldest step would be forgotten early.
+        step = max(counts.window[0] for counts in everything)
+        used, today = [0] * STEPS, 0
+        for counts in everything:
+            counts.turn(step, day)
+            used = [sum(both) for both in zip(used, counts.window[1], strict=True)]
+            today += counts.today
+        total = Counts(window=(step, used), day=day, today=today)
         self._limiter.others[key] = total
 
     def _forget_yesterday(self, at: float) -> None:
@@ -162,7 +168,7 @@ class SharedLimits:
         self._day = day
         self._records.clear()  # what still counts is read again
         for key, of_verifiers in list(self._counts.items()):
-            kept = {each: counts for each, counts in of_verifiers.items() if counts.minute >= int(at // MINUTE) - 1}
+            kept = {each: counts for each, counts in of_verifiers.items() if counts.is_recent(int(at // STEP))}
             self._counts[key] = kept
             if not kept:
                 del self._counts[key]

@@ -1,5 +1,6 @@
-"""Limits in process: exact for one program, by a window that slides; the portal's own are tests/keys/verification/test_limits.py."""
+"""Limits in process: exact for one program, in any sixty seconds; the portal's own are tests/keys/verification/test_limits.py."""
 
+import random
 import threading
 import time
 
@@ -26,11 +27,30 @@ def ask(limits, at, times, **most):
     return [limits.refusal("k", most, at) for _ in range(times)]
 
 
+def test_instants_of_the_vectors_are_answered_as_the_portal_answers_them():
+    for case in vectors("limits")["cases"]:
+        counted = Limits()
+        for at, times, accepted in case["asked"]:
+            assert ask(counted, BEGIN + at, times, **case["limits"]).count(None) == accepted, (case["name"], at)
+
+
+def test_no_sixty_seconds_hold_more_than_the_limit():
+    chance = random.Random(60)
+    counted, accepted = Limits(), []
+    for at in sorted(chance.expovariate(1 / 90) for _ in range(4000)):
+        if counted.refusal("k", {"requests_per_minute": 30}, BEGIN + at) is None:
+            accepted.append(at)
+        else:
+            assert sum(at - 65 <= each for each in accepted) >= 30, at
+    assert max(sum(at <= each < at + 60 for each in accepted) for at in accepted) == 30
+
+
 def test_a_minute_slides_and_a_day_begins_at_midnight():
     counted = Limits()
     assert ask(counted, BEGIN + 59, 6, requests_per_minute=5) == [None] * 5 + [Reason.RATE_LIMIT]
     assert ask(counted, BEGIN + 60, 1, requests_per_minute=5) == [Reason.RATE_LIMIT], "no second helping at the turn"
-    assert ask(counted, BEGIN + 90, 4, requests_per_minute=5) == [None] * 3 + [Reason.RATE_LIMIT]
+    assert ask(counted, BEGIN + 119, 1, requests_per_minute=5) == [Reason.RATE_LIMIT], "nor within sixty seconds"
+    assert ask(counted, BEGIN + 120, 6, requests_per_minute=5) == [None] * 5 + [Reason.RATE_LIMIT]
     assert counted.refusal("other", {"requests_per_minute": 1}, BEGIN + 90) is None
     counted = Limits()
     assert ask(counted, BEGIN + 60, 5, requests_per_minute=5) == [None] * 5

@@ -1,7 +1,8 @@
 /** Holds keys to their limits by what this program itself accepted: so many requests a minute, so many a day (UTC). */
 
-const MINUTE = 60_000;
 const DAY = 86_400_000;
+const STEP = 5_000; // what was accepted counts for a minute, and on to the end of its step
+const STEPS = 60_000 / STEP + 1; // that lie within the last sixty seconds, the first of them in part
 const MOST = 100_000; // keys with limits that are remembered; beyond it those of yesterday are forgotten
 
 /** How many requests a version may be accepted for. */
@@ -10,11 +11,10 @@ export interface LimitsOfAKey {
   readonly perDay: number | undefined;
 }
 
-/** What one version used: this minute, the one before, and this day. */
+/** What one version used: in each of the last steps of time, the newest first, and this day. */
 interface Counts {
-  minute: number;
-  now: number;
-  before: number;
+  step: number;
+  used: number[];
   day: number;
   today: number;
 }
@@ -26,33 +26,39 @@ export class Limits {
 
   /** Why one more request is too much at the instant `at` (milliseconds by Keystead's clock), or undefined: then it is counted. */
   refusal(kid: string, { perMinute = Infinity, perDay = Infinity }: LimitsOfAKey, at: number): "rate_limit" | "quota" | undefined {
-    const day = Math.floor(at / DAY);
-    const counts = this.#counts.get(kid) ?? this.#begin(kid, day);
-    turn(counts, Math.floor(at / MINUTE), day);
-    // A window that slides: the minute before counts for as much of it as still lies within sixty seconds.
-    if (counts.now + counts.before * (1 - (at % MINUTE) / MINUTE) >= perMinute) return "rate_limit";
+    const [step, day] = [Math.floor(at / STEP), Math.floor(at / DAY)];
+    const counts = this.#counts.get(kid) ?? this.#begin(kid, step, day);
+    turn(counts, step, day);
+    // A step that lies in the last minute in part counts whole: the turn of no minute gives a second helping.
+    if (counts.used.reduce((sum, each) => sum + each) >= perMinute) return "rate_limit";
     if (counts.today >= perDay) return "quota";
-    counts.now += 1;
+    counts.used[0]! += 1;
     counts.today += 1;
     return undefined;
   }
 
-  #begin(kid: string, day: number): Counts {
+  #begin(kid: string, step: number, day: number): Counts {
     if (this.#counts.size >= this.#most) {
-      this.#counts = new Map([...this.#counts].filter(([, counts]) => counts.day === day));
+      this.#counts = new Map([...this.#counts].filter(([, counts]) => counts.day === day || counts.step > step - STEPS));
       this.#most = Math.max(MOST, 2 * this.#counts.size); // who needs all of them does not look through them each time
     }
-    const counts: Counts = { minute: 0, now: 0, before: 0, day: 0, today: 0 };
+    const counts: Counts = { step: 0, used: nothing(), day: 0, today: 0 };
     this.#counts.set(kid, counts);
     return counts;
   }
 }
 
-/** Goes on to this minute and day. A clock that is set back by a moment gives nobody a second helping. */
-function turn(counts: Counts, minute: number, day: number): void {
-  if (minute > counts.minute || minute < counts.minute - 1) {
-    counts.before = minute === counts.minute + 1 ? counts.now : 0;
-    [counts.minute, counts.now] = [minute, 0];
+function nothing(): number[] {
+  return new Array<number>(STEPS).fill(0);
+}
+
+/** Goes on to this step and day. A clock that is set back by a moment gives nobody a second helping. */
+function turn(counts: Counts, step: number, day: number): void {
+  if (step > counts.step) {
+    const ahead = Math.min(step - counts.step, STEPS);
+    [counts.step, counts.used] = [step, [...nothing().slice(0, ahead), ...counts.used].slice(0, STEPS)];
+  } else if (step <= counts.step - STEPS) {
+    [counts.step, counts.used] = [step, nothing()];
   }
   if (day > counts.day || day < counts.day - 1) [counts.day, counts.today] = [day, 0];
 }

@@ -14,7 +14,7 @@ from keys.sealing import keyring
 from keys.verification import count_reports, lease
 from keys.verification.count_reports import read_report, write_report
 from keys.verification.feed import Feed
-from keys.verification.limits import DAY, MINUTE, Counts, Limiter
+from keys.verification.limits import DAY, MINUTE, STEP, STEPS, Counts, Limiter
 from keys.verification.reasons import Reason
 from keys.verification.roster import Roster, read_roster
 from keys.verification.shared_limits import DOUBT, PERIOD, PLACE, SharedLimits
@@ -75,6 +75,11 @@ def together(*verifiers: Verifier, gone: tuple[Verifier, ...] = ()) -> None:
         )
 
 
+def counts_of(at: float, *, now: int, today: int) -> Counts:
+    """What somebody counted until then."""
+    return Counts(window=(int(at // STEP), [now, *[0] * (STEPS - 1)]), day=int(at // DAY), today=today)
+
+
 def exchange(*verifiers: Verifier) -> None:
     """Until each has heard what the others say of what they heard."""
     for _ in range(3):
@@ -117,18 +122,53 @@ def test_more_than_the_limit_is_only_what_came_between_two_reports(two, clock):
 
 
 def test_the_window_slides_over_all_of_them(two, clock):
+    """However the turn of a minute lies between what one accepts and what the other does."""
     one, other = two
+    clock.at = BEGIN + 20
+    assert one.accepts(4, requests_per_minute=10) == 4
     clock.at = BEGIN + 59
-    assert one.accepts(6, requests_per_minute=10) + other.accepts(4, requests_per_minute=10) == 10
+    assert one.accepts(2, requests_per_minute=10) + other.accepts(4, requests_per_minute=10) == 6
     exchange(one, other)
-    clock.at = BEGIN + MINUTE - 0.01
+    for at in (60, 84):
+        clock.at = BEGIN + at
+        assert one.accepts(5, requests_per_minute=10) == other.accepts(5, requests_per_minute=10) == 0
+        exchange(one, other)
+    clock.at = BEGIN + 86
+    assert other.accepts(9, requests_per_minute=10) == 4
     exchange(one, other)
-    clock.at = BEGIN + MINUTE
-    assert one.accepts(5, requests_per_minute=10) == other.accepts(5, requests_per_minute=10) == 0
-    clock.at = BEGIN + MINUTE + 29.9
+    clock.at = BEGIN + 119
+    assert one.accepts(9, requests_per_minute=10) == 0
     exchange(one, other)
-    clock.at = BEGIN + MINUTE + 30
-    assert one.accepts(9, requests_per_minute=10) == 5
+    clock.at = BEGIN + 121
+    assert one.accepts(9, requests_per_minute=10) == 6
+
+
+def test_who_is_a_moment_ahead_loses_nothing_of_what_it_counted(two, clock):
+    """Each verifier estimates the database's clock: one may be in the next step already."""
+    one, other = two
+    clock.at = BEGIN + 0.01
+    assert one.accepts(4, requests_per_minute=10) == 4
+    clock.at = BEGIN + 5.01
+    assert one.accepts(6, requests_per_minute=10) == 6
+    clock.at = BEGIN + 4.9
+    exchange(one, other)
+    assert other.limiter.others[KEY.bytes].window == (int(BEGIN // STEP) + 1, [6, 4, *[0] * (STEPS - 2)])
+    clock.at = BEGIN + 64.9
+    assert other.accepts(1, requests_per_minute=10) == 0
+    clock.at = BEGIN + 65
+    assert other.accepts(9, requests_per_minute=10) == 4
+
+
+def test_what_is_told_of_an_idle_key_is_its_day_alone(clock):
+    name, idle = uuid4(), Counts(day=7, today=3)
+    idle.turn(int((BEGIN - 2 * MINUTE) // STEP), 7)
+    idle.window[1][0] = 3
+    raw = write_report(name, [(KEY, idle)], at=BEGIN, keyring=keyring())
+    report = read_report(raw, verifier=name, keyring=keyring())
+    assert report is not None
+    [(key, counts)] = map(count_reports.read_record, report.records)
+    assert (key, counts.window[1], counts.day, counts.today) == (KEY.bytes, [0] * STEPS, 7, 3)
+    assert len(raw) < len(write_report(name, [(KEY, idle)], at=BEGIN - 2 * MINUTE, keyring=keyring()))
 
 
 def test_a_verifier_alone_needs_no_valkey(clock):
@@ -220,7 +260,7 @@ def test_nobody_but_the_verifier_itself_lowers_its_counts(two, clock, valkey):
     old = valkey.get(one.place)
     assert one.accepts(10, requests_per_day=10) == 7
     exchange(one, other)
-    zero = Counts(day=int(clock.at // DAY), minute=int(clock.at // MINUTE))
+    zero = counts_of(clock.at, now=0, today=0)
     foreign = Keyring.generate(at=datetime.now(UTC))
     for each, forged in enumerate(
         (
@@ -244,7 +284,7 @@ def test_nobody_but_the_verifier_itself_lowers_its_counts(two, clock, valkey):
 def test_nobody_else_uses_up_a_limit(two, clock, valkey):
     """Whoever can write to Valkey makes nobody's key refused for the rest of the day."""
     one, other = two
-    most = Counts(day=int(clock.at // DAY), minute=int(clock.at // MINUTE), now=2**31, today=2**31)
+    most = counts_of(clock.at, now=2**31, today=2**31)
     foreign = Keyring.generate(at=datetime.now(UTC))
     valkey.set(one.place, write_report(one.name, [(KEY, most)], at=clock.at + 1, keyring=foreign))
     other.shared.exchange()
@@ -319,10 +359,10 @@ def test_a_clock_of_the_database_that_is_put_back_silences_nobody(two, clock):
 def test_of_too_many_keys_those_that_were_used_last_are_told(monkeypatch):
     monkeypatch.setattr(count_reports, "MOST_TOLD", 3)
     name = uuid4()
-    counted = [(uuid4(), Counts(minute=minute)) for minute in (5, 1, 4, 2, 3)]
+    counted = [(uuid4(), counts_of(STEP * step, now=1, today=1)) for step in (5, 1, 4, 2, 3)]
     report = read_report(write_report(name, counted, at=BEGIN, keyring=keyring()), verifier=name, keyring=keyring())
     assert report is not None
-    assert {count_reports.read_record(each)[1].minute for each in report} == {3, 4, 5}
+    assert {count_reports.read_record(each)[1].window[0] for each in report.records} == {3, 4, 5}
 
 
 def test_the_roster_holds_processes_of_ours_that_live_or_ended_today(committed_db, superuser):
