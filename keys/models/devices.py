@@ -31,7 +31,7 @@ class DeviceSignIn(Row):
 
     device_hash = models.CharField(max_length=200, unique=True)
     code_hash = models.CharField(max_length=200, unique=True)
-    name = models.CharField(max_length=LONGEST_NAME)
+    name = models.CharField(max_length=LONGEST_NAME)  # "" for whoever gave none
     ip = models.GenericIPAddressField(null=True)
     user_agent = models.CharField(max_length=200, blank=True, default="")
     expires_at = models.DateTimeField()

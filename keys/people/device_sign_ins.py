@@ -72,10 +72,11 @@ def token_period() -> timedelta:
 
 @operation
 def begin_device_sign_in(name: str, *, actor: Actor) -> Begun:
-    """Let a machine that calls itself `name` wait for somebody to answer it; TooMany when too many wait already."""
+    """Let a machine that calls itself `name`, or "" if nothing, wait for somebody to answer it; TooMany when too many wait already."""
     if not token_period():
         raise Gone("device_sign_in_off")
-    shown = text.line(name, "device_name", most=LONGEST_NAME)
+    # RFC 8628 knows no name, so plain clients give none; then none is made up, which people would take for the machine's own.
+    shown = text.line(name, "device_name", most=LONGEST_NAME) if name else ""
     with connection.cursor() as cursor:
         cursor.execute(_ONE_BY_ONE)  # or many at once would count the same few
     at = clock.now()

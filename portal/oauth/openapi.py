@@ -121,8 +121,15 @@ PATHS: Final[dict[str, Shape]] = {
         "oauth2_device_authorization",
         "Let a machine ask to be signed in by a person in a browser (RFC 8628)",
         "The machine shows `user_code` and `verification_uri`, and asks for its token every `interval` seconds.",
-        {"device_name": {**_TEXT, "maxLength": LONGEST_NAME, "description": "What the person is shown: one line."}},
+        {
+            "device_name": {
+                "type": "string",
+                "maxLength": LONGEST_NAME,
+                "description": "What the person is shown: one line. Without it they are told that the machine gave no name.",
+            }
+        },
         _json("DeviceAuthorization", "What to show, and what to ask with"),
+        "device_name",
         status_429=_json("OAuthError", "Too many machines wait", Retry_After="integer"),
     ),
     "/oauth2/token": _door(

@@ -56,7 +56,7 @@ def device_authorization(http: HttpRequest, form: Mapping[str, str]) -> HttpResp
     if form.get("scope"):
         raise OAuthError("invalid_scope", "A device acts as its person; there are no scopes to choose from.")
     try:
-        begun = begin_device_sign_in(needed(form, "device_name"), actor=visitor(http))
+        begun = begin_device_sign_in(form.get("device_name", ""), actor=visitor(http))
     except Invalid as invalid:
         code = next(code for code, _ in invalid.fields.values())
         raise OAuthError("invalid_request", f"device_name: {code}.") from None

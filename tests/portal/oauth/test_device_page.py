@@ -51,6 +51,20 @@ def test_the_person_sees_which_machine_asks_and_a_warning(world):
     assert "another one" not in page
 
 
+def test_a_machine_without_a_name_is_shown_as_one_and_given_none(world):
+    """By its address and program, which it may have made up too, and by no words that look like its own."""
+    asking = begun("", REMOTE_ADDR="192.0.2.9")
+    client = browser_of(world.alice)
+    page = client.get(entered(client, asking["user_code"])["location"]).content.decode()
+    for part in ("It gave no name", "192.0.2.9", "keystead-cli/1", "another one", "only if you began this yourself"):
+        assert part in page
+    assert "It calls itself" not in page
+    answered(world.alice, asking)
+    assert polled(asking["device_code"]).status_code == 200
+    page = client.get("/account/sessions/").content.decode()
+    assert page.count("A machine that gave no name") == 2, "in its row, and in what its button says"
+
+
 def test_presence_for_one_machine_opens_no_other(world):
     one, other = begun("one"), begun("other")
     client = browser_of(world.alice, presence_for(one["id"]), "device", "claim", "factors")

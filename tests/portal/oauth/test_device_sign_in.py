@@ -207,8 +207,6 @@ ODD = {
     "bytes": (BEGIN + "\xff", {}),
     "bidi": (BEGIN + "%E2%80%AE", {}),
     "two lines": (BEGIN + "%0D%0ASet-Cookie", {}),
-    "no name": ("client_id=keystead-cli", {}),
-    "an empty name": ("client_id=keystead-cli&device_name=", {}),
     "blanks": ("client_id=keystead-cli&device_name=+++", {}),
     "a long name": (BEGIN + "x" * 80, {}),
     "a huge name": (BEGIN + "x" * 60_000, {}),
@@ -254,6 +252,16 @@ def test_the_doors_take_posts_only_and_no_giants(client, world, door):
     answer = client.get(f"/oauth2/{door}")
     assert (answer.status_code, answer["Allow"]) == (405, "POST")
     assert sent(door, "a=" + "x" * 70_000).status_code == 413
+
+
+@pytest.mark.parametrize("body", ["", "&device_name=", "&scope="])
+def test_a_plain_client_of_the_rfc_needs_no_name(world, body):
+    """RFC 8628, section 3.1 knows `client_id` and `scope`; what has no value was left out (RFC 6749, section 3.2)."""
+    answer = sent("device_authorization", f"client_id=keystead-cli{body}")
+    assert answer.status_code == 200, answer.content
+    asking = {**answer.json(), "id": DeviceSignIn.objects.get().pk}
+    answered(world.alice, asking)
+    assert asks(polled(asking["device_code"]).json()["access_token"]).json()["name"] == "Alice"
 
 
 def test_a_parameter_that_nobody_knows_is_ignored(world):
