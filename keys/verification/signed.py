@@ -53,18 +53,25 @@ def judge_signed(
     now: float,
     warns: bool = False,
 ) -> SignedVerdict:
-    """Decide about `request`, its nonce included; raises NonceStoreUnavailable, which is no verdict. See `judge_unspent`."""
-    return spent(
-        judge_unspent(request, find=find, is_outside=is_outside, question=question, now=now, warns=warns), now=now
-    )
+    """Decide about `request`, its nonce included; raises NonceStoreUnavailable, which is no verdict. See `judge_unspent`.
+
+    Who stopped the key while the store was asked may have been answered, so it is asked for once more.
+    """
+
+    def judge() -> SignedVerdict | Unspent:
+        return judge_unspent(request, find=find, is_outside=is_outside, question=question, now=now, warns=warns)
+
+    judged = judge()
+    if isinstance(judged, Unspent) and is_spent_first(judged, now=now):
+        judged = judge()
+        return judged if isinstance(judged, SignedVerdict) else judged.told(is_first=True)
+    return judged if isinstance(judged, SignedVerdict) else judged.told(is_first=False)
 
 
-def spent(judged: SignedVerdict | Unspent, *, now: float) -> SignedVerdict:
-    """The answer when everything is asked; raises NonceStoreUnavailable."""
-    if isinstance(judged, SignedVerdict):
-        return judged
+def is_spent_first(judged: Unspent, *, now: float) -> bool:
+    """Spend its nonce, and say whether that was the first time; raises NonceStoreUnavailable."""
     presented = judged.presented
-    return judged.told(is_first=nonces().spend(presented.kid, presented.nonce, created=presented.created, now=now))
+    return nonces().spend(presented.kid, presented.nonce, created=presented.created, now=now)
 
 
 def judge_unspent(  # noqa: PLR0911 - one question a line, each with its reason

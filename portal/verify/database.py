@@ -61,7 +61,7 @@ class Database:
         if VERIFY_SCOPE not in caller.scopes or caller.asks_about is None:
             raise Refused(403, "insufficient_scope")
         asks = self._catalogue.place(caller.asks_about.service_id, caller.asks_about.environment_id)
-        return Asker(None, asks, clock() + self._offset)
+        return Asker(asks, clock() + self._offset)
 
     def resume(self, asker: Asker) -> None:
         """Go on when the body has come."""

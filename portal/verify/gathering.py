@@ -21,12 +21,11 @@ from django.db import close_old_connections
 from keys.nonces.members import NonceStoreUnavailable, Signed
 from keys.nonces.spending import Nonces
 from keys.signatures.reading import SignedRequest
-from keys.verification.lease import clock
 from keys.verification.signed import SignedVerdict, Unspent
 from keys.verification.snapshot import Entry
 from keys.verification.tallies import VALID, SeenAs, Tallies
 from keys.verification.verifier import Question
-from portal.verify.memory import Asker, Memory
+from portal.verify.memory import Asker, AskTheDatabase, Memory
 from portal.verify.problems import Reply, problem
 from portal.verify.reading import Refused
 from portal.verify.signed import told
@@ -44,8 +43,8 @@ class _Waiting(NamedTuple):
     """A signed request of which everything is known but whether it is the first time."""
 
     judged: Unspent
-    entry: Entry
-    seen: SeenAs
+    request: SignedRequest
+    question: Question
     asker: Asker
     respond: Respond
 
@@ -77,13 +76,11 @@ class Gathering:
         self, request: SignedRequest, question: Question, asker: Asker, respond: Respond
     ) -> tuple[SignedVerdict, Entry | None] | None:
         """Judge a signed request; None: whether it is the first time is asked for later, and `respond` is told."""
-        memory, client = self._memory, question.client
-        judged = memory.judge_unspent(request, question, asker)
+        judged = self._memory.judge_unspent(request, question, asker)
         if isinstance(judged, Unspent):
-            entry, seen = memory.entry_of_signer(judged.signer), (client.address, client.user_agent, client.instance)
-            self._waiting.put(_Waiting(judged, entry, seen, asker, respond))
+            self._waiting.put(_Waiting(judged, request, question, asker, respond))
             return None
-        return memory.counted(judged, question, asker)
+        return self._memory.counted(judged, question, asker)
 
     def _follow(self) -> None:
         while batch := self._gathered():
@@ -112,11 +109,10 @@ class Gathering:
     def _answer(self, batch: deque[_Waiting]) -> None:
         """Ask about all, and answer one after the other."""
         outcomes = self._nonces.spend_all([_signed(each) for each in batch])
-        now = clock()
         for outcome in outcomes:
             each = batch[0]
             try:
-                reply = self._reply(each, now, outcome=outcome)
+                reply = self._reply(each, outcome=outcome)
             except Refused as refused:
                 reply = problem(refused, request_id=uuid.uuid4().hex, knows_how=True)
             batch.popleft()
@@ -124,15 +120,23 @@ class Gathering:
         if any(isinstance(outcome, NonceStoreUnavailable) for outcome in outcomes):
             close_old_connections()  # the next try gets another one to the database, if this one broke
 
-    def _reply(self, waiting: _Waiting, now: float, *, outcome: bool | NonceStoreUnavailable) -> Reply:
+    def _reply(self, waiting: _Waiting, *, outcome: bool | NonceStoreUnavailable) -> Reply:
+        """Answer by what holds now: what was known when it was judged may have been stopped since, and be said to be."""
         if isinstance(outcome, NonceStoreUnavailable):
             raise Refused(503, outcome.code, retry_after=outcome.retry_after)
-        if now >= waiting.asker.asks.fresh_until:
-            raise Refused(503, "verifier_stale")  # since it was judged: whoever waited for long is not told what was
-        entry, at = waiting.entry, waiting.asker.at
-        verdict = self._memory.limited(waiting.judged.told(is_first=outcome), entry, at)
-        self._tallies.file.count(entry, str(verdict.reason or VALID), at, waiting.seen)
-        return told(verdict, entry, at)
+        memory, asker, question = self._memory, waiting.asker, waiting.question
+        try:
+            memory.resume(asker)
+        except AskTheDatabase:
+            raise Refused(503, "verifier_stale") from None  # it may ask again, there
+        verdict = memory.judge_spent(waiting.judged, waiting.request, question, asker, is_first=outcome)
+        if verdict.signer is None:
+            return told(verdict, None, asker.at)
+        entry, client = memory.entry_of_signer(verdict.signer), question.client
+        verdict = memory.limited(verdict, entry, asker.at)
+        seen: SeenAs = (client.address, client.user_agent, client.instance)
+        self._tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)
+        return told(verdict, entry, asker.at)
 
     def _say(self, waiting: _Waiting, reply: Reply) -> None:
         self.answers[reply.status] += 1

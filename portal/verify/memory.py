@@ -23,7 +23,7 @@ from keys.verification.loading import entry_of, told_time
 from keys.verification.lookup import Found
 from keys.verification.reasons import Reason
 from keys.verification.recall import name_of, not_in_force, why_refused, why_unknown
-from keys.verification.signed import SignedVerdict, Unspent, judge_unspent, spent
+from keys.verification.signed import SignedVerdict, Unspent, is_spent_first, judge_unspent
 from keys.verification.snapshot import Entry, Place
 from keys.verification.standing import Standing, standing_of
 from keys.verification.tallies import VALID, SeenAs, Tallies
@@ -41,12 +41,17 @@ MOST_ASKERS: Final = 10_000
 class Asker:
     """A caller that proved who it is, and the instant of its question by the database's clock."""
 
-    __slots__ = ("asks", "at", "entry")
+    __slots__ = ("address", "asks", "at", "entry", "name")
 
-    def __init__(self, entry: Entry | None, asks: Place, at: float) -> None:
-        self.entry = entry
+    def __init__(
+        self, asks: Place, at: float, *, entry: Entry | None = None, name: bytes = b"", address: str | None = None
+    ) -> None:
         self.asks = asks
         self.at = at
+        # Of one that memory knows: what it knew it by, and as what.
+        self.entry = entry
+        self.name = name
+        self.address = address
 
 
 class Memory:
@@ -68,7 +73,8 @@ class Memory:
         """Recognise the caller by the text of its credential."""
         now = clock()
         at = now + self.feed.offset
-        entry = self.feed.snapshot.entries.get(name_of(credential))
+        name = name_of(credential)
+        entry = self.feed.snapshot.entries.get(name)
         if entry is None:
             self._refuse_if_nothing_is_fresh(now)
             raise Refused(401, "invalid_token")
@@ -81,13 +87,23 @@ class Memory:
         if entry.grant.asks is None:
             raise Refused(403, "insufficient_scope")
         self.refuse_if_stale(entry.grant.asks, now)
-        return Asker(entry, entry.grant.asks, at)
+        return Asker(entry.grant.asks, at, entry=entry, name=name, address=seen[0])
 
     def resume(self, asker: Asker) -> None:
-        """Go on when the body has come: what was fresh when it began need not be, and the instant is another."""
+        """Go on when the body has come, or a nonce was spent: what was fresh need not be, and the instant is another.
+
+        Nor need the caller be what it was: whoever stopped it meanwhile may have a receipt that says so.
+        """
         now = clock()
-        self.refuse_if_stale(asker.asks, now)
         asker.at = now + self.feed.offset
+        entry = self.feed.snapshot.entries.get(asker.name)
+        if entry is not asker.entry or (entry is not None and asker.at >= entry.until):
+            if entry is None or self._caller_refused(entry, asker.address, asker.at) is not None:
+                raise Refused(401, "invalid_token")
+            if entry.grant.asks is None:
+                raise Refused(403, "insufficient_scope")
+            asker.entry, asker.asks = entry, entry.grant.asks
+        self.refuse_if_stale(asker.asks, now)
 
     def judge(self, text: str, question: Question, asker: Asker) -> tuple[Reason | None, Entry | None]:
         """Say why a presented key is refused, or None with what it opens."""
@@ -106,7 +122,12 @@ class Memory:
         self, request: SignedRequest, question: Question, asker: Asker
     ) -> tuple[SignedVerdict, Entry | None]:
         """Say why a signed request is refused, or None with what its key opens."""
-        return self.counted(spent(self.judge_unspent(request, question, asker), now=asker.at), question, asker)
+        judged = self.judge_unspent(request, question, asker)
+        if isinstance(judged, Unspent):
+            is_first = is_spent_first(judged, now=asker.at)
+            self.resume(asker)
+            judged = self.judge_spent(judged, request, question, asker, is_first=is_first)
+        return self.counted(judged, question, asker)
 
     def judge_unspent(self, request: SignedRequest, question: Question, asker: Asker) -> SignedVerdict | Unspent:
         """Judge all of a signed request but whether it is the first time."""
@@ -119,6 +140,21 @@ class Memory:
             warns=True,
             standing=self._standing_of_signer,
         )
+
+    def judge_spent(
+        self, judged: Unspent, request: SignedRequest, question: Question, asker: Asker, *, is_first: bool
+    ) -> SignedVerdict:
+        """The answer, now that it was asked whether this is the first time: by what holds now, for that may have taken a while."""
+        signer = judged.signer
+        if is_first and (
+            self.feed.snapshot.signers.get(signer.fields.kid) is not signer
+            or self._standing_of_signer(signer).refusal(datetime.fromtimestamp(asker.at, tz=UTC)) is not None
+        ):
+            again = self.judge_unspent(request, question, asker)
+            if isinstance(again, SignedVerdict):
+                return again
+            judged = again
+        return judged.told(is_first=is_first)
 
     def counted(self, verdict: SignedVerdict, question: Question, asker: Asker) -> tuple[SignedVerdict, Entry | None]:
         """Hold a signer to its limits, and count what is said of it."""

@@ -54,7 +54,8 @@ class Quick(ABC):
         ):
             return Body(environ)
         feed = self._feed
-        caller = feed.snapshot.entries.get(digest_of(authorization[7:].encode()))
+        name = digest_of(authorization[7:].encode())
+        caller = feed.snapshot.entries.get(name)
         if caller is None:
             return Body(environ)
         asking = caller.grant
@@ -67,13 +68,19 @@ class Quick(ABC):
         if plain is None:
             return Body(environ, body)
         text, (scopes, client) = plain
-        # Only now: the body may have taken its time, and what was fresh when it began need not be.
+        # Only now: the body may have taken its time, and what was fresh or in force when it began need not be.
         now = clock()
         at = now + feed.offset
-        if at >= caller.until or now >= asks.fresh_until or now >= asking.place.fresh_until:
+        entries = feed.snapshot.entries
+        if (
+            at >= caller.until
+            or now >= asks.fresh_until
+            or now >= asking.place.fresh_until
+            or entries.get(name) is not caller
+        ):
             return Body(environ, body)
         tallies = self._memory.tallies.file
-        entry = feed.snapshot.entries.get(digest_of(text))
+        entry = entries.get(digest_of(text))
         if entry is None:
             if scopes:
                 return Body(environ, body)  # the careful way says which of them nobody could have

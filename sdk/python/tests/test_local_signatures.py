@@ -175,6 +175,50 @@ def test_a_store_that_outlasts_the_lease_is_answered_too_late(still):
     assert still.verify_signature(signed()).reason == Reason.STALE
 
 
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({"gone": (OTHER,), "key_id": "k-2"}, None),
+        ({"signers": (signing(PUBLIC, KID),)}, None),
+        ({"gone": (KID,)}, Reason.SIGNATURE_INVALID),
+        ({"signers": (signing(PUBLIC, KID, policy={**POLICY, "scopes": ["orders:cancel"]}),)}, Reason.SCOPE),
+        ({"signers": (signing(Ed25519PrivateKey.generate().public_key().public_bytes_raw(), KID),)}, Reason.SIGNATURE_INVALID),
+    ],
+)  # fmt: skip
+def test_what_is_applied_while_the_store_is_asked_counts(keystead, feed, change, wanted):
+    """Whoever stopped the key was answered as soon as that was confirmed, and not when the store answered."""
+
+    def meanwhile():
+        position = feed.change(**change)
+        until(lambda: position in feed.applied)
+        return True
+
+    with LocalVerifier(keystead.url, credential=KEYS[6], nonces=Says(meanwhile)) as verifier:
+        assert verifier.verify_signature(signed(), scopes=["orders:read"]).reason == wanted
+
+
+def test_whoever_waited_while_all_was_fetched_anew_is_told_nothing_of_before(keystead, feed):
+    def meanwhile():
+        state = verifier._feed.state
+        feed.resync = True
+        until(lambda: verifier.lease_seconds > 0 and verifier._feed.state is not state)
+        return True
+
+    with LocalVerifier(keystead.url, credential=KEYS[6], nonces=Says(meanwhile)) as verifier:
+        assert verifier.verify_signature(signed()).reason == Reason.STALE
+
+
+def test_a_key_that_ends_while_the_store_is_asked_is_over(keystead, feed):
+    def slowly():
+        time.sleep(0.4)
+        return True
+
+    with LocalVerifier(keystead.url, credential=KEYS[6], nonces=Says(slowly)) as verifier:
+        position = feed.change(signers=(signing(PUBLIC, KID, ends_at=now_ms() + 300),), key_id="k-1")
+        until(lambda: position in feed.applied)
+        assert verifier.verify_signature(signed()).reason == Reason.EXPIRED
+
+
 def test_a_clock_that_was_asked_slowly_accepts_nothing_from_the_future(still):
     """What is accepted was never signed more than five seconds after Keystead's own time, however long it took to hear of it."""
     for ahead, valid in ((0.0, True), (3.0, False)):

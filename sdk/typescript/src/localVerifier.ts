@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import type { Belief } from "./beliefs.js";
 import { type AnyCredential, asCredential } from "./credentials.js";
 import { accepted, whyNot } from "./deciding.js";
 import type { SigningKeys } from "./ed25519.js";
@@ -111,9 +112,10 @@ export class LocalVerifier {
     if (this.#nonces === undefined) {
       throw new Unsafe("Signed requests need new LocalVerifier({ nonces }), or each could be sent again.", NO_NONCES);
     }
-    const belief = this.#over.signal.aborted ? undefined : this.#feed.belief;
+    const believed = (): Belief | undefined => (this.#over.signal.aborted ? undefined : this.#feed.belief);
+    const belief = believed();
     if (belief === undefined) return refusal("stale");
-    const { verdict, used } = await judgeSigned(request, { belief, nonces: this.#nonces, limits: this.#limits, ...wanted });
+    const { verdict, used } = await judgeSigned(request, { belief, believed, nonces: this.#nonces, limits: this.#limits, ...wanted });
     if (used !== undefined) this.#uses.note(used, verdict.valid ? "valid" : verdict.reason, wanted.client, belief.lease.now);
     return verdict;
   }

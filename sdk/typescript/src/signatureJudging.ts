@@ -2,10 +2,11 @@
  * Decides in process about a request that is signed by a key pair: its form, its time, its signature, its key, and last its nonce.
  *
  * The order and the reasons are those of Keystead's door. A stranger gets `signature_invalid` whatever it is: no such key, another
- * key, something changed. The nonce is spent last, so that nobody spends one of a request that is refused for something else.
+ * key, something changed. The nonce is spent last, so that nobody spends one of a request that is refused for something else; and
+ * because that may take a while, what was applied meanwhile is asked for behind it.
  */
 
-import type { Belief } from "./beliefs.js";
+import type { Belief, KnownSigner, State } from "./beliefs.js";
 import { whyNot } from "./deciding.js";
 import { fits, keyOf } from "./ed25519.js";
 import type { Limits } from "./limits.js";
@@ -22,6 +23,8 @@ const NOBODY = keyOf(Buffer.from("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec496
 export interface Judging extends Omit<Wanted, "method"> {
   /** What holds now; also of an answer that has to wait. */
   readonly belief: Belief;
+  /** What is believed when the store has answered. */
+  readonly believed: () => Belief | undefined;
   readonly nonces: NonceStore;
   readonly limits: Limits;
 }
@@ -33,11 +36,11 @@ export interface Judged {
 }
 
 /** Decides about a signed request; rejects for a body that is not its bytes, and for nothing that a stranger sent. */
-export async function judgeSigned(request: SignedRequest, { belief, nonces, limits, ...wanted }: Judging): Promise<Judged> {
+export async function judgeSigned(request: SignedRequest, { belief, believed, nonces, limits, ...wanted }: Judging): Promise<Judged> {
   const { state, lease } = belief;
   const at = lease.now;
   const now = at / 1000;
-  const refused = (reason: Reason, more: { used?: string; fault?: string } = {}): Judged => ({
+  const refused = (reason: Reason, more: { used?: string | undefined; fault?: string } = {}): Judged => ({
     verdict: refusal(reason, { fault: more.fault, serverTime: Math.floor(now) }),
     ...(more.used === undefined ? {} : { used: more.used }),
   });
@@ -53,16 +56,8 @@ export async function judgeSigned(request: SignedRequest, { belief, nonces, limi
   if (created > lease.earliest / 1000 + FUTURE_SKEW_SECONDS) return refused("signature_in_future");
   // Whoever's it is: shared secrets never leave Keystead.
   if (presented.algorithm !== ED25519) return refused("not_in_process");
-  const signer = state.findSigner(kid);
-  // The same work when there is no such key.
-  const isSigned = fits(signer?.key ?? NOBODY, presented.signature, presented.base);
-  if (!isSigned || signer === undefined) return refused("signature_invalid");
-  const { entry } = signer;
-  const used = entry.kid;
-  // Only now the policy's own window: what it is would tell a stranger that the key exists.
-  if (created <= now - entry.policy.window) return refused("signature_expired", { used });
-  const reason = whyNot(entry, Math.floor(at), wanted);
-  if (reason !== undefined) return refused(reason, { used });
+  const before = judgeKey(presented, state, at, wanted);
+  if (before.reason !== undefined) return refused(before.reason, before);
   let isFirst: unknown;
   try {
     isFirst = await spend(nonces, kid, nonce, { created, now }, lease.left);
@@ -71,11 +66,30 @@ export async function judgeSigned(request: SignedRequest, { belief, nonces, limi
     const known = error instanceof NonceStoreUnavailable ? error : new NonceStoreUnavailable("the store failed");
     return refused("unavailable", { fault: known.code });
   }
-  if (isFirst !== true) return refused("replay", { used });
-  if (lease.left <= 0) return refused("stale"); // the store took longer than what was believed lasts
+  if (isFirst !== true) return refused("replay", { used: before.used });
+  if (lease.left <= 0 || believed()?.state !== state) return refused("stale"); // the store took longer than what was believed lasts
+  // Whoever stopped the key while the store was asked has a receipt as soon as that was applied here.
+  const { signer, reason, used } = judgeKey(presented, state, lease.now, wanted, before.signer);
+  if (reason !== undefined) return refused(reason, { used });
+  const { entry, verdict } = signer;
   const tooMuch = entry.policy.limits && limits.refusal(entry.kid, entry.policy.limits, at);
   if (tooMuch !== undefined) return refused(tooMuch, { used });
-  return { verdict: signer.verdict, used };
+  return { verdict, used };
+}
+
+type OfKey = { signer: KnownSigner; reason?: undefined; used: string } | { signer?: undefined; reason: Reason; used?: string };
+
+/** Says whose signature it is, or why that key may not do what is asked; `known` was found to have signed it. */
+function judgeKey(presented: Presented, state: State, at: number, wanted: Omit<Wanted, "method">, known?: KnownSigner): OfKey {
+  const signer = state.findSigner(presented.kid);
+  // The same work when there is no such key.
+  const isSigned = (signer !== undefined && signer === known) || fits(signer?.key ?? NOBODY, presented.signature, presented.base);
+  if (!isSigned || signer === undefined) return { reason: "signature_invalid" };
+  const used = signer.entry.kid;
+  // Only now the policy's own window: what it is would tell a stranger that the key exists.
+  if (presented.created <= at / 1000 - signer.entry.policy.window) return { reason: "signature_expired", used };
+  const reason = whyNot(signer.entry, Math.floor(at), wanted);
+  return reason === undefined ? { signer, used } : { reason, used };
 }
 
 /** Asks the store, and no longer than what was believed lasts: clients that are cut off may keep a command for ever. */

@@ -154,6 +154,50 @@ test("a store that outlasts the lease is answered too late, also when the lease 
   assert.equal(verdict.said, "stale");
 });
 
+test("what is applied while the store is asked counts: whoever stopped the key was answered as soon as that was confirmed", async () => {
+  for (const [gone, signers, wanted] of [
+    [[OTHER], [], "valid"],
+    [[], [signing(PAIR.publicKey, KID)], "valid"],
+    [[KID], [], "signature_invalid"],
+    [[], [signing(PAIR.publicKey, KID, { policy: { ...POLICY, scopes: ["orders:cancel"] } })], "scope"],
+    [[], [signing(pairOf(KID).publicKey, KID)], "signature_invalid"],
+  ] as const) {
+    let meanwhile = async (): Promise<void> => undefined;
+    const store: NonceStore = { spend: async () => (await meanwhile(), true) };
+    await following(async (verifier, feed) => {
+      meanwhile = async () => {
+        const position = feed.change([], [...gone], "k-1", [...signers]);
+        await until(() => feed.applied.includes(position));
+      };
+      assert.equal(reason(await verifier.verifySignature(signed(PAIR.signer), { scopes: ["orders:read"] })), wanted);
+    }, store);
+  }
+});
+
+test("whoever waited while all was fetched anew, or until it was closed, is told nothing of before", async () => {
+  for (const ends of [false, true]) {
+    let meanwhile = async (): Promise<void> => undefined;
+    const store: NonceStore = { spend: async () => (await meanwhile(), true) };
+    await following(async (verifier, feed, keystead) => {
+      meanwhile = async () => {
+        const before = keystead.asked.filter(({ path }) => path === "/v1/snapshot").length;
+        if (ends) return verifier.close();
+        feed.resync = true;
+        await until(() => keystead.asked.filter(({ path }) => path === "/v1/snapshot").length > before && verifier.lease > 0);
+      };
+      assert.equal(reason(await verifier.verifySignature(signed(PAIR.signer))), "stale");
+    }, store);
+  }
+});
+
+test("a key that ends while the store is asked is over", async () => {
+  let now = NOW;
+  const { state, lease } = believing(stateOf([{ ...HELD, ends_at: NOW + 300 }]), NOW);
+  const belief = { state, lease: { left: lease.left, earliest: NOW, get now() { return now; } } };
+  const verdict = await judged(signed(PAIR.signer), belief, { spend: () => ((now += 300), true) });
+  assert.equal(verdict.said, "expired");
+});
+
 test("a clock that was asked slowly accepts nothing from the future", async () => {
   // What is accepted was never signed more than five seconds after Keystead's own time, however long it took to hear of it.
   const created = Math.floor(NOW / 1000) + 4;

@@ -82,7 +82,7 @@ export async function judged(
   nonces: NonceStore,
   wanted: Omit<Wanted, "method"> = {},
 ): Promise<{ said: string; fault: string; serverTime: number | undefined; verdict: Verdict }> {
-  const { verdict } = await judgeSigned(request, { belief, nonces, limits: new Limits(), ...wanted });
+  const { verdict } = await judgeSigned(request, { belief, believed: () => belief, nonces, limits: new Limits(), ...wanted });
   if (verdict.valid) return { said: "valid", fault: "", serverTime: undefined, verdict };
   return { said: verdict.reason, fault: verdict.fault ?? "", serverTime: verdict.serverTime, verdict };
 }

@@ -7,25 +7,30 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from keys.models import UsageCount
+from audit import clock
+from keys.lifecycle.revocation import revoke_key
+from keys.models import ManagedKey, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.nonces.in_database import NoncesInDatabase
 from keys.nonces.in_force import StoreInForce
 from keys.nonces.in_valkey import NoncesInValkey
 from keys.nonces.spending import Nonces
+from keys.states import RevocationReason
 from keys.verification.snapshot import NEVER
+from keys.verification.standing import standing_of
 from keys.verification.tallies import Tallies
 from portal.verify import gathering, signed
 from portal.verify.carrying import carried
 from portal.verify.gathering import Gathering
 from portal.verify.reading import Refused
-from tests.people import verifying_credential
+from tests.people import acting, verifying_credential
 from tests.portal.verify.knocking import Door
 from tests.portal.verify.signed_questions import CHANGES, WRONG, now, received
 from tests.signing_keys import allow_signing, signer_of
@@ -147,6 +152,54 @@ def test_who_waited_until_memory_was_stale_is_told_nothing_of_it(door, signer):
     connection = door.sends(received(signer))
     for place in door.feed.catalogue.places.values():
         place.fresh_until = NEVER
+    door.gathering.start()
+    assert (connection.said, connection.status) == ("verifier_stale", 503)
+
+
+def test_what_was_stopped_before_the_store_answered_is_not_let_in(door, world, signer):
+    """The stop was applied, so whoever made it has a receipt: that Valkey took its time changes nothing about it."""
+    other = signer_of(world, "ed25519", name="Other")
+    door.feed._look()
+    waiting = [door.sends(received(each)) for each in (signer, other)]
+    revoke_key(signer.key, actor=acting(world.responder, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+    door.feed._look()
+    door.gathering.start()
+    assert [each.said for each in waiting] == ["compromised", "valid"]
+
+
+def test_a_signer_that_changed_and_still_may_is_let_in(door, world, signer):
+    connection = door.sends(received(signer))
+    held = door.feed.snapshot.signers[signer.version.kid]
+    door.feed.snapshot.signers[signer.version.kid] = replace(held, limits={"requests_per_day": 5})
+    door.gathering.start()
+    assert connection.said == "valid"
+
+
+def test_a_signer_that_ends_before_the_store_answers_is_over(door, signer):
+    connection = door.sends(received(signer))
+    held = door.feed.snapshot.signers[signer.version.kid]
+    door.application.memory._signers[signer.version.kid] = (
+        held,
+        door.application.memory.entry_of_signer(held),
+        replace(standing_of(held), expires=clock.now()),
+    )
+    door.gathering.start()
+    assert connection.said == "expired"
+
+
+def test_a_caller_that_was_stopped_before_the_store_answered_is_told_nothing(door, world, signer):
+    connection = door.sends(received(signer))
+    caller = ManagedKey.objects.get(service__slug="keystead")
+    revoke_key(caller, actor=acting(world.responder, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+    door.feed._look()
+    door.gathering.start()
+    assert (connection.said, connection.status) == ("invalid_token", 401)
+
+
+def test_an_environment_that_wants_no_memory_any_more_is_told_nothing_from_it(door, signer):
+    connection = door.sends(received(signer))
+    for place in door.feed.catalogue.places.values():
+        place.fresh_until, place.staleness = NEVER, 0.0
     door.gathering.start()
     assert (connection.said, connection.status) == ("verifier_stale", 503)
 

@@ -6,13 +6,14 @@ import base64
 import io
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from django.test import Client
 
 from keys.crypto.key_text import mint
 from keys.lifecycle.revocation import revoke_key
-from keys.models import Sighting, UsageCount
+from keys.models import ManagedKey, Sighting, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
 from keys.verification.credentials import OWN_SERVICE
@@ -228,6 +229,47 @@ def test_a_credential_that_ends_while_the_body_comes_is_over(door, key, credenti
             return raw
 
     assert door.ask("/v1/verify", raw, **{"wsgi.input": Slow()}).status == 401
+
+
+@pytest.mark.parametrize("path", ["/v1/verify", "/v1/verify:batch", "/oauth2/introspect"])
+def test_a_credential_that_is_stopped_while_the_body_comes_is_over(door, world, key, path):
+    """The stop is applied, so whoever made it has a receipt: a body that pauses must not outlive it."""
+    question = {"key": key[2].reveal()}
+    raw = json.dumps({"keys": [question]} if "batch" in path else question).encode()
+    kind = {}
+    if "oauth2" in path:
+        raw, kind = f"token={key[2].reveal()}".encode(), {"CONTENT_TYPE": "application/x-www-form-urlencoded"}
+    caller = ManagedKey.objects.get(service__slug=OWN_SERVICE)
+
+    class Slow:
+        def read(self, size=-1):
+            revoke(world, caller)
+            door.feed._look()
+            return raw
+
+    assert door.ask(path, raw, **{"wsgi.input": Slow()}, **kind).status == 401
+
+
+def test_a_credential_that_changes_while_the_body_comes_goes_by_what_it_is_now(door, key, credential):
+    raw = json.dumps({"keys": [{"key": key[2].reveal()}]}).encode()
+    entries, name = door.feed.snapshot.entries, name_of(credential)
+
+    def asked(**changes):
+        before = entries[name]
+
+        class Slow:
+            def read(self, size=-1):
+                entries[name] = replace(before, **changes)
+                return raw
+
+        answer = door.ask("/v1/verify:batch", raw, **{"wsgi.input": Slow()})
+        entries[name] = before
+        return answer
+
+    assert asked().json["results"][0]["valid"] is True
+    assert asked(grant=replace(entries[name].grant, asks=None)).status == 403
+    assert asked(is_forged=True).status == 401
+    assert asked(until=NEVER, ends=NEVER).status == 401
 
 
 @pytest.mark.parametrize("path", ["/v1/verify", "/v1/verify:batch", "/oauth2/introspect"])

@@ -10,13 +10,17 @@ import sys
 
 import pytest
 
+from keys.lifecycle.revocation import revoke_key
 from keys.nonces import spending
 from keys.nonces.in_database import NoncesInDatabase
 from keys.nonces.in_force import StoreInForce
 from keys.nonces.in_valkey import NoncesInValkey
 from keys.nonces.members import NonceStoreUnavailable
 from keys.nonces.spending import Nonces
+from keys.states import RevocationReason
 from keys.verification import signed
+from tests.keys.verification.following import behind_the_back
+from tests.people import acting
 from tests.portal.verify.knocking import Door
 from tests.portal.verify.signed_questions import now, received, told
 from tests.signing_keys import settle_nonces
@@ -83,3 +87,22 @@ def test_what_is_refused_for_something_else_spends_no_nonce(door, signer):
     question = received(signer, nonce=nonce)
     assert told(door, question | {"scopes": ["orders:write"]}) == "scope"
     assert told(door, question | {"scopes": ["orders:read"]}) == "valid"
+
+
+@pytest.mark.parametrize("has_memory", [True, False])
+def test_what_was_stopped_while_the_store_was_asked_is_not_let_in(
+    door, world, signer, superuser, monkeypatch, has_memory
+):
+    if not has_memory:
+        behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 0 WHERE tag = 'prod'")
+        door.feed.tick()
+    spend = spending.Nonces.spend
+
+    def slowly(*args: object, **facts: object) -> bool:
+        revoke_key(signer.key, actor=acting(world.responder, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+        if has_memory:
+            door.feed._look()
+        return spend(*args, **facts)
+
+    monkeypatch.setattr(spending.Nonces, "spend", slowly)
+    assert told(door, received(signer)) == "compromised"

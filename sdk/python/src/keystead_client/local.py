@@ -164,7 +164,13 @@ class LocalVerifier:
         if clock(CLOCK) >= belief.until or belief.state is None:
             return self._not_now()
         verdict, used = judge_signed(
-            request, belief=belief, nonces=self._nonces, limits=self._limits, scopes=scopes, client=client
+            request,
+            belief=belief,
+            believed=lambda: self._feed.belief,
+            nonces=self._nonces,
+            limits=self._limits,
+            scopes=scopes,
+            client=client,
         )
         if verdict and client is NOBODY_KNOWN:
             self._note_valid(used)
