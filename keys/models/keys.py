@@ -17,7 +17,7 @@ from keys.models.catalogue import Environment, Service
 from keys.models.people import Person, Team
 from keys.models.policies import Policy
 from keys.models.reach import reach_of
-from keys.states import LIVING_VERSION_STATES, KeyKind, Origin, RevocationReason, VersionState
+from keys.states import CHOSEN_SUSPENSIONS, LIVING_VERSION_STATES, KeyKind, Origin, RevocationReason, VersionState
 
 _LIVING: Final = [str(each) for each in LIVING_VERSION_STATES]
 # When the clock ends a version whose state lives: an index holds it, so that a sweep of a million finds the few that are over.
@@ -121,6 +121,10 @@ class KeyVersionQuerySet(models.QuerySet["KeyVersion"]):
             | Q(state__in=(VersionState.ACTIVE, VersionState.SUSPENDED), expires_at__gt=at)
             & (Q(retire_at=None) | Q(retire_at__gt=at))
         )
+
+    def stopped_on_purpose(self) -> KeyVersionQuerySet:
+        """Those that somebody suspended: no replacement begins before they are reinstated (keys/lifecycle/issuance.py)."""
+        return self.filter(state=VersionState.SUSPENDED, suspended_reason__in=CHOSEN_SUSPENSIONS)
 
     def to_claim(self, at: datetime) -> KeyVersionQuerySet:
         """Those whose secret waits for its recipient; what a client fetched is not to be claimed."""

@@ -80,6 +80,8 @@ def _ends_of_keys(rows: list[ManagedKey]) -> list[_Instant]:
 
 def _rotations(keys: Mapping[UUID, ManagedKey]) -> list[_Instant]:
     found = []
+    stopped = KeyVersion.objects.stopped_on_purpose().filter(managed_key__in=keys)
+    stopped_keys = set(stopped.values_list("managed_key", flat=True))
     rows = Rotation.objects.open().filter(managed_key__in=keys).select_related("old_version", "new_version")
     for rotation in rows:
         name, old, new = keys[rotation.managed_key_id].name, rotation.old_version, rotation.new_version
@@ -92,6 +94,11 @@ def _rotations(keys: Mapping[UUID, ManagedKey]) -> list[_Instant]:
             at, summary = min(times, default=None), _("{name}: last moment for its next secret").format(name=name)
         else:
             at, summary = ends_at, _("{name}: the old secret ends").format(name=name)
+        if rotation.managed_key_id in stopped_keys and rotation.state in (
+            RotationState.SCHEDULED,
+            *WAITING_ROTATION_STATES,
+        ):
+            summary = _("{name} is suspended: no next secret").format(name=name)
         if at is not None:
             versions = [each.pk for each in (old, new) if each is not None]
             found.append(

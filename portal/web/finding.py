@@ -12,6 +12,7 @@ from keys.models import (
     Environment,
     KeyRequest,
     KeyTransfer,
+    KeyVersion,
     ManagedKey,
     Membership,
     Person,
@@ -88,6 +89,12 @@ def rotating_versions(ids: Iterable[UUID], *, actor: Actor) -> set[UUID | None]:
     """Of these versions, those that replace a secret that was handed over before."""
     rows = Rotation.objects.visible_to(actor).filter(new_version__in=list(ids), old_version__isnull=False)
     return set(rows.values_list("new_version", flat=True))
+
+
+def stopped_keys(ids: Iterable[UUID], *, actor: Actor) -> set[UUID]:
+    """Of these keys, those that somebody stopped on purpose: nothing of them is replaced for now."""
+    rows = KeyVersion.objects.visible_to(actor).stopped_on_purpose().filter(managed_key__in=list(ids))
+    return set(rows.values_list("managed_key", flat=True))
 
 
 def environments(actor: Actor) -> list[Environment]:

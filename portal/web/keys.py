@@ -33,7 +33,7 @@ from portal.web.filters import (
     service_choice,
     team_choice,
 )
-from portal.web.finding import key_by_number, names_of, open_rotation_of, open_transfer, teams_of
+from portal.web.finding import key_by_number, names_of, open_rotation_of, open_transfer, stopped_keys, teams_of
 from portal.web.key_acts import acts_on
 from portal.web.life import told
 from portal.web.listing import Page, Sorting, keyset_page
@@ -153,6 +153,7 @@ def key_detail(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         "environment": key.environment,
         "rotation": rotation,
         "under_way": rotation if rotation is not None and rotation.state != RotationState.SCHEDULED else None,
+        "is_stopped": line.standing == Standing.SUSPENDED and bool(stopped_keys([key.pk], actor=actor)),
         "line": line,
         "suspended_because": reason_words(line.version.suspended_reason) if line.version else "",
         "versions": [(version, _ending(version)) for version in versions],

@@ -119,8 +119,8 @@ def course_of(rotation: Rotation) -> list[Step]:
     return steps(_COURSE, current=place) if place is not None else []
 
 
-def next_words(rotation: Rotation) -> tuple[Words, datetime | None]:
-    """Say what happens next, and when at the latest (None: it is over, or nobody knows)."""
+def next_words(rotation: Rotation, *, is_stopped: bool) -> tuple[Words, datetime | None]:
+    """Say what happens next, and when at the latest (None: it is over, or nobody knows); of a key that is stopped, that nothing does."""
     if rotation.state in OVER:
         words = OVER[rotation.state]
         return str(words) % {"reason": reason_words(rotation.ended_reason)}, None
@@ -128,16 +128,26 @@ def next_words(rotation: Rotation) -> tuple[Words, datetime | None]:
         by_traffic = rotation.state == RotationState.ACTIVATED
         words = BOTH_WORK.get(rotation.overlap, BY_THE_CLOCK) if by_traffic else BY_THE_CLOCK
         return words, rotation.old_version.retire_at if rotation.old_version else None
+    if rotation.state == RotationState.SCHEDULED:
+        return _before_the_start(rotation, is_stopped=is_stopped)
+    if is_stopped:
+        return _("The key is suspended: its next secret goes to nobody before it is reinstated."), None
     return _before_the_claim(rotation)
 
 
+def _before_the_start(rotation: Rotation, *, is_stopped: bool) -> tuple[Words, datetime | None]:
+    if rotation.managed_key.authorised_until <= rotation.due_at:
+        return _("Nothing is replaced: the authorisation of the key is over by then."), None
+    if is_stopped:
+        return _(
+            "The key is suspended: nothing is replaced, unless it is reinstated before this time."
+        ), rotation.due_at
+    words = _("A new version is made ready, and %(name)s is asked to claim its secret. Until then nothing changes.")
+    return words % {"name": _recipient(rotation)}, rotation.due_at
+
+
 def _before_the_claim(rotation: Rotation) -> tuple[Words, datetime | None]:
-    name = str(rotation.managed_key.recipient or _("the recipient"))
-    if rotation.state == RotationState.SCHEDULED:
-        if rotation.managed_key.authorised_until <= rotation.due_at:
-            return _("Nothing is replaced: the authorisation of the key is over by then."), None
-        words = _("A new version is made ready, and %(name)s is asked to claim its secret. Until then nothing changes.")
-        return words % {"name": name}, rotation.due_at
+    name = _recipient(rotation)
     claim_until = rotation.new_version.claim_until if rotation.new_version else None
     if rotation.state == RotationState.HANDED_OVER:
         words = _(
@@ -149,3 +159,7 @@ def _before_the_claim(rotation: Rotation) -> tuple[Words, datetime | None]:
         return words % {"name": name}, rotation.old_version.retire_at
     words = _("%(name)s claims the new secret, at this time at the latest. Until it is claimed the old one works on.")
     return words % {"name": name}, claim_until
+
+
+def _recipient(rotation: Rotation) -> str:
+    return str(rotation.managed_key.recipient or _("the recipient"))

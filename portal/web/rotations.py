@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -31,7 +33,7 @@ from keys.states import (
 from keys.verification.brownouts import brownouts
 from portal.web.doors import page
 from portal.web.filters import choice, environment_choice, is_filtered, service_choice, team_choice
-from portal.web.finding import key_by_number, rotations_of
+from portal.web.finding import key_by_number, rotations_of, stopped_keys
 from portal.web.listing import keyset_page
 from portal.web.rotation_words import STATES, course_of, next_words
 from portal.web.wording import reason_words
@@ -64,12 +66,14 @@ def rotation(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     shown = _shown(found, at=at)
     context: dict[str, object] = {"key": key, "environment": key.environment, "rotation": shown, "at": at}
     if shown is not None:
-        words, next_at = next_words(shown)
+        is_stopped = bool(stopped_keys([key.pk], actor=actor))
+        words, next_at = next_words(shown, is_stopped=is_stopped)
         clients = clients_on_old(shown, at=shown.ended_at or at) if shown.state in BEGUN else []
         context |= {
             "steps": course_of(shown),
             "next_words": words,
             "next_at": next_at,
+            "is_stopped": is_stopped,
             "acts": _acts_on(shown, actor=actor, at=at),
             "chart": [
                 (date_format(each.hour, "H:i"), each.old, each.new)
@@ -166,9 +170,11 @@ def calendar(http: HttpRequest, actor: Actor) -> HttpResponse:
         rows = rows.filter(managed_key__owner_team__slug=chosen["team"])
     late = rows.late(at)
     found = keyset_page(rows.exclude(pk__in=late.values("pk")), http, order="due_at")
+    overdue = list(late.order_by("due_at", "pk")[:MOST_LATE])
+    stopped = stopped_keys((each.managed_key_id for each in (*overdue, *found.rows)), actor=actor)
     context = {
-        "late": [_line(each) for each in late.order_by("due_at", "pk")[:MOST_LATE]],
-        "lines": [_line(each) for each in found.rows],
+        "late": [_line(each, stopped) for each in overdue],
+        "lines": [_line(each, stopped) for each in found.rows],
         "page": found,
         "choices": choices,
         "is_filtered": is_filtered("", choices),
@@ -176,6 +182,6 @@ def calendar(http: HttpRequest, actor: Actor) -> HttpResponse:
     return render(http, "web/rotations.html", context)
 
 
-def _line(rotation: Rotation) -> dict[str, object]:
-    words, next_at = next_words(rotation)
+def _line(rotation: Rotation, stopped: Set[UUID]) -> dict[str, object]:
+    words, next_at = next_words(rotation, is_stopped=rotation.managed_key_id in stopped)
     return {"rotation": rotation, "key": rotation.managed_key, "words": words, "at": next_at}

@@ -14,7 +14,7 @@ from audit import clock
 from audit.models import AuditEvent
 from keys.errors import Conflict, Denied
 from keys.lifecycle.claiming import claim_secret
-from keys.lifecycle.revocation import revoke_key
+from keys.lifecycle.revocation import revoke_key, suspend_key
 from keys.lifecycle.rotation import start_rotation
 from keys.models import CalendarFeed, Membership
 from keys.notifications import ics
@@ -23,7 +23,7 @@ from keys.notifications.ics import Entry, escaped, folded, written
 from keys.people.calendar_feeds import find_feed, make_feed, remove_feed
 from keys.people.roles import deactivate_person, reactivate_person
 from keys.people.teams import end_membership
-from keys.states import RevocationReason
+from keys.states import RevocationReason, SuspensionReason
 from tests.people import World, acting, approved, issued
 
 AT = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -114,6 +114,14 @@ class TestEntries:
         assert after["rotation"].sequence >= waiting["rotation"].sequence
         assert after["key"] == before["key"], "nothing happened to the key itself"
         assert written("x", after.values()) == written("x", self.of(world).values())
+
+    def test_a_suspended_key_is_promised_no_next_secret(self, world: World) -> None:
+        key, _, _ = issued(world)
+        before = self.of(world)["rotation"]
+        suspend_key(key, actor=acting(world.admin, "suspend"), reason=SuspensionReason.UNUSED)
+        told = self.of(world)["rotation"]
+        assert (told.summary, told.uid) == ("Nightly report is suspended: no next secret", before.uid)
+        assert told.changed_at > before.changed_at, "or readers would keep the old words"
 
     def test_what_was_revoked_is_gone_and_others_have_none_of_it(self, world: World) -> None:
         key, _, _ = issued(world)

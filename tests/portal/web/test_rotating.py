@@ -15,12 +15,20 @@ from audit.actor import Actor
 from audit.events import catalogue
 from audit.models import AuditEvent
 from keys.catalogue.policies import add_version, rules_of
+from keys.errors import Conflict
 from keys.lifecycle.claiming import claim_secret
-from keys.lifecycle.revocation import suspend_key
+from keys.lifecycle.revocation import reinstate_key, report_leak, suspend_key
 from keys.lifecycle.rotation import start_rotation
 from keys.models import Environment, KeyVersion, ManagedKey, Policy, Rotation, Sighting, UsageCount
 from keys.operations import operation
-from keys.states import OPEN_ROTATION_STATES, Overlap, RotationCause, RotationState, SuspensionReason
+from keys.states import (
+    CHOSEN_SUSPENSIONS,
+    OPEN_ROTATION_STATES,
+    Overlap,
+    RotationCause,
+    RotationState,
+    SuspensionReason,
+)
 from portal.web.life import TOLD
 from portal.web.rotation_words import CAUSES, OVERLAPS, STATES, next_words
 from tests.people import SYSTEM, World, acting, issued
@@ -122,6 +130,39 @@ def test_a_suspended_key_is_not_rotated(world: World, as_: Browser) -> None:
     alice = as_("alice", "claim")
     assert f"/keys/{key.number}/rotate/" not in alice.get(f"/keys/{key.number}/").content.decode()
     assert alice.post(f"/keys/{key.number}/rotate/", {"overlap": "1h"}).status_code == 409
+
+
+@pytest.mark.parametrize("reason", [*CHOSEN_SUSPENSIONS, None])
+def test_a_key_that_was_stopped_on_purpose_is_promised_no_new_version(
+    world: World, as_: Browser, reason: SuspensionReason | None
+) -> None:
+    """A leak that was reported is replaced all the same: then the promise is true."""
+    key, _, _ = issued(world)
+    if reason:
+        suspend_key(key, actor=acting(world.admin, "suspend"), reason=reason)
+    else:
+        report_leak(key, actor=acting(world.alice))
+    alice = as_("alice")
+    pages = [alice.get(path).content.decode() for path in (f"/keys/{key.number}/rotation/", "/rotations/")]
+    is_chosen = reason is not None
+    assert ["A new version is made ready" in page for page in pages] == [not is_chosen] * 2
+    assert ["nothing is replaced, unless it is reinstated" in page for page in pages] == [is_chosen] * 2
+    assert ("not while it is suspended" in alice.get(f"/keys/{key.number}/").content.decode()) is is_chosen
+
+
+def test_nobody_is_said_to_claim_what_is_suspended_with_its_key(world: World, as_: Browser) -> None:
+    key, _, _ = issued(world)
+    rotation = start_rotation(key, actor=acting(world.anna, "claim"))
+    suspend_key(key, actor=acting(world.alice, "suspend"), reason=SuspensionReason.INVESTIGATION)
+    for path in (f"/keys/{key.number}/rotation/", "/rotations/"):
+        page = as_("alice").get(path).content.decode()
+        assert "Alice claims the new secret" not in page
+        assert "its next secret goes to nobody before it is reinstated" in page
+    assert rotation.new_version is not None
+    with pytest.raises(Conflict):
+        claim_secret(rotation.new_version, actor=acting(world.alice, "claim"))
+    reinstate_key(key, actor=acting(world.admin, "reinstate"))
+    assert "Alice claims the new secret" in as_("alice").get("/rotations/").content.decode()
 
 
 def test_the_old_version_is_shown_against_the_new_one_with_those_who_have_not_moved(world: World, as_: Browser) -> None:
@@ -293,7 +334,7 @@ def test_a_rotation_beyond_the_authorisation_promises_nothing(world: World, as_:
     key, _, _ = issued(world)
     rotation = key.rotations.get()
     rotation.managed_key.authorised_until = rotation.due_at
-    words, at = next_words(rotation)
+    words, at = next_words(rotation, is_stopped=False)
     assert str(words) == "Nothing is replaced: the authorisation of the key is over by then."
     assert at is None, "what does not happen is never late"
 
