@@ -10,7 +10,7 @@ from django.db.models import Q
 
 
 class ExportState(StrEnum):
-    """How far an export is; audit.export_queue moves it, and nothing else does."""
+    """How far an export is; keys.reports.export_queue moves it, and nothing else does."""
 
     WAITING = "waiting"
     RUNNING = "running"

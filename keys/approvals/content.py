@@ -17,8 +17,8 @@ CONTENT_VERSION = 1
 class Content:
     """The canonical request, version 1. The purpose is a commitment: the text itself stays erasable.
 
-    Fields that later rooms fill (delivery, limits, public key) have their place from the first day, so that
-    the digest of a request made today never changes its meaning.
+    A field that nothing fills yet (delivery) has its place from the first day, so that the digest of a request made today
+    never changes its meaning.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Name why a presented key is refused, in the order in which the questions are asked."""
+"""Name why a presented key, or a signed request, is refused."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The typed reasons of a verification; the first that holds is the answer.
+    """The typed reasons of a verification; the first that holds is the answer, in the order of keys.verification.verifier and .signed.
 
-    Limits, replay and staleness belong to later parts of the data plane; their names are fixed from the first day, so that
-    a service may write its handling of every answer now.
+    Nothing answers STALE: a verifier that is too old says so with a status. Its name stays, for services may handle it already.
     """
 
     MALFORMED = "malformed"
