@@ -231,6 +231,9 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+# What is counted of a verification that refused nothing; of every other its reason (keys.verification.reasons).
+VALID: Final = "valid"
+
 _V = VersionState
 VERSION_MOVES: Final[Mapping[VersionState, frozenset[VersionState]]] = {
     _V.PRE_ACTIVATION: frozenset({_V.ACTIVE, _V.SUSPENDED, _V.DEACTIVATED, _V.COMPROMISED}),

@@ -25,10 +25,9 @@ from django.db.models import (
 from django.db.models.functions import Greatest
 
 from keys.models import KeyVersion, ManagedKey, UsageCount
-from keys.states import LIVING_VERSION_STATES, RevocationReason, VersionState
+from keys.states import LIVING_VERSION_STATES, VALID, RevocationReason, VersionState
 
 SOON = timedelta(days=30)
-USED = "valid"
 
 
 class Standing(StrEnum):
@@ -129,7 +128,7 @@ def lines_of(keys: Iterable[ManagedKey], *, at: datetime) -> list[KeyLine]:
     for version in KeyVersion.objects.filter(managed_key__in=rows).order_by("-sequence"):
         versions[version.managed_key_id].append(version)
     used = dict(
-        UsageCount.objects.filter(version__managed_key__in=rows, outcome=USED)
+        UsageCount.objects.filter(version__managed_key__in=rows, outcome=VALID)
         .values_list("version__managed_key_id")
         .annotate(Max("last_at"))
     )
@@ -172,7 +171,7 @@ def ending_soon(keys: QuerySet[ManagedKey], *, at: datetime) -> QuerySet[Managed
 def unused(keys: QuerySet[ManagedKey], *, at: datetime) -> QuerySet[ManagedKey]:
     """Keep the working keys that nobody has used for as long as their policy says; `unused_since`, `unused_by` tell from when."""
     working = KeyVersion.objects.living(at).filter(managed_key=OuterRef("pk"), state=VersionState.ACTIVE)
-    uses = UsageCount.objects.filter(version__managed_key=OuterRef("pk"), outcome=USED).order_by()
+    uses = UsageCount.objects.filter(version__managed_key=OuterRef("pk"), outcome=VALID).order_by()
     last_use = uses.values("version__managed_key").annotate(last=Max("last_at")).values("last")
     claims = KeyVersion.objects.filter(managed_key=OuterRef("pk")).order_by()
     last_claim = claims.values("managed_key").annotate(last=Max("activated_at")).values("last")

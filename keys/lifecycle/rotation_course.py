@@ -13,7 +13,7 @@ from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict
 from keys.events import VersionDeactivated, VersionRetirementSet
-from keys.lifecycle.inventory import USED, lives
+from keys.lifecycle.inventory import lives
 from keys.lifecycle.issuance import refuse_if_suspended
 from keys.lifecycle.rotation_steps import begin_rotation, hasten, move_rotation, open_rotation, schedule_next
 from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
@@ -23,6 +23,7 @@ from keys.states import (
     BOTH_WORK_STATES,
     LIVING_VERSION_STATES,
     OVERLAP_PERIODS,
+    VALID,
     WAITING_ROTATION_STATES,
     Overlap,
     RotationCause,
@@ -108,7 +109,7 @@ def _in_use(working: list[KeyVersion]) -> KeyVersion | None:
     """The version that programs present, of those that work: a newer one that nobody ever used was lost on the way to them."""
     if len(working) < 2:
         return next(iter(working), None)
-    used = UsageCount.objects.filter(version__in=working, outcome=USED).values_list("version_id", flat=True)
+    used = UsageCount.objects.filter(version__in=working, outcome=VALID).values_list("version_id", flat=True)
     return next((each for each in working if each.pk in set(used)), working[0])
 
 

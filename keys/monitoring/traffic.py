@@ -13,8 +13,8 @@ from typing import Final
 
 from django.db.models import Max, Sum
 
-from keys.lifecycle.inventory import USED
 from keys.models import Rotation, Sighting, UsageCount
+from keys.states import VALID
 from keys.verification.sightings import MOST_SIGHTINGS
 
 # Whoever was not seen on the old version for so long is no longer waited for. A job that runs once a week is.
@@ -68,7 +68,7 @@ def hours_of_use(rotation: Rotation, *, upto: datetime) -> Sequence[HourOfUse]:
     hours = [last - place * HOUR for place in reversed(range(CHART_HOURS))]
     counts: dict[tuple[object, datetime], int] = defaultdict(int)
     versions = [each for each in (rotation.old_version_id, rotation.new_version_id) if each is not None]
-    rows = UsageCount.objects.filter(version__in=versions, outcome=USED, hour__gte=hours[0], hour__lte=last)
+    rows = UsageCount.objects.filter(version__in=versions, outcome=VALID, hour__gte=hours[0], hour__lte=last)
     for version, hour, count in rows.values_list("version_id", "hour").annotate(Sum("count")):
         counts[version, hour] += count
     return [
@@ -79,7 +79,7 @@ def hours_of_use(rotation: Rotation, *, upto: datetime) -> Sequence[HourOfUse]:
 
 def new_one_was_used(rotation: Rotation) -> bool:
     """Whether the new version was accepted since it verifies."""
-    uses = UsageCount.objects.filter(version=rotation.new_version_id, outcome=USED)
+    uses = UsageCount.objects.filter(version=rotation.new_version_id, outcome=VALID)
     return rotation.activated_at is not None and uses.filter(last_at__gte=rotation.activated_at).exists()
 
 

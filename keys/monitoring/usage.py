@@ -9,8 +9,8 @@ from django.db.models import Max, Sum, Window
 from django.db.models.functions import RowNumber, TruncDate
 
 from keys.models import ManagedKey, Sighting, UsageCount
+from keys.states import VALID
 
-USED = "valid"
 SPAN = timedelta(days=30)
 CHART_DAYS = 14
 MOST_SIGHTINGS = 25
@@ -51,10 +51,10 @@ def usage_of(key: ManagedKey, *, at: datetime) -> Usage:
         .annotate(total=Sum("count"), last=Max("last_at"))
         .order_by("-total")
     ]
-    accepted = sum(row.count for row in outcomes if row.outcome == USED)
+    accepted = sum(row.count for row in outcomes if row.outcome == VALID)
     since = (at - timedelta(days=CHART_DAYS - 1)).replace(hour=0, minute=0, second=0, microsecond=0)
     by_day = dict(
-        counts.filter(outcome=USED, hour__gte=since)
+        counts.filter(outcome=VALID, hour__gte=since)
         .annotate(day=TruncDate("hour"))
         .values_list("day")
         .annotate(Sum("count"))
@@ -64,7 +64,7 @@ def usage_of(key: ManagedKey, *, at: datetime) -> Usage:
     return Usage(
         accepted=accepted,
         refused=sum(row.count for row in outcomes) - accepted,
-        last_used_at=counts.filter(outcome=USED).aggregate(last=Max("last_at"))["last"],
+        last_used_at=counts.filter(outcome=VALID).aggregate(last=Max("last_at"))["last"],
         outcomes=outcomes,
         days=[(day, int(by_day.get(day, 0))) for day in days],
         sightings=list(sightings[:MOST_SIGHTINGS]),

@@ -22,6 +22,7 @@ from keys.operations import operation
 from keys.reports.labels import Names, names_in
 from keys.reports.log import LOG, decide_reading
 from keys.reports.searches import Subject, subjects_of
+from keys.states import VALID
 
 MOST_EVENTS = 1_000
 
@@ -110,8 +111,8 @@ def _uses(key: ManagedKey) -> list[Use]:
         for row in UsageCount.objects.filter(version__managed_key=key)
         .values("version")
         .annotate(
-            accepted=Sum("count", filter=Q(outcome="valid")),
-            refused=Sum("count", filter=~Q(outcome="valid")),
+            accepted=Sum("count", filter=Q(outcome=VALID)),
+            refused=Sum("count", filter=~Q(outcome=VALID)),
             first_at=Min("hour"),
             last_at=Max("last_at"),
         )

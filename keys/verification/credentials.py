@@ -12,6 +12,7 @@ from keys.crypto.secrets import Secret
 from keys.policy.addresses import outside_networks
 from keys.sealing import keyring
 from keys.signatures.reading import SignedRequest
+from keys.states import VALID
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
 from keys.verification.sightings import note_use
@@ -59,7 +60,7 @@ def authenticate_credential(
         return None
     refused = _refusal(found, address)
     client = Client(address=address, user_agent=user_agent[:200])
-    note(found.version_id, outcome=str(refused or "valid"), client=client)
+    note(found.version_id, outcome=str(refused or VALID), client=client)
     return None if refused else _credential(found, scopes=scopes_unsigned(found))
 
 
@@ -71,7 +72,7 @@ def authenticate_signed(
     question = Question(client=client)
     verdict = judge_signed(request, find=find, is_outside=_is_not_ours, question=question, now=now)
     if verdict.signer is not None:
-        note_use(verdict.signer.version_id, outcome=str(verdict.reason or "valid"), client=client)
+        note_use(verdict.signer.version_id, outcome=str(verdict.reason or VALID), client=client)
     if verdict.reason is not None or verdict.signer is None:
         return verdict, None
     return verdict, _credential(verdict.signer, scopes=verdict.signer.fields.scopes)

@@ -16,12 +16,12 @@ from keys.operations import operation
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.verifier_rules import may_read_verifiers
+from keys.states import VALID
 
 SHOWN: Final = timedelta(hours=1)  # a verifier that has ended is shown for so long
 MISSED: Final = timedelta(days=1)  # a door that ended longer ago is not missed any more
 MOST: Final = 200
 LATEST: Final = 20
-ACCEPTED: Final = "valid"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,6 @@ def receipts_of(key: ManagedKey) -> list[ToldReceipt]:
 
 
 def _told(receipts: list[RevocationReceipt]) -> list[ToldReceipt]:
-    uses = UsageCount.objects.filter(
-        version__managed_key__in={each.managed_key_id for each in receipts}, outcome=ACCEPTED
-    )
+    uses = UsageCount.objects.filter(version__managed_key__in={each.managed_key_id for each in receipts}, outcome=VALID)
     last = dict(uses.values_list("version__managed_key").annotate(Max("last_at")))
     return [ToldReceipt(receipt=each, last_used_at=last.get(each.managed_key_id)) for each in receipts]

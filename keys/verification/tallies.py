@@ -25,6 +25,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from keys.crypto.key_text import without_keys
+from keys.states import VALID
 from keys.verification.snapshot import Entry
 from keys.verification.verifier import Client
 
@@ -37,7 +38,6 @@ _HEAD: Final = struct.Struct("<Q")  # bytes of the name that follows, padded to 
 _BODY: Final = struct.Struct("<Qdd")  # count, first and last time
 SeenAs = tuple[str | None, str, str]  # address, user agent and instance of a client, as the service that asks says
 NOBODY: Final[SeenAs] = (None, "", "")
-VALID: Final = "valid"
 PERIOD: Final = 5.0  # seconds that a file is written; then it waits for whoever adds it to the database
 GRACE: Final = 1.0  # seconds after which nobody counts into the file of before any more
 _log = structlog.get_logger("keystead.verification")

@@ -7,6 +7,7 @@ from typing import Final
 
 from keys.crypto.secrets import Secret
 from keys.sealing import keyring
+from keys.states import VALID
 from keys.verification.limits import Limiter
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
@@ -41,5 +42,5 @@ def verify_key(text: str, *, binding: Binding, question: Question, limiter: Limi
         return Verdict(reason=Reason.UNKNOWN)
     if reason is None and found.limits:
         reason = (limiter or _here).refusal(found.key_id, found.limits.items(), found.at.timestamp())
-    note_use(found.version_id, outcome=str(reason or "valid"), client=question.client)
+    note_use(found.version_id, outcome=str(reason or VALID), client=question.client)
     return Verdict(reason=reason, found=None if reason else found)

@@ -13,6 +13,7 @@ from django.db.utils import Error as DatabaseError
 from keys.errors import Unavailable
 from keys.nonces.members import NonceStoreUnavailable
 from keys.signatures.reading import SignedRequest
+from keys.states import VALID
 from keys.verification.credentials import VERIFY_SCOPE, authenticate_credential
 from keys.verification.lease import clock
 from keys.verification.limits import Limiter
@@ -105,7 +106,7 @@ class Database:
         if verdict.reason is None and signer.limits:
             reason = self._limiter.refusal(signer.key_id, signer.limits.items(), asker.at)
             verdict = replace(verdict, reason=reason)
-        note_use(signer.version_id, outcome=str(verdict.reason or "valid"), client=question.client)
+        note_use(signer.version_id, outcome=str(verdict.reason or VALID), client=question.client)
         if verdict.reason is not None:
             return verdict, None
         return verdict, entry_of(signer, self._catalogue.grant_of(signer))

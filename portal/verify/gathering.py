@@ -21,9 +21,10 @@ from django.db import close_old_connections
 from keys.nonces.members import NonceStoreUnavailable, Signed
 from keys.nonces.spending import Nonces
 from keys.signatures.reading import SignedRequest
+from keys.states import VALID
 from keys.verification.signed import SignedVerdict, Unspent
 from keys.verification.snapshot import Entry
-from keys.verification.tallies import VALID, SeenAs, Tallies
+from keys.verification.tallies import SeenAs, Tallies
 from keys.verification.verifier import Question
 from portal.verify.memory import Asker, AskTheDatabase, Memory
 from portal.verify.problems import Reply, problem

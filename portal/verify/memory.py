@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from keys.policy.addresses import outside_networks
 from keys.signatures.reading import SignedRequest
-from keys.states import KeyKind
+from keys.states import VALID, KeyKind
 from keys.verification.credentials import OWN_SERVICE
 from keys.verification.feed import Feed
 from keys.verification.lease import clock
@@ -26,7 +26,7 @@ from keys.verification.recall import name_of, not_in_force, why_refused, why_unk
 from keys.verification.signed import SignedVerdict, Unspent, is_spent_first, judge_unspent
 from keys.verification.snapshot import Entry, Place
 from keys.verification.standing import Standing, standing_of
-from keys.verification.tallies import VALID, SeenAs, Tallies
+from keys.verification.tallies import SeenAs, Tallies
 from keys.verification.verifier import Question, out_of_bounds
 from portal import client_address
 from portal.verify.door import bearer_of

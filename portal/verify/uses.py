@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 from django.http import HttpRequest
 
 from keys.monitoring.tally_files import add_batch, versions_by_kid
+from keys.states import VALID
 from keys.verification.credentials import Credential
 from keys.verification.reasons import Reason
 from keys.verification.renewing import holder_of
@@ -21,7 +22,7 @@ from portal.verify.reading import Refused, read_client
 
 MOST_USES: Final = 500
 MOST_COUNT: Final = 10**9
-OUTCOMES: Final = {"valid", *map(str, Reason)}
+OUTCOMES: Final = {VALID, *map(str, Reason)}
 # Seconds. Who was away for longer has nothing to tell that anybody waits for; refused, it would be brought for ever.
 FORGOTTEN: Final = 2 * 86_400
 OLDEST: Final = 366 * 86_400  # what is older is no time in milliseconds
