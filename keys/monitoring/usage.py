@@ -13,7 +13,7 @@ from keys.states import VALID
 
 SPAN = timedelta(days=30)
 CHART_DAYS = 14
-MOST_SIGHTINGS = 25
+SIGHTINGS_SHOWN = 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ def usage_of(key: ManagedKey, *, at: datetime) -> Usage:
         last_used_at=counts.filter(outcome=VALID).aggregate(last=Max("last_at"))["last"],
         outcomes=outcomes,
         days=[(day, int(by_day.get(day, 0))) for day in days],
-        sightings=list(sightings[:MOST_SIGHTINGS]),
+        sightings=list(sightings[:SIGHTINGS_SHOWN]),
     )
 
 
