@@ -9,6 +9,7 @@ from uuid import UUID
 from audit.actor import Actor
 from keys.approvals.content import Content
 from keys.approvals.networks import read_networks
+from keys.catalogue.own_service import OWN_SERVICE, VERIFY_SCOPE
 from keys.catalogue.policies import current_policy, rules_of
 from keys.crypto.commitment import commit, new_salt
 from keys.crypto.errors import Malformed
@@ -20,8 +21,6 @@ from keys.policy.rotation_plan import USUAL_OVERLAP, RotationPlan
 from keys.states import KeyKind, Overlap
 from keys.text import line, paragraph
 
-OWN_SERVICE = "keystead"
-VERIFY_SCOPE = "keys:verify"
 MOST_SCOPES = 50
 
 

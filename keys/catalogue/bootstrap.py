@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from audit import clock
 from audit.actor import Actor
+from keys.catalogue.own_service import OWN_SERVICE, VERIFY_SCOPE
 from keys.catalogue.policies import add_version, default_rules
 from keys.events import EnvironmentCreated, ScopeCreated, ServiceCreated, TeamCreated
 from keys.models import Environment, Scope, Service, Team
@@ -19,7 +20,7 @@ ENVIRONMENTS = (
     ("prod", "Production", EnvironmentClass.PRODUCTION),
 )
 OWN_SCOPES = (
-    ("keys:verify", "Verify keys of the one service and environment that this key names", Access.READ, Risk.MEDIUM),
+    (VERIFY_SCOPE, "Verify keys of the one service and environment that this key names", Access.READ, Risk.MEDIUM),
     ("keys:read", "Read the keys of the owner team", Access.READ, Risk.LOW),
     ("keys:revoke", "Suspend and revoke keys of the owner team", Access.WRITE, Risk.HIGH),
     ("requests:read", "Read the requests of the owner team", Access.READ, Risk.LOW),
@@ -43,10 +44,10 @@ def bootstrap(*, actor: Actor) -> bool:
         team = Team(slug="keystead", name="Keystead", description="Answers for Keystead itself.", created_at=at)
         insert(team, TeamCreated, actor=actor, at=at)
         written = True
-    service = Service.objects.filter(slug="keystead").first()
+    service = Service.objects.filter(slug=OWN_SERVICE).first()
     if service is None:
         service = Service(
-            slug="keystead",
+            slug=OWN_SERVICE,
             name="Keystead API",
             description="What programs may do to Keystead itself.",
             owner_team=team,

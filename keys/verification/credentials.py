@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
+from keys.catalogue.own_service import OWN_SERVICE, VERIFY_SCOPE
 from keys.crypto.secrets import Secret
 from keys.policy.addresses import outside_networks
 from keys.sealing import keyring
@@ -28,9 +28,6 @@ from keys.verification.verifier import (
     not_in_force,
     scopes_unsigned,
 )
-
-OWN_SERVICE: Final = "keystead"
-VERIFY_SCOPE: Final = "keys:verify"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ from typing import Any
 from django.db import close_old_connections
 from django.db.utils import Error as DatabaseError
 
+from keys.catalogue.own_service import VERIFY_SCOPE
 from keys.errors import Unavailable
 from keys.nonces.members import NonceStoreUnavailable
 from keys.signatures.reading import SignedRequest
 from keys.states import VALID
-from keys.verification.credentials import VERIFY_SCOPE, authenticate_credential
+from keys.verification.credentials import authenticate_credential
 from keys.verification.lease import clock
 from keys.verification.limits import Limiter
 from keys.verification.loading import Catalogue, entry_of

@@ -9,8 +9,9 @@ from typing import Any
 import structlog
 from django.db import DatabaseError
 
+from keys.catalogue.own_service import VERIFY_SCOPE
 from keys.errors import Unavailable
-from keys.verification.credentials import VERIFY_SCOPE, Credential, authenticate_credential
+from keys.verification.credentials import Credential, authenticate_credential
 from keys.verification.loading import told_time
 from keys.verification.lookup import Found
 from keys.verification.sightings import note_use

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from keys.catalogue.own_service import OWN_SERVICE
 from keys.policy.addresses import outside_networks
 from keys.signatures.reading import SignedRequest
 from keys.states import VALID, KeyKind
-from keys.verification.credentials import OWN_SERVICE
 from keys.verification.feed import Feed
 from keys.verification.lease import clock
 from keys.verification.limits import Limiter

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from keys.verification.credentials import VERIFY_SCOPE
+from keys.catalogue.own_service import VERIFY_SCOPE
 from portal.verify.reading import Refused
 
 NEVER_STORED: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

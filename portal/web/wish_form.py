@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from keys.approvals.content import Content
-from keys.approvals.drafting import OWN_SERVICE, VERIFY_SCOPE, Draft
+from keys.approvals.drafting import Draft
+from keys.catalogue.own_service import OWN_SERVICE, VERIFY_SCOPE
 from keys.lifecycle.minting import shown_key
 from keys.models import Environment, KeyTemplate, Person, Scope, Service, Team
 from keys.policy.bounds import Rules

@@ -11,12 +11,12 @@ from dataclasses import replace
 import pytest
 from django.test import Client
 
+from keys.catalogue.own_service import OWN_SERVICE
 from keys.crypto.key_text import mint
 from keys.lifecycle.revocation import revoke_key
 from keys.models import ManagedKey, Sighting, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
-from keys.verification.credentials import OWN_SERVICE
 from keys.verification.recall import name_of
 from keys.verification.snapshot import NEVER
 from keys.verification.tallies import TallyFile
