@@ -16,13 +16,13 @@ from keys.models import KeyVersion
 
 
 @cache
-def _load(path: Path) -> Keyring:
-    return Keyring.load(path)
+def _load(path: Path, keks: str) -> Keyring:
+    return Keyring.load(path, keks=keks)
 
 
 def keyring() -> Keyring:
     """The keyring of this installation, read once a process."""
-    return _load(Path(settings.KEYSTEAD_KEYRING_FILE))
+    return _load(Path(settings.KEYSTEAD_KEYRING_FILE), settings.KEYSTEAD_KEKS)
 
 
 def version_fields(version: KeyVersion) -> VersionFields:
