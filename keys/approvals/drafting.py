@@ -22,6 +22,8 @@ from keys.states import KeyKind, Overlap
 from keys.text import line, paragraph
 
 MOST_SCOPES = 50
+LONGEST_DAYS = 3650
+LIMITS = {"requests_per_minute": 1_000_000, "requests_per_day": 1_000_000_000}  # the most of each
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,8 @@ class Prepared:
 
 
 def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepared:
-    """Check a draft against the catalogue and the policy. Raises Invalid with every field that is wrong."""
+    """Check a draft against the catalogue and the policy. Raises Invalid: names that lead nowhere are told together, what the
+    policy forbids too, and what cannot be read one by one."""
     wrong: dict[str, tuple[str, dict[str, object]]] = {}
     service = Service.objects.visible_to(actor).living().filter(slug=draft.service).first()
     environment = Environment.objects.visible_to(actor).filter(tag=draft.environment).first()
@@ -153,12 +156,9 @@ def _scopes(draft: Draft, service: Service) -> tuple[str, ...]:
 
 
 def _days(value: int, name: str) -> int:
-    if isinstance(value, bool) or not 1 <= value <= 3650:
-        raise Invalid.field(name, "out_of_range", least=1, most=3650)
+    if isinstance(value, bool) or not 1 <= value <= LONGEST_DAYS:
+        raise Invalid.field(name, "out_of_range", least=1, most=LONGEST_DAYS)
     return value
-
-
-LIMITS = {"requests_per_minute": 1_000_000, "requests_per_day": 1_000_000_000}
 
 
 def _limits(limits: dict[str, int]) -> dict[str, int]:
