@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -163,10 +162,3 @@ def _record(found: Found, known_by: bytes, policies: dict[bytes, int]) -> bytes:
     number = policies.setdefault(canonical_json(policy_of(found)), len(policies))
     ends, retires = end_of(found)
     return RECORD.pack(known_by, found.fields.kid.encode(), number, RETIRES if retires else 0, ends)
-
-
-def as_records(content: bytes) -> tuple[Mapping[str, Any], Iterable[tuple[Any, ...]]]:
-    """Read a snapshot's header and records, without asking its signature: for tests and tools."""
-    (length,) = struct.unpack_from("<I", content, len(MAGIC))
-    start = len(MAGIC) + 4
-    return json.loads(content[start : start + length]), RECORD.iter_unpack(content[start + length : -64])

@@ -11,10 +11,11 @@ from django.db import connections
 from keys.models import Environment, KeyVersion
 from keys.verification.lookup import VERIFIER
 from keys.verification.renewing import Asked, acknowledge_clients, register, renew_clients
-from keys.verification.sharing import as_records, snapshot_of
+from keys.verification.sharing import snapshot_of
 from keys.verification.verifier import Binding
 from portal.verify.renewals import Serve
 from tests.people import verifying_credential
+from tests.snapshots import as_records
 
 pytestmark = pytest.mark.usefixtures("sealing")
 PROGRAMS, ROUNDS = 200, 20

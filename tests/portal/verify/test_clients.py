@@ -22,10 +22,11 @@ from keys.states import RevocationReason
 from keys.verification import lease, renewing
 from keys.verification.receipts import How, stop_with_receipt
 from keys.verification.renewing import SIGNED_CHANGES
-from keys.verification.sharing import MAGIC, RECORD, SIGNED_SNAPSHOT, as_records
+from keys.verification.sharing import MAGIC, RECORD, SIGNED_SNAPSHOT
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.signing_keys import allow_signing, signer_of
+from tests.snapshots import as_records
 
 pytestmark = pytest.mark.usefixtures("sealing")
 
