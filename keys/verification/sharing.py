@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -148,8 +149,8 @@ def end_of(found: Found) -> tuple[int, bool]:
     return milliseconds(standing.retires if retires and standing.retires else standing.expires), retires
 
 
-def milliseconds(at: Any) -> int:  # Any: a datetime, or None that was asked for before
-    """Write an instant as clients read it."""
+def milliseconds(at: datetime) -> int:
+    """Write an instant as clients read it: since the epoch."""
     return int(at.timestamp() * 1000)
 
 
