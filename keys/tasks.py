@@ -27,7 +27,7 @@ from keys.jobs.endings import end_overdue
 from keys.jobs.kinds import KINDS
 from keys.jobs.runs import forget_runs, run_slot
 from keys.jobs.sweeping import in_turn, sweep, sweep_each
-from keys.lifecycle.rotation_course import abandon_rotation, finish_rotation, hasten_rotation, prepare_rotation
+from keys.lifecycle.rotation_sweeps import abandon_rotation, finish_rotation, hasten_rotation, prepare_rotation
 from keys.models import KeyRequest, Rotation, Scope, Service
 from keys.monitoring.retirement import retire_by_traffic, ripe_by_traffic
 from keys.monitoring.tally_files import add_files

@@ -9,18 +9,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict
 from keys.events import VersionDeactivated, VersionRetirementSet
 from keys.lifecycle.inventory import lives
 from keys.lifecycle.issuance import refuse_if_suspended
-from keys.lifecycle.rotation_steps import begin_rotation, hasten, move_rotation, open_rotation, schedule_next
-from keys.lifecycle.transitions import change_version, create_version, locked_key, locked_versions, move_version
+from keys.lifecycle.rotation_steps import begin_rotation, move_rotation, open_rotation, schedule_next
+from keys.lifecycle.transitions import change_version, create_version, move_version
 from keys.models import KeyVersion, ManagedKey, Rotation, UsageCount
-from keys.operations import operation, refuse_if_log_is_behind
 from keys.states import (
-    BOTH_WORK_STATES,
     LIVING_VERSION_STATES,
     OVERLAP_PERIODS,
     VALID,
@@ -32,43 +29,6 @@ from keys.states import (
 )
 
 BEFORE_ACTIVATION = (RotationState.SCHEDULED, *WAITING_ROTATION_STATES)
-
-
-@operation(grants="always")
-def prepare_rotation(rotation: Rotation, *, actor: Actor) -> bool:
-    """Begin a scheduled rotation whose time has come; one that cannot begin is stopped, with the reason."""
-    key = locked_key(rotation.managed_key)
-    versions = locked_versions(key)
-    found = open_rotation(key)
-    at = clock.now()
-    if found is None or found.pk != rotation.pk or found.state != RotationState.SCHEDULED or found.due_at > at:
-        return False
-    try:
-        refuse_if_it_cannot_rotate(key, versions, at=at)
-        working = _working(versions, at=at)
-        if working is not None and working.expires_at is not None and working.expires_at >= key.authorised_until:
-            raise Conflict("authorisation_ends_first")  # shortened since: what helps is a renewal
-    except Conflict as conflict:
-        move_rotation(found, RotationState.ABORTED, actor=actor, at=at, reason=conflict.code.replace("_", "-"))
-        return True
-    prepare(found, versions, actor=actor, at=at)
-    return True
-
-
-@operation(grants="always")
-def hasten_rotation(rotation: Rotation, *, actor: Actor) -> bool:
-    """Bring a rotation forward to when the secret is as old as the policy in force now lets any become."""
-    key = locked_key(rotation.managed_key)
-    found = open_rotation(key)
-    at = clock.now()
-    if found is None or found.pk != rotation.pk:
-        return False
-    overdue = Rotation.objects.beyond_policy().filter(pk=found.pk)
-    late = overdue.values_list("latest", flat=True).first()  # type: ignore[misc]  # the query set adds that column
-    if late is None:
-        return False
-    hasten(found, due_at=late, cause=RotationCause.POLICY, actor=actor, at=at)
-    return True
 
 
 def go_on_after_hand_over(version: KeyVersion, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> None:
@@ -92,7 +52,7 @@ def go_on_after_hand_over(version: KeyVersion, versions: list[KeyVersion], *, ac
     columns = {"activated_at": at, "old_version": before}
     rotation = move_rotation(rotation, RotationState.ACTIVATED, actor=actor, at=at, columns=columns)
     if before is None:
-        _complete(rotation, actor=actor, at=at)
+        complete(rotation, actor=actor, at=at)
         return
     period, longest = OVERLAP_PERIODS.get(Overlap(rotation.overlap)), longest_overlap(key)
     if before is not working[0] and before.retire_at is not None:
@@ -133,47 +93,6 @@ def longest_overlap(key: ManagedKey) -> timedelta:
 def claim_period(key: ManagedKey) -> timedelta:
     """How long a secret may wait to be taken, by the key's policy."""
     return timedelta(hours=key.policy.claim_hours if key.policy else 72)
-
-
-@operation
-def finish_rotation(rotation: Rotation, *, actor: Actor) -> bool:
-    """Write down that the old version has ended by its time, and give the key its next rotation."""
-    key = locked_key(rotation.managed_key)
-    versions = locked_versions(key)
-    found = open_rotation(key)
-    at = clock.now()
-    if found is None or found.pk != rotation.pk or found.state not in BOTH_WORK_STATES:
-        return False
-    old = version_of(versions, found.old_version_id)
-    if old is not None and lives(old, at=at):
-        return False
-    _complete(found, actor=actor, at=at)
-    return True
-
-
-@operation(grants="sometimes")
-def abandon_rotation(rotation: Rotation, *, actor: Actor) -> bool:
-    """Stop a rotation whose new secret nobody took in time; one whose client fetched it and never said so begins again."""
-    key = locked_key(rotation.managed_key)
-    versions = locked_versions(key)
-    found = open_rotation(key)
-    at = clock.now()
-    if found is None or found.pk != rotation.pk or found.state not in WAITING_ROTATION_STATES:
-        return False
-    new = version_of(versions, found.new_version_id)
-    if new is not None and lives(new, at=at):
-        return False
-    if found.state == RotationState.HANDED_OVER and _working(versions, at=at) is not None:
-        try:
-            refuse_if_it_cannot_rotate(key, versions, at=at)
-        except Conflict as conflict:
-            abort(found, versions, actor=actor, at=at, reason=conflict.code.replace("_", "-"))
-            return True
-        refuse_if_log_is_behind()
-        prepare_again(found, versions, actor=actor, at=at)
-        return True
-    abort(found, versions, actor=actor, at=at, reason="claim-lapsed")
-    return True
 
 
 def prepare_again(rotation: Rotation, versions: list[KeyVersion], *, actor: Actor, at: datetime) -> Rotation:
@@ -226,7 +145,7 @@ def begin(
         actor=actor,
         at=at,
         prepared_at=at,
-        old_version=_working(versions, at=at),
+        old_version=working_version(versions, at=at),
         new_version=next_version(key, versions, actor=actor, at=at),
     )
 
@@ -241,7 +160,7 @@ def prepare(
 ) -> Rotation:
     """Let the next version of a locked key wait for whoever may have its secret."""
     key = rotation.managed_key = versions[0].managed_key
-    old, new = _working(versions, at=at), next_version(key, versions, actor=actor, at=at)
+    old, new = working_version(versions, at=at), next_version(key, versions, actor=actor, at=at)
     if key.policy is not None and key.policy.deadline_wins and old is not None:
         retire(old, retire_at=at + claim_period(key), actor=actor, at=at)
     told = {"prepared_at": at, "old_version": old, "new_version": new, **(columns or {})}
@@ -253,8 +172,8 @@ def version_of(versions: list[KeyVersion], pk: UUID | None) -> KeyVersion | None
     return next((each for each in versions if each.pk == pk), None)
 
 
-def _working(versions: list[KeyVersion], *, at: datetime) -> KeyVersion | None:
-    """The newest version that verifies."""
+def working_version(versions: list[KeyVersion], *, at: datetime) -> KeyVersion | None:
+    """The newest version that verifies, of those of a key, newest first."""
     return next((each for each in versions if each.state == VersionState.ACTIVE and lives(each, at=at)), None)
 
 
@@ -267,7 +186,7 @@ def next_version(key: ManagedKey, versions: list[KeyVersion], *, actor: Actor, a
             ended = (each.claim_until, "claim-lapsed") if lapsed else (at, "superseded")
             end_version_of(each, reason=ended[1], actor=actor, at=at, ended_at=ended[0])
     until = at + claim_period(key)
-    working = _working(versions, at=at)
+    working = working_version(versions, at=at)
     if working is not None and working.expires_at is not None:
         until = max(until, working.expires_at)
     return create_version(key, claim_until=until, actor=actor, at=at)
@@ -302,7 +221,8 @@ def leave(rotation: Rotation, *, actor: Actor, at: datetime) -> None:
     move_rotation(rotation, state, actor=actor, at=at, reason="replaced")
 
 
-def _complete(rotation: Rotation, *, actor: Actor, at: datetime) -> None:
+def complete(rotation: Rotation, *, actor: Actor, at: datetime) -> None:
+    """End a rotation whose old version has ended, and give the key its next one. Part of a larger operation."""
     key, new = rotation.managed_key, rotation.new_version
     move_rotation(rotation, RotationState.COMPLETED, actor=actor, at=at)
     if new is not None:

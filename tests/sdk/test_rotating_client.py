@@ -11,7 +11,7 @@ from keystead_client import Client, FileStore, RotatingCredential, Verifier
 from audit import clock
 from audit.actor import Actor
 from keys.lifecycle.rotation import override_retirement
-from keys.lifecycle.rotation_course import finish_rotation
+from keys.lifecycle.rotation_sweeps import finish_rotation
 from keys.models import Rotation
 from keys.states import Overlap
 from tests.fetching import due, fetching

@@ -21,7 +21,7 @@ from keys.lifecycle.rotation import (
     start_rotation,
     undo_rotation,
 )
-from keys.lifecycle.rotation_course import prepare_rotation
+from keys.lifecycle.rotation_sweeps import prepare_rotation
 from keys.models import KeyVersion, ManagedKey, Policy, Rotation, UsageCount
 from keys.operations import operation
 from keys.states import Overlap, RevocationReason, RotationCause, SuspensionReason
