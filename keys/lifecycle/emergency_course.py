@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from keys.crypto.key_text import new_kid
 from keys.errors import Conflict
 from keys.events import KeyRevoked, VersionCompromised, VersionCreated, VersionDeactivated, VersionRetirementSet
-from keys.lifecycle.inventory import lives
 from keys.lifecycle.issuance import refuse_if_suspended
 from keys.lifecycle.many_changes import ManyChanges
+from keys.lifecycle.rotation_course import claim_period, working_version
 from keys.lifecycle.rotation_steps import EVENTS
 from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.sealing import mac_of
@@ -65,7 +65,7 @@ def why_not_rotated(key: ManagedKey, versions: list[KeyVersion], rotation: Rotat
         refuse_if_suspended(versions)
     except Conflict as conflict:
         return conflict.code.replace("_", "-")
-    if _working(versions, at=at) is None:
+    if working_version(versions, at=at) is None:
         return "nothing-works"
     if (
         rotation is not None
@@ -82,7 +82,7 @@ def rotate_key(key: ManagedKey, versions: list[KeyVersion], rotation: Rotation |
     A version that waited already goes: whoever knows the old secret may have been about to fetch it.
     """
     at = changes.at
-    old = _working(versions, at=at)
+    old = working_version(versions, at=at)
     for each in versions:
         if each.activated_at is None and each.state in LIVING_VERSION_STATES:
             lapsed = each.claim_until <= at
@@ -94,7 +94,7 @@ def rotate_key(key: ManagedKey, versions: list[KeyVersion], rotation: Rotation |
                 columns={"ended_at": ended_at, "ended_reason": reason},
                 reason=reason,
             )
-    until = at + timedelta(hours=key.policy.claim_hours if key.policy else 72)
+    until = at + claim_period(key)
     if key.policy is not None and key.policy.deadline_wins and old is not None:
         ends_at = until if old.expires_at is None else min(until, old.expires_at)
         changes.move_version(old, VersionState(old.state), VersionRetirementSet, columns={"retire_at": ends_at})
@@ -131,10 +131,6 @@ def rotate_key(key: ManagedKey, versions: list[KeyVersion], rotation: Rotation |
         **columns,
     )
     changes.add(begun, EVENTS[RotationState.PREPARED], environment=key.environment.tag)
-
-
-def _working(versions: list[KeyVersion], *, at: datetime) -> KeyVersion | None:
-    return next((each for each in versions if each.state == VersionState.ACTIVE and lives(each, at=at)), None)
 
 
 def _end_rotation(rotation: Rotation, state: RotationState, changes: ManyChanges, *, reason: str) -> None:
