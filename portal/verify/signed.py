@@ -10,8 +10,8 @@ from keys.signatures.reading import HEADERS, Header, SignedRequest, is_content_d
 from keys.verification.signed import SignedVerdict
 from keys.verification.snapshot import Entry
 from keys.verification.verifier import Question
-from portal.verify.problems import LATER, NEVER_STORED, RESPOND, Reply, reply
-from portal.verify.questions import Source, ask, instants
+from portal.verify.problems import LATER, RESPOND, Reply, reply
+from portal.verify.questions import ANSWER, Source, ask, instants
 from portal.verify.reading import Body, Refused, is_method, question_in, read_strictly, scanned
 
 PATH: Final = "/v1/verify-signature"
@@ -24,7 +24,6 @@ _TEXT: Final = {str}
 _HEADERS: Final = frozenset(HEADERS)
 _SCHEMES: Final = ("https", "http")
 _NOTHING_MORE: Final = Question()
-_ANSWER: Final = {"Content-Type": "application/json", **NEVER_STORED}
 
 
 def verify_signature(source: Source, environ: Mapping[str, Any], body: Body) -> Reply:
@@ -58,7 +57,7 @@ def told(verdict: SignedVerdict, entry: Entry | None, at: float) -> Reply:
         grant.kind.encode(),
         instants.told(at),
     )
-    return Reply(status=200, body=b'{"valid":true,%s}' % facts, headers=_ANSWER)
+    return Reply(status=200, body=b'{"valid":true,%s}' % facts, headers=ANSWER)
 
 
 def read_signed_question(body: bytes, content_type: str) -> tuple[SignedRequest, Question]:
