@@ -225,7 +225,7 @@ def test_cef_escapes_what_would_end_a_field():
 
 
 @pytest.mark.parametrize(("given", "escaped"), [("a|b", "a\\|b"), ("a\\b", "a\\\\b"), ("a=b", "a=b"), ("a\nb", "a b")])
-def test_cef_header(given, escaped):
+def test_the_header_of_cef_escapes_bars_and_holds_no_line_break(given, escaped):
     assert cef.header_value(given) == escaped
 
 
@@ -233,5 +233,5 @@ def test_cef_header(given, escaped):
     ("given", "escaped"),
     [("a|b", "a|b"), ("a\\b", "a\\\\b"), ("a=b", "a\\=b"), ("a\r\nb", "a\\r\\nb"), ("\x00\x1b", "  ")],
 )
-def test_cef_extension(given, escaped):
+def test_the_extension_of_cef_escapes_equals_signs_and_line_breaks(given, escaped):
     assert cef.extension_value(given) == escaped

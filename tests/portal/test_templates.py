@@ -41,13 +41,13 @@ def gallery(settings: object) -> Client:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_template_parses(name: str) -> None:
+def test_every_template_parses(name: str) -> None:
     assert get_template(name)
 
 
 # No policy of ours reaches a mail program, and no style sheet either (tests/keys/notifications/test_mail_as_html.py).
 @pytest.mark.parametrize("name", [name for name in ALL if not name.startswith("mail/")])
-def test_template_needs_no_inline_script_or_style(name: str) -> None:
+def test_no_template_needs_inline_script_or_style(name: str) -> None:
     assert not INLINE.search((TEMPLATES / name).read_text())
 
 

@@ -21,7 +21,7 @@ AT = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
         (timedelta(days=-800), "2 years ago"),
     ],
 )
-def test_relative_time(span: timedelta, words: str) -> None:
+def test_a_time_is_told_by_how_far_off_it_is(span: timedelta, words: str) -> None:
     assert relative(AT + span, at=AT) == words
 
 
@@ -44,5 +44,5 @@ def test_none_is_never() -> None:
         (None, "no limit"),
     ],
 )
-def test_duration(span: timedelta | int | None, words: str) -> None:
+def test_a_span_is_told_in_words(span: timedelta | int | None, words: str) -> None:
     assert duration(span) == words

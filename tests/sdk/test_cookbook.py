@@ -87,7 +87,7 @@ def gateway_holds(url: str, keys: Keys, application: Application, world) -> None
     until(lambda: ask(keys.may).status_code == 401)  # at the latest when the lease of the door has run out
 
 
-def test_nginx(keys, verify_door, world, tmp_path):
+def test_nginx_as_its_page_says_lets_in_whom_it_should(keys, verify_door, world, tmp_path):
     ports = {name: free_port() for name in ("gateway", "application")}
     door = verify_door.removeprefix("http://")
     write_files(
@@ -109,7 +109,7 @@ def test_nginx(keys, verify_door, world, tmp_path):
     assert keys.may not in logged
 
 
-def test_envoy(keys, verify_door, world, tmp_path):
+def test_envoy_as_its_page_says_lets_in_whom_it_should(keys, verify_door, world, tmp_path):
     if not (BIN / "envoy").exists():
         pytest.skip("Envoy has no wheel for this machine")
     ports = {name: free_port() for name in ("gateway", "application")}
@@ -226,7 +226,7 @@ async def ask_asgi(module, keys: Keys) -> None:
             assert answer.status_code == status, (query, status, answer.text)
 
 
-def test_express(keys, portal_server, tmp_path):
+def test_express_as_its_page_says_lets_in_whom_it_should(keys, portal_server, tmp_path):
     need_node()
     write_files("express.md", tmp_path, {})
     packages = tmp_path / "node_modules"

@@ -279,7 +279,7 @@ NOBODY_ACTIVE = ActorFacts(active=True)
 
 
 @pytest.mark.parametrize("name", ALLOWED)
-def test_allowed(name: str) -> None:
+def test_whoever_may_is_allowed(name: str) -> None:
     assert ALLOWED[name]()
 
 

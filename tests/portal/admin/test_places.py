@@ -40,7 +40,7 @@ def test_every_list_and_every_row_opens(furnished):
             assert client.get(address).status_code == 200, (model, act.name)
 
 
-def test_searches_answer(furnished):
+def test_every_list_with_a_search_answers_one(furnished):
     client = signed_in(furnished.admin)
     for model, place in admin.site._registry.items():
         address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")

@@ -30,7 +30,7 @@ def test_pages_hold_every_row_once_in_order(stage, order):
     assert walk(client, "/api/v1/requests?limit=2&order=oldest") == walk(client, "/api/v1/requests?limit=5")[::-1]
 
 
-def test_filters_filter(stage):
+def test_a_filter_leaves_what_fits_and_nothing_else(stage):
     client = stage.client("administrator")
     everything = client.get("/api/v1/keys?limit=100").json()["results"]
     assert {each["service"] for each in everything} == {"orders", "keystead"}
