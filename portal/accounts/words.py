@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from keys.errors import Invalid
 from keys.people.proofs import Refusal
-from portal.web.reasons import words_for
+from keys.words import sentence_for
 
 WORDS: Mapping[str, Promise] = {
     "administrators_only": _("Only an administrator may make somebody a lead."),
@@ -80,7 +80,7 @@ def explain(code: str, params: Mapping[str, object]) -> str:
     if code in WORDS:
         words = str(WORDS[code])
         return words % params if "%(" in words else words
-    return words_for(code, params) or code.replace("_", " ")
+    return sentence_for(code, params) or code.replace("_", " ")
 
 
 def explain_refusal(refusal: Refusal) -> str:

@@ -23,12 +23,12 @@ from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.policy.rotation_plan import plan_in
 from keys.policy.rules import may_claim
 from keys.states import KeyKind, VersionState
+from keys.words import sentence_for
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.doors import form_page
 from portal.web.finding import key_by_number, open_rotation_of
 from portal.web.key_acts import enforce_but_for_step_up
-from portal.web.reasons import words_for
 from portal.web.rotation_words import plan_words
 from portal.web.snippets import snippets_for
 
@@ -51,7 +51,7 @@ def claim(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     except Invalid as invalid:
         # What was typed is not shown again: it may be a private key.
         code, params = invalid.fields["public_key"]
-        return _explained(http, key, version, actor=actor, wrong_key=words_for(code, params))
+        return _explained(http, key, version, actor=actor, wrong_key=sentence_for(code, params))
     return _answer(http, key, claimed, actor=actor)
 
 

@@ -10,8 +10,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from keys.errors import Denied, KeysError
+from keys.words import sentence_for
 from portal.middleware import PROGRAM_DOORS, database_is_away
-from portal.web.reasons import words_for
 
 log = structlog.get_logger("keystead.http")
 
@@ -125,7 +125,7 @@ def answer_error(http: HttpRequest, error: KeysError) -> HttpResponse:
     """Answer a refusal of an operation. What is hidden from someone looks as if it did not exist."""
     if error.status == 404 or (isinstance(error, Denied) and error.hidden):
         return error_page(http, 404)
-    words = words_for(error.code, error.params)
+    words = sentence_for(error.code, error.params)
     return error_page(http, error.status, code=error.code, reason=words, retry_after=error.retry_after)
 
 

@@ -31,9 +31,9 @@ from keys.policy.step_up import but_for_step_up
 from keys.reports.labels import names_for
 from keys.reports.searches import Subject
 from keys.states import Role
+from keys.words import sentence_for
 from portal.web.attempts import attempt
 from portal.web.doors import form_page
-from portal.web.reasons import words_for
 
 # What to do about the codes that jobs meet and people do not; docs/operations.md says more.
 REMEDIES: Mapping[str, Promise] = {
@@ -118,7 +118,7 @@ class PeriodForm(forms.Form):
 
 def remedy_for(code: str) -> str | Promise:
     """What to do about a code. Words that have to be filled say nothing here: a row keeps the code alone."""
-    words = words_for(code, {})
+    words = sentence_for(code)
     return REMEDIES.get(code) or (words if words and "%(" not in words else UNKNOWN)
 
 

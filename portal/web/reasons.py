@@ -1,17 +1,10 @@
 """Put the refusals of operations into the words of pages and the errors of forms."""
 
-from collections.abc import Mapping
-
 from django import forms
 
 from keys.errors import Invalid, KeysError
 from keys.policy.decisions import Decision, Deny
 from keys.words import sentence_for
-
-
-def words_for(code: str, params: Mapping[str, object]) -> str:
-    """Explain `code` in words, or return nothing for a code that has none."""
-    return sentence_for(code, params)
 
 
 def words_of(error: KeysError) -> str:
