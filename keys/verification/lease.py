@@ -86,8 +86,8 @@ FROM unnest(%s::text[]) AS asked (applied), LATERAL (
 ) AS unseen
 """  # noqa: S608 - constants of ours
 _HISTORY: Final = f"{PAST}, pg_current_snapshot()::text"
-_POSITIONS: Final = f"""{PAST}, asked.place, pg_snapshot_xmax(asked.place::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
-FROM unnest(%s::text[]) AS asked (place)"""
+_POSITIONS: Final = f"""{PAST}, asked.applied, pg_snapshot_xmax(asked.applied::pg_snapshot) > pg_snapshot_xmax(pg_current_snapshot())
+FROM unnest(%s::text[]) AS asked (applied)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,14 +139,14 @@ def history() -> tuple[str, str]:
     return name, position
 
 
-def read_positions(places: Collection[str]) -> tuple[str, dict[str, bool]]:
+def read_positions(positions: Collection[str]) -> tuple[str, dict[str, bool]]:
     """Which database this is, and of each position whether it lies in its future."""
-    if not places:
+    if not positions:
         return "", {}
     with bound_cursor(VERIFIER) as cursor:
-        cursor.execute(_POSITIONS, [list(places)])
+        cursor.execute(_POSITIONS, [list(positions)])
         rows = cursor.fetchall()
-    return rows[0][0], {place: ahead for _, place, ahead in rows}
+    return rows[0][0], {applied: ahead for _, applied, ahead in rows}
 
 
 def renew(holder: Holder, *, terms: Mapping[UUID, int], applied: str, entries: int, hears: bool) -> float | None:

@@ -95,7 +95,7 @@ def register(name: str, *, credential: UUID, binding: Binding) -> Holder | None:
     return holder
 
 
-@lru_cache(maxsize=100)  # all who are told of a change stand at the same place
+@lru_cache(maxsize=100)  # all who are told of a change stand at the same position
 def is_position(text: str) -> bool:
     """Whether the database would read a text as a position: one that it would not read fails everybody's renewal."""
     found = _POSITION.fullmatch(text)
@@ -115,10 +115,10 @@ def holder_of(verifier: UUID, *, credential: UUID) -> Holder | None:
 def renew_clients(asked: Sequence[Asked]) -> list[Changes | str]:
     """Renew leases of different verifiers, then tell what changed since each one's position, or the code of a refusal."""
     holders = _holders({each.verifier for each in asked})
-    past, ahead = lease.read_positions({_place(each) for each in asked})
+    past, ahead = lease.read_positions({_without_past(each) for each in asked})
     refused = {each.verifier: _refusal(each, holders.get(each.verifier), past=past, ahead=ahead) for each in asked}
     renewals = [
-        Renewal(holder=holder, terms={holder.environment: term}, applied=_place(each))
+        Renewal(holder=holder, terms={holder.environment: term}, applied=_without_past(each))
         for each in asked
         if refused[each.verifier] is None
         for holder, term in [holders[each.verifier]]
@@ -137,7 +137,7 @@ def renew_clients(asked: Sequence[Asked]) -> list[Changes | str]:
             answers.append(refusal)
             continue
         holder, term = holders[each.verifier]
-        at, now = renewed_at[each.verifier], seen[_place(each)]
+        at, now = renewed_at[each.verifier], seen[_without_past(each)]
         if now.is_gap or not now.is_of(past) or now.is_behind_log or None in now.keys:
             answers.append(LOST)
             continue
@@ -157,7 +157,7 @@ def acknowledge_clients(asked: Sequence[Asked]) -> list[str | None]:
             {
                 "ids": [each.verifier for each in asked],
                 "credentials": [each.credential for each in asked],
-                "applied": [place for place, _, _ in stands],
+                "applied": [position for position, _, _ in stands],
                 "pasts": [past for _, _, past in stands],
             },
         )
@@ -197,10 +197,11 @@ def _refusal(asked: Asked, found: tuple[Holder, int] | None, *, past: str, ahead
         return UNKNOWN
     if not found[1]:
         return NO_MEMORY
-    return LOST if ahead[_place(asked)] or asked.applied != position_in(_place(asked), past) else None
+    return LOST if ahead[_without_past(asked)] or asked.applied != position_in(_without_past(asked), past) else None
 
 
-def _place(asked: Asked) -> str:
+def _without_past(asked: Asked) -> str:
+    """Its position as the database writes one."""
     return asked.applied.partition(PAST)[0]
 
 

@@ -56,7 +56,7 @@ class Ringer:
     def __init__(self, tell: Callable[[Ring], object]) -> None:
         self.looked_at = NEVER  # by keys.verification.lease.clock
         self._tell = tell
-        self._past = self._place = ""
+        self._past = self._here = ""  # which database this is, and the position in it up to which was looked
         # Up to where nothing is left to be told: everywhere, and in places of which something was told since.
         self._all_told = ""
         self._told: dict[Place, str] = {}
@@ -80,13 +80,13 @@ class Ringer:
         """Look once; the first look at a database, and one that finds it does not know ours, tells that anything may have changed."""
         began = lease.clock()
         if not self._past:
-            self._past, self._place = lease.history()
+            self._past, self._here = lease.history()
             self._anywhere()
-        seen = lease.look(self._place)
+        seen = lease.look(self._here)
         if seen.is_gap or not seen.is_of(self._past):
             self._past = ""
             return
-        self._place = seen.position
+        self._here = seen.position
         keys = frozenset(key for key in seen.keys if key is not None)
         if None in seen.keys or (seen.keys and seen.is_behind_log):
             self._anywhere(keys)
@@ -110,7 +110,7 @@ class Ringer:
 
     @property
     def _position(self) -> str:
-        return position_in(self._place, self._past)
+        return position_in(self._here, self._past)
 
     def _follow(self) -> None:
         while not self._over.is_set():

@@ -58,8 +58,8 @@ def signing_keys() -> list[dict[str, str]]:
 
 def snapshot_of(binding: Binding) -> tuple[str, bytes]:
     """Every version that verifies now, signed; returns its position too. Whatever commits meanwhile comes as a change."""
-    past, place = lease.history()
-    position = position_in(place, past)
+    past, here = lease.history()
+    position = position_in(here, past)
     found_there = list(read_found(_AT_PLACE, [binding.service_id, binding.environment_id]))
     shown = sorted((found for found in found_there if verifies(found)), key=digest_of)
     signers = sorted((found for found in found_there if signs(found)), key=lambda found: found.fields.kid.encode())
@@ -89,9 +89,9 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
     return position, content + signature
 
 
-def position_in(place: str, past: str) -> str:
+def position_in(position: str, past: str) -> str:
     """Write where a client stands: after a fail-over the same numbers would name other transactions."""
-    return f"{place}{PAST}{hashlib.sha256(past.encode()).hexdigest()[:PAST_LENGTH]}"
+    return f"{position}{PAST}{hashlib.sha256(past.encode()).hexdigest()[:PAST_LENGTH]}"
 
 
 def verifies(found: Found) -> bool:

@@ -85,7 +85,7 @@ def test_a_database_that_takes_over_within_a_renewal_renews_nothing(world, monke
     holder = register("orders-api", credential=own, binding=binding)
     assert holder is not None
     asked = Asked(verifier=holder.id, credential=own, applied=position_in(lease.history()[1], "before"))
-    monkeypatch.setattr(lease, "read_positions", lambda places: ("before", dict.fromkeys(places, False)))
+    monkeypatch.setattr(lease, "read_positions", lambda positions: ("before", dict.fromkeys(positions, False)))
     assert renew_clients([asked]) == [LOST]
 
 
