@@ -43,9 +43,8 @@ ON CONFLICT (version_id, address, user_agent, instance)
 DO UPDATE SET count = keys_sighting.count + excluded.count, last_at = greatest(keys_sighting.last_at, excluded.last_at)
 """
 APART: Final = 10.0  # seconds between two counts of what is counted now and then
-_counted: dict[
-    tuple[UUID, str, Client], tuple[float, int]
-] = {}  # since the last one: when the next is due, and how many came
+# When the next count is due, and how many came since the last one.
+_counted: dict[tuple[UUID, str, Client], tuple[float, int]] = {}
 _counting = threading.Lock()
 _log = structlog.get_logger("keystead.verification")
 
