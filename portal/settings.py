@@ -78,7 +78,6 @@ INSTALLED_APPS = [
     "axes",
     "rest_framework",
     "drf_spectacular",
-    "django_filters",
     "crispy_forms",
     "crispy_bootstrap5",
     "django_htmx",
