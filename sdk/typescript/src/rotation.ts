@@ -29,6 +29,9 @@ interface Held {
 export interface RotatingOptions extends Connection {
   /** The secret as it was claimed; used until the store holds a later one. */
   readonly initial?: string | Secret;
+  /** Milliseconds for a whole answer; 10,000 if nothing is said. */
+  readonly timeout?: number;
+  /** Where the secrets are kept beyond this process; in memory if nothing is said. */
   readonly store?: Store;
   /** Milliseconds between activation and swap, in which every verifier learns of the new version. */
   readonly settling?: number;

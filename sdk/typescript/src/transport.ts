@@ -14,7 +14,7 @@ export interface Connection {
 const LONGEST_LINE = 1024 * 1024;
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
-/** Whether what goes there is for nobody else to read: by TLS, or because it does not leave the machine. */
+/** Refuses to send where others could read it, by plain http to another machine, unless that was allowed. */
 export function refusePlain(url: URL, allowed: boolean): void {
   if (url.protocol !== "https:" && !LOOPBACK.has(url.hostname) && !allowed) {
     throw new Unsafe("Plain http would show the key to the network: use https, or say allowPlainHttp.", "unsafe");

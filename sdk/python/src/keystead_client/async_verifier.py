@@ -19,7 +19,7 @@ class AsyncVerifier:
     """`Verifier` for asyncio: as many questions at once as `connections`; more of them wait.
 
     Threads, because the standard library has no asynchronous HTTP client and this package brings no dependency. An
-    in-process `LocalVerifier` never blocks and needs no wrapping.
+    in-process `LocalVerifier` never blocks and needs no wrapping. `timeout`: seconds that Keystead may be silent.
     """
 
     def __init__(

@@ -47,6 +47,10 @@ class LocalVerifier:
     It holds the bearer keys of the one service and environment that its credential names, as digests, and the public halves of
     those that sign by a key pair: nothing in it can be presented anywhere. Without a living lease it refuses everything with
     `stale`. Keys that no longer verify are not in the snapshot, so they are `unknown` here, where `Verifier` would say why.
+
+    `name`: how Keystead's page of verifiers calls it, the host and the process if nothing is said; `nonces`: where accepted
+    signatures are remembered; `signing_keys`: pinned keys that may sign, kid to `x`, instead of what `/v1/jwks` says over TLS;
+    `timeout`: seconds that Keystead may be silent. Raises MissingExtra where nothing checks Ed25519.
     """
 
     blocking = False
@@ -83,7 +87,7 @@ class LocalVerifier:
         self._threads: list[threading.Thread] = []
 
     def start(self, *, wait: float = 10.0) -> Self:
-        """Follow the feed, and wait until the first lease. A Keystead that is away only has keys refused.
+        """Follow the feed, and wait until the first lease, `wait` seconds at most. A Keystead that is away only has keys refused.
 
         Raises Refused if this credential may not verify in process.
         """

@@ -49,6 +49,9 @@ class RotatingCredential:
 
     `initial` is the secret as it was claimed; it is used until the store holds a later one. `start()` follows rotations in
     a thread of its own; or call `refresh()` yourself, from time to time. `on_trouble` is told what a person must settle.
+
+    In seconds: `timeout`, that Keystead may be silent; `settling`, between activation and swap, in which every verifier learns
+    of the new version; `longest_pause`, after which it looks again at the latest.
     """
 
     def __init__(

@@ -49,6 +49,9 @@ class Verifier:
 
     A bad key, a network that is down and a Keystead that is busy are refusals, never exceptions. Only a mistake of the
     service itself raises Refused, such as a credential that may not verify.
+
+    `timeout`: seconds that Keystead may be silent; `connections`: how many are kept open when nobody asks. Raises Unsafe for
+    plain http to another machine, unless `allow_plain_http`, and ValueError for what is no address.
     """
 
     blocking = True
