@@ -775,6 +775,8 @@ SAME = ("name", "consumer", "kind", "public_key", "scopes", "networks", "limits"
 # What only an approved request may give a key; it may be taken away by others.
 GIVEN = ("service_id", "environment_id", "kind", "public_key", "scopes", "networks", "limits", "verifies_service_id",
          "verifies_environment_id", "cryptoperiod_days", "request_id", "origin")  # fmt: skip
+# How a decision without a signature was proved, in the words of the portal's pages.
+METHODS = {"presence": "a passkey, without a signature", "totp": "a code from an app"}
 SLUGS = {"service.created": "slug", "team.created": "slug", "environment.created": "tag"}
 
 
@@ -988,7 +990,7 @@ class Ledger:
             raise self._wrong("approval", "somebody else than its person recorded this decision")
         if new["created_at"][:23] != event["time"][:23]:
             raise self._wrong("approval", "the decision has another time than its event")
-        verdict, why = WEAKER, f"decided with {new['method']}"
+        verdict, why = WEAKER, f"decided with {METHODS.get(new['method'], new['method'])}"
         if new["method"] == "passkey":
             verdict, why = self._signature(new)
         elif new.get("assertion") is not None or new.get("statement"):

@@ -19,6 +19,7 @@ from audit.exporters.bundle_rows import LeafRange
 from audit.models import AuditEvent, AuditLeaf
 from keys.approvals.submission import withdraw_request
 from keys.errors import Denied
+from keys.people import methods
 from keys.people.roles import deactivate_person
 from keys.reports.evidence import export_bundle, seal_bundle
 from keys.reports.receipts import decisive_events, take_receipt
@@ -38,6 +39,13 @@ def test_a_whole_log_proves_every_approval_and_every_key(story):
     }  # fmt: skip
     reasons = {each["why"] for each in told["listed"]}
     assert {f"signed with a passkey ({name})" for name in ("ES256", "EdDSA", "RS256")} <= reasons
+    assert "decided with a code from an app" in reasons, "in the words of the pages"
+
+
+@pytest.mark.parametrize("method", ["presence", "totp"])
+def test_ways_to_decide_are_told_in_the_words_of_the_pages(method):
+    """The program stands alone, so it has a copy of them."""
+    assert verify.METHODS[method] == methods.method_words(method)
 
 
 def test_a_decided_request_may_be_spoken_of_and_not_changed(story):
