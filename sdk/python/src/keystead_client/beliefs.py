@@ -85,7 +85,7 @@ class State:
         for change in changes:
             self._apply(change)
         if changes:
-            # Replaced, not emptied: a reader that looked before the change writes its find into the old one.
+            # Replaced, not emptied: a reader that looked before the change writes its find into the old one. `plain` last.
             self.hot, self.signers = {}, {}
             self.plain, self.plain_ends = {}, NEVER
         self.position = position

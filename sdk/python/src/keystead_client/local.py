@@ -135,8 +135,9 @@ class LocalVerifier:
         except UnicodeEncodeError:
             return _REFUSED[Reason.MALFORMED]
         digest = hasher.digest()
-        # Before the look-up: a find from before a change must not land among those after it.
-        hot, plain = state.hot, state.plain
+        # Before the look-up: a find from before a change must not land among those after it. And in the other order than
+        # they are replaced in: what is taken out of `hot` of before must not be remembered in `plain` of after.
+        plain, hot = state.plain, state.hot
         found = hot.get(digest)
         if found is None:
             entry = state.find(digest)
