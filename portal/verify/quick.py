@@ -72,10 +72,12 @@ class Quick(ABC):
         # Only now: the body may have taken its time, and what was fresh or in force when it began need not be.
         now = clock()
         at = now + feed.offset
-        if at >= caller.until or now >= asks.fresh_until or now >= asking.place.fresh_until:
-            return Body(environ, body)
-        entries = feed.snapshot.entries
-        if entries.get(name) is not caller:
+        if (
+            at >= caller.until
+            or now >= asks.fresh_until
+            or now >= asking.place.fresh_until
+            or (entries := feed.snapshot.entries).get(name) is not caller
+        ):
             return Body(environ, body)
         tallies = self._memory.tallies.file
         entry = entries.get(digest_of(text))
