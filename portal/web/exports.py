@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
@@ -15,7 +13,6 @@ from django.contrib import messages
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -23,7 +20,6 @@ from audit.actor import Actor
 from audit.checkpoints import latest_checkpoint
 from audit.exporters import bundle, csv_table, json_lines, ocsf
 from audit.exporters.manifest import file_name
-from audit.models import OPEN_EXPORTS, AuditExport, ExportState
 from keys.errors import Conflict, Invalid
 from keys.reports.export_scopes import Leaves, Wanted
 from keys.reports.exports import (
@@ -38,29 +34,14 @@ from keys.reports.exports import (
 )
 from keys.reports.labels import names_for
 from keys.reports.log import enter_log, export_log
-from keys.reports.searches import Subject
-from keys.words import sentence_for
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.doors import act, form_page, page
+from portal.web.export_lines import FORMS, lines_of, subject_in
 from portal.web.log_form import LogForm
 from portal.web.reasons import mark
 
 FILTERED, RANGE = "filter", "range"
-WORDS: Mapping[str, tuple[str, Promise]] = {
-    ExportState.WAITING: ("neutral", gettext_lazy("waits for a worker")),
-    ExportState.RUNNING: ("info", gettext_lazy("in the making")),
-    ExportState.DONE: ("success", gettext_lazy("ready")),
-    ExportState.FAILED: ("danger", gettext_lazy("failed")),
-    ExportState.EXPIRED: ("neutral", gettext_lazy("deleted")),
-    ExportState.CANCELLED: ("neutral", gettext_lazy("cancelled")),
-}
-FORMS: Mapping[str, Promise] = {
-    csv_table.FORM: gettext_lazy("CSV"),
-    json_lines.FORM: gettext_lazy("JSON Lines"),
-    ocsf.FORM: gettext_lazy("OCSF"),
-    bundle.FORM: gettext_lazy("Evidence bundle"),
-}
 
 
 class ExportForm(forms.Form):
@@ -137,7 +118,7 @@ def export(http: HttpRequest, actor: Actor) -> HttpResponse:
             except Invalid as invalid:
                 mark(asked, invalid)
     told = search.search().told() if search.is_valid() else {}
-    thing = _thing(told)
+    thing = subject_in(told)
     context = {
         "search": search,
         "told": told,
@@ -179,73 +160,10 @@ def _at_once(wanted: Any, form: str, *, actor: Actor) -> HttpResponse:  # Any: a
     return _answer(file, f"keystead-log-{manifest.exported_at:%Y%m%dT%H%M%SZ}.zip")
 
 
-@dataclass(frozen=True)
-class Line:
-    """One export on the page."""
-
-    export: AuditExport
-    who: str
-    about: str
-
-    @property
-    def is_open(self) -> bool:
-        return self.export.state in OPEN_EXPORTS
-
-    @property
-    def is_ready(self) -> bool:
-        return self.export.state == ExportState.DONE
-
-    @property
-    def tone(self) -> str:
-        return WORDS[self.export.state][0]
-
-    @property
-    def words(self) -> Promise | str:
-        if self.export.state == ExportState.RUNNING and self.export.event_uid is not None:
-            return _("waits to be sealed")
-        return WORDS[self.export.state][1]
-
-    @property
-    def form(self) -> Promise | str:
-        return FORMS.get(self.export.form, self.export.form)
-
-    @property
-    def is_bundle(self) -> bool:
-        return self.export.form == bundle.FORM
-
-    @property
-    def scope(self) -> list[tuple[str, str]]:
-        return sorted(self.export.searched.items())
-
-    @property
-    def problem(self) -> str:
-        """Why it failed, in words where the code has some."""
-        return sentence_for(self.export.error) or self.export.error.replace("_", " ")
-
-    @property
-    def sha256(self) -> str:
-        return bytes(self.export.sha256).hex()
-
-
-def _lines(exports: list[AuditExport]) -> list[Line]:
-    people = [Subject.parse(each.requested_by) for each in exports]
-    things = [_thing(each.searched) for each in exports]
-    names = names_for(each for each in (*people, *things) if each is not None)
-    return [
-        Line(each, names.of(who) if who else "", names.of(thing) if thing else "")
-        for each, who, thing in zip(exports, people, things, strict=True)
-    ]
-
-
-def _thing(told: Mapping[str, str]) -> Subject | None:
-    """What a filter is about; behind a key its parts are told too."""
-    return Subject.parse(told.get("target", "").partition(" ")[0])
-
-
 def _history(http: HttpRequest, actor: Actor) -> dict[str, Any]:
     before = _uuid(http.GET.get("before", ""))
     found = read_exports(actor=actor, before=before)
-    lines = _lines(found[:PAGE_SIZE])
+    lines = lines_of(found[:PAGE_SIZE])
     return {
         "lines": lines,
         "polls": any(line.is_open for line in lines),
@@ -284,7 +202,7 @@ def export_file(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
         if problem is None:
             download: Download = take_export(uid, actor=actor_of(http))
             return _answer(download.path.open("rb"), download.name)
-    (line,) = _lines([found])
+    (line,) = lines_of([found])
     context = {
         "line": line,
         "may_cancel": line.is_open and may_cancel(found, actor=actor),
@@ -304,7 +222,7 @@ def cancel(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
 @page
 def export_progress(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
     """Show how far one export is, for its page; the whole page comes anew when it has ended."""
-    (line,) = _lines([read_export(uid, actor=actor)])
+    (line,) = lines_of([read_export(uid, actor=actor)])
     answer = render(http, "web/audit/export_progress.html", {"line": line})
     if not line.is_open:
         answer["HX-Refresh"] = "true"
