@@ -1,5 +1,6 @@
 """Draw small charts as SVG on the server: they print, need no script and carry their numbers in words."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -13,10 +14,12 @@ register = template.Library()
 
 WIDTH, HEIGHT, TOP, BOTTOM = 640, 160, 18, 22
 FLOOR = HEIGHT - BOTTOM
+# How much a digit of a label takes, as theme.css draws it on wide screens, and larger on narrow ones; and what is left between two.
+WIDE, NARROW, BETWEEN = 7.0, 11.5, 3
 
 
 class Bar(NamedTuple):
-    """One bar, in the units of the drawing."""
+    """One bar, in the units of the drawing. Its labels are CSS classes of where there is room for them, or None for nowhere."""
 
     name: Words
     value: int
@@ -24,6 +27,8 @@ class Bar(NamedTuple):
     y: float
     width: float
     height: float
+    name_shown: str | None = ""
+    value_shown: str | None = ""
 
     @property
     def middle(self) -> float:
@@ -41,11 +46,12 @@ def bar_chart(points: Iterable[tuple[Words, int]], *, label: Words) -> SafeStrin
     highest = max((value for _, value in rows), default=0) or 1
     room = WIDTH / max(len(rows), 1)
     bars = []
+    names = _shown([str(name) for name, _ in rows], room)
+    values = _shown([str(value) for _, value in rows], room)
     for place, (name, value) in enumerate(rows):
         height = round((FLOOR - TOP) * value / highest, 1)
-        bars.append(
-            Bar(name, value, round(place * room + room * 0.15, 1), FLOOR - height, round(room * 0.7, 1), height)
-        )
+        left, width = round(place * room + room * 0.15, 1), round(room * 0.7, 1)
+        bars.append(Bar(name, value, left, FLOOR - height, width, height, names[place], values[place]))
     context = {
         "bars": bars,
         "label": label,
@@ -56,6 +62,19 @@ def bar_chart(points: Iterable[tuple[Words, int]], *, label: Words) -> SafeStrin
         "is_dense": len(rows) > 16,
     }
     return render_to_string("components/bar_chart.html", context)
+
+
+def _shown(labels: list[str], room: float) -> list[str | None]:
+    """Where each label is shown so that none lies over another: everywhere, on wide screens, nowhere. The last one always is."""
+    longest = max(map(len, labels), default=0)
+    wide, narrow = (math.ceil((longest * each + BETWEEN) / room) for each in (WIDE, NARROW))
+    found: list[str | None] = []
+    for back in range(len(labels) - 1, -1, -1):
+        if back % wide:
+            found.append(None)
+        else:
+            found.append("roomy" if back % narrow else "")
+    return found
 
 
 @register.simple_tag

@@ -129,6 +129,9 @@ def test_every_page_is_accessible_keeps_the_policy_and_fits(
     assert found == []
 
 
+TOO_WIDE = "[...document.querySelectorAll('.tile')].filter((each) => each.scrollWidth > each.clientWidth).length"
+
+
 def test_small_phones_show_whole_keys_and_the_bar_has_no_row_for_the_account_alone(
     chromium: Browser,
     portal_server: PortalServer,
@@ -145,9 +148,8 @@ def test_small_phones_show_whole_keys_and_the_bar_has_no_row_for_the_account_alo
     hour = at.replace(minute=0, second=0, microsecond=0)
     UsageCount.objects.create(version=version, outcome="valid", hour=hour, count=40, last_at=at)
     phone.page.goto(f"{portal_server.url}/keys/{key.number}/?view=use")
-    wide = "[...document.querySelectorAll('.tile')].filter((each) => each.scrollWidth > each.clientWidth).length"
     assert phone.page.locator(".tile").count() == 3
-    assert phone.page.evaluate(wide) == 0
+    assert phone.page.evaluate(TOO_WIDE) == 0
     desk = browser_of(world.auditor, chromium, portal_server)
     desk.page.goto(f"{portal_server.url}/audit/")
     brand, account = (desk.page.locator(each).bounding_box() for each in (".brand", ".topbar-end"))
@@ -156,3 +158,34 @@ def test_small_phones_show_whole_keys_and_the_bar_has_no_row_for_the_account_alo
     assert abs(brand["y"] + brand["height"] / 2 - account["y"] - account["height"] / 2) < 8
     for each in (phone, desk):
         each.context.close()
+
+
+OVERLAPPING = """() => {
+  const words = [...document.querySelectorAll(".chart text")].map((each) => [each.textContent, each.getBoundingClientRect()]);
+  const shown = words.filter(([, box]) => box.width > 0);
+  const meets = (one, other) => one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+  return [shown.length, shown.flatMap(([name, box], at) =>
+    shown.slice(at + 1).filter(([, other]) => meets(box, other)).map(([other]) => `${name} over ${other}`))];
+}"""
+
+
+@pytest.mark.parametrize("most", [7, 98_765_432])
+def test_no_label_of_a_chart_lies_over_another(
+    chromium: Browser, portal_server: PortalServer, world: World, most: int
+) -> None:
+    key, version, _ = issued(world, name="Used each day")
+    at = clock.now()
+    for back in range(14):
+        hour = (at - timedelta(days=back)).replace(minute=0, second=0, microsecond=0)
+        UsageCount.objects.create(version=version, outcome="valid", hour=hour, count=most - back % 3, last_at=at)
+    rotated = both_work(world)
+    visit = browser_of(world.alice, chromium, portal_server)
+    for path in (f"/keys/{key.number}/?view=use", f"/keys/{rotated.number}/rotation/"):
+        visit.page.goto(portal_server.url + path)
+        for width in (360, 480, 700, 1280):
+            visit.show(({"width": width, "height": 780}, "light"))
+            shown, overlapping = visit.page.evaluate(OVERLAPPING)
+            assert shown > 4, "some are there"
+            assert overlapping == [], (path, width)
+            assert visit.page.evaluate(TOO_WIDE) == 0, "the same numbers as tiles"
+    visit.context.close()
