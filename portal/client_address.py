@@ -24,7 +24,10 @@ def of_environ(environ: Mapping[str, Any]) -> str | None:  # Any: WSGI's own map
     trusted: int = settings.KEYSTEAD_TRUSTED_PROXIES
     if trusted < 1:
         return peer
-    hops = [part.strip() for part in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
+    written: str | None = environ.get("HTTP_X_FORWARDED_FOR")
+    if written is not None and not written.strip():
+        return None  # so granian shows one with other bytes than ASCII: the client's own, and what ours wrote behind them is lost
+    hops = [part.strip() for part in (written or "").split(",")]
     return _address(hops[-trusted]) if len(hops) >= trusted else peer
 
 

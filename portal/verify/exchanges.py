@@ -31,7 +31,9 @@ def headers_of(scope: Scope) -> dict[str, str]:
 def address_of(scope: Scope, headers: Mapping[str, str]) -> str | None:
     """Where the caller is, believing as many proxies as the operator named."""
     environ = {"REMOTE_ADDR": (scope.get("client") or ("",))[0]}
-    return client_address.of_environ({**environ, "HTTP_X_FORWARDED_FOR": headers.get("x-forwarded-for", "")})
+    if "x-forwarded-for" in headers:
+        environ["HTTP_X_FORWARDED_FOR"] = headers["x-forwarded-for"]
+    return client_address.of_environ(environ)
 
 
 def need(scope: Scope, *methods: str) -> None:

@@ -63,7 +63,7 @@ class Memory:
         self.limiter = Limiter()
         self.gathering: Gathering | None = None  # who spends nonces of several at once, where somebody does
         self._signers: dict[str, tuple[Found, Entry, Standing]] = {}
-        self._seen: dict[tuple[str, str, str], SeenAs] = {}
+        self._seen: dict[tuple[str, str, str | None], SeenAs] = {}
 
     def asker(self, authorization: str, environ: Mapping[str, Any]) -> Asker:
         """Recognise the caller by its credential; raises Refused, also when memory is too old to know."""
@@ -202,7 +202,9 @@ class Memory:
     def seen_as(self, environ: Mapping[str, Any]) -> SeenAs:
         """Who asks, as far as the connection shows: kept, for it is the same few over and over."""
         peer, user_agent = environ.get("REMOTE_ADDR", ""), environ.get("HTTP_USER_AGENT", "")[:200]
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR", "")[-200:]  # our proxies write at its end
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR")  # one that is empty is another than none
+        if forwarded:
+            forwarded = forwarded[-200:]  # our proxies write at its end
         seen = self._seen.get((peer, user_agent, forwarded))
         if seen is None:
             if len(self._seen) >= MOST_ASKERS:

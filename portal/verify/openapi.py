@@ -115,7 +115,7 @@ def _gateway(method: str) -> Shape:
         "security": [{"gateway": []}, {"gateway": [], "service": []}],
         "parameters": [
             {**key, "description": "The client's key, unless it comes as Bearer."},
-            {**scopes, "description": "What this request needs, divided by spaces."},
+            {**scopes, "description": "What this request needs, divided by spaces; left out where it needs nothing."},
             _ADDRESS,
         ],
         "responses": {

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
+from gunicorn.http.errors import ParseException
 
 from portal import client_address
 from portal.middleware import request_id_of
 from portal.verify import openapi
 from portal.verify.door import Knock, answer
-from portal.verify.reading import Body
+from portal.verify.problems import Reply, problem
+from portal.verify.reading import Body, Refused
 
 
 @csrf_exempt
 def verify(http: HttpRequest) -> HttpResponse:
     """Answer a service. No session is opened: the caller is a program, and its credential comes in the header."""
+    reply = _reply(http)
+    return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
+
+
+def _reply(http: HttpRequest) -> Reply:
     meta = http.META
-    reply = answer(
+    authorization = meta.get("HTTP_AUTHORIZATION", "")
+    try:
+        body = Body(meta).read()
+    except (OSError, ParseException):  # it broke off, or its chunks are none: gunicorn sees that only now
+        broken = Refused(400, "malformed_json")
+        return problem(broken, request_id=request_id_of(http), knows_how=bool(authorization))
+    return answer(
         Knock(
             method=http.method or "",
             query=meta.get("QUERY_STRING", ""),
             content_type=meta.get("CONTENT_TYPE", ""),
             content_encoding=meta.get("HTTP_CONTENT_ENCODING", ""),
-            authorization=meta.get("HTTP_AUTHORIZATION", ""),
+            authorization=authorization,
             address=client_address.of_request(http),
             user_agent=meta.get("HTTP_USER_AGENT", ""),
-            body=Body(meta).read(),
+            body=body,
             request_id=request_id_of(http),
         )
     )
-    return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
 
 
 def described(_http: HttpRequest) -> HttpResponse:

@@ -94,6 +94,9 @@ def test_a_trusted_proxy_may_name_the_request_in_plain_letters_only(client, sett
         (2, "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
         (2, "203.0.113.9", "10.0.0.1"),
         (1, "", None),
+        (2, "", None),  # so granian shows one that holds other bytes than ASCII: what our proxies wrote is lost
+        (2, " ", None),
+        (2, None, "10.0.0.1"),
         (1, "not-an-address", None),
         (1, "::ffff:203.0.113.9", "203.0.113.9"),
         (1, "fe80::1%eth0", None),
@@ -101,7 +104,8 @@ def test_a_trusted_proxy_may_name_the_request_in_plain_letters_only(client, sett
 )
 def test_the_client_address_is_that_which_the_named_proxies_wrote(settings, proxies, forwarded, expected):
     settings.KEYSTEAD_TRUSTED_PROXIES = proxies
-    http = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", HTTP_X_FORWARDED_FOR=forwarded)
+    written = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
+    http = RequestFactory().get("/", REMOTE_ADDR="10.0.0.1", **written)
     assert client_address.of_request(http) == expected
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 from django.test import Client
+from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize
 
 from keys.catalogue.own_service import OWN_SERVICE
 from keys.crypto.key_text import mint
@@ -322,6 +323,9 @@ def test_a_gateway_gets_a_status_and_an_identity(door, world, key):
     assert passed.headers["Keystead-Granted-Scopes"] == "orders:read"
     assert passed.headers["Keystead-Name"] == "Nightly report"
     assert door.forward(None, HTTP_X_API_KEY=key[2].reveal()).status == 200
+    # So the server shows a header that it could not read, and nobody knows what it asked for.
+    for odd in ("", " ", ","):
+        assert door.forward(key[2].reveal(), HTTP_KEYSTEAD_SCOPES=odd).status == 400
     denied = door.forward(key[2].reveal(), HTTP_KEYSTEAD_SCOPES="orders:write")
     assert (denied.status, denied.headers["Keystead-Reason"]) == (403, "scope")
     nobody = door.forward(None)
@@ -429,6 +433,21 @@ def test_the_site_reads_a_body_that_comes_in_chunks(credential, key):
         "/v1/verify", body, content_type="application/json", HTTP_TRANSFER_ENCODING="chunked", **headers
     )
     assert site.json()["valid"] is True
+
+
+@pytest.mark.parametrize("wrong", [InvalidChunkSize(b"-1"), ChunkMissingTerminator(b""), ConnectionResetError()])
+def test_a_body_that_breaks_off_is_no_mistake_of_the_site(credential, wrong):
+    """gunicorn reads chunks when somebody asks for them, and says then that they are none."""
+
+    class Broken(io.BytesIO):
+        def read(self, size=-1):
+            raise wrong
+
+    headers = {"HTTP_HOST": "localhost", "CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+    for shown in ({}, {"HTTP_AUTHORIZATION": f"Bearer {credential}"}):
+        sent = headers | shown | {"wsgi.input": Broken()}
+        site = Client().post("/v1/verify", "x", content_type="application/json", **sent)
+        assert (site.status_code, site.json()["code"]) == (400, "malformed_json")
 
 
 def test_a_scope_that_nobody_could_have_is_said_of_every_key(door, key):
