@@ -40,11 +40,11 @@ def _clean(value: str, field: str, *, most: int, least: int, multiline: bool) ->
     return text
 
 
-def canonical_email(value: str, field: str = "email") -> str:
+def canonical_email(value: str) -> str:
     """The one spelling by which a person is found: NFKC, case-folded, stripped (one counter, one account)."""
     text = unicodedata.normalize("NFKC", value).casefold().strip()
     if len(text) > 254 or not _EMAIL.fullmatch(text) or any(_unseen(c, multiline=False) for c in text):
-        raise Invalid.field(field, "not_an_email")
+        raise Invalid.field("email", "not_an_email")
     return text
 
 

@@ -17,9 +17,9 @@ _CANONICAL: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{12}", re.ASCII)
 _LONGEST_INPUT: Final = 40
 
 
-def mint_recovery_codes(count: int = CODES_IN_A_SET) -> tuple[Secret, ...]:
+def mint_recovery_codes() -> tuple[Secret, ...]:
     """Make a set of codes such as `4f7k-92mz-x0pt`, to be shown once."""
-    return tuple(Secret("-".join(_group() for _ in range(_GROUPS))) for _ in range(count))
+    return tuple(Secret("-".join(_group() for _ in range(_GROUPS))) for _ in range(CODES_IN_A_SET))
 
 
 def canonical_recovery_code(typed: str | Secret) -> Secret:

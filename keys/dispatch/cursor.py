@@ -74,7 +74,7 @@ class Told:
 Reaction = Callable[[Told], object]
 
 
-def read_on(reader: str, reactions: Sequence[Reaction], *, most: int = BATCH, before: datetime | None = None) -> int:
+def read_on(reader: str, reactions: Sequence[Reaction], *, before: datetime | None = None) -> int:
     """Give the next sealed events to `reactions` and move the cursor, in one transaction; returns how many were read.
 
     A reaction writes rows and sends nothing. When one fails, what it and the others wrote about that event is undone, the
@@ -88,7 +88,7 @@ def read_on(reader: str, reactions: Sequence[Reaction], *, most: int = BATCH, be
         if held is None:
             return 0  # another worker is at it
         _try_again(reader, reactions)
-        cursor.execute(_NEXT, (held.next_leaf, most))
+        cursor.execute(_NEXT, (held.next_leaf, BATCH))
         for index, *columns, payload in cursor.fetchall():
             told = _told(index, columns, payload)
             if before is not None and told.occurred_at >= before:

@@ -73,9 +73,9 @@ def sweep(
     return done
 
 
-def sweep_each(kind: str, rows: Iterable[Any], act: Act, *, most: int = SWEEP) -> int:
+def sweep_each(kind: str, rows: Iterable[Any], act: Act) -> int:
     """Do the same for rows that no query alone can find."""
-    step, done, left = _name(act), 0, islice(rows, most)
+    step, done, left = _name(act), 0, islice(rows, SWEEP)
     while chunk := list(islice(left, CHUNK)):
         found = {row.pk: row for row in chunk}
         done += _do(

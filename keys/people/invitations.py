@@ -44,11 +44,11 @@ class Invited:
     invitation: Invitation
 
 
-def known_roles(roles: Collection[str], field: str = "roles") -> list[str]:
+def known_roles(roles: Collection[str]) -> list[str]:
     """Sort and check the names of organisation roles."""
     unknown = set(map(str, roles)) - {str(role) for role in Role}
     if unknown:
-        raise Invalid.field(field, "unknown_role")
+        raise Invalid.field("roles", "unknown_role")
     return sorted(set(map(str, roles)))
 
 

@@ -23,6 +23,7 @@ CHALLENGE_PERIOD = timedelta(minutes=5)
 PENDING_PERIOD = timedelta(minutes=15)
 # How exact "last seen" is; a write at every call would only wear the database.
 SEEN_STEP = timedelta(minutes=1)
+DEAD_AFTER = timedelta(days=1)
 LONGEST_KEY = 200
 
 
@@ -137,7 +138,7 @@ def add_step_up(steps: list[dict[str, str]], *, purpose: str, method: str, at: d
     return [*kept, {"purpose": purpose, "method": method, "at": at.isoformat()}]
 
 
-def forget_dead_sessions(*, older_than: timedelta = timedelta(days=1)) -> int:
+def forget_dead_sessions() -> int:
     """Delete sessions that nobody has used for longer than any limit (housekeeping; the query refuses them already)."""
-    gone, _ = Session.objects.filter(last_seen_at__lt=Now() - older_than).delete()
+    gone, _ = Session.objects.filter(last_seen_at__lt=Now() - DEAD_AFTER).delete()
     return gone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import BinaryIO
 from uuid import UUID
@@ -119,7 +119,6 @@ def export_bundle(
     with_private: bool = False,
     since: Sequence[int] = (),
     key: str = "",
-    progress: Callable[[int], None] = lambda rows: None,
 ) -> tuple[BundleManifest, UUID]:
     """Write a bundle without its signature, and put it on record; `seal_bundle` then finishes it. One snapshot for all pages."""
     with connection.cursor() as cursor:
@@ -127,9 +126,7 @@ def export_bundle(
     at = decide_reading(actor)
     enforce(needs_step_up(actor, "export", at=at))
     scope = scope_of(wanted if isinstance(wanted, LeafRange) else within_reach(wanted, actor))
-    manifest = write_bundle(
-        scope, into=into, actor=actor, at=at, progress=progress, with_private=with_private, since=since, key=key
-    )
+    manifest = write_bundle(scope, into=into, actor=actor, at=at, with_private=with_private, since=since, key=key)
     return manifest, record(manifest.event(), actor=actor, at=at)
 
 

@@ -14,6 +14,7 @@ from keys.models import KeyRequest, KeyVersion, ManagedKey, Person, Scope, Servi
 from keys.reports.searches import Subject
 
 MOST_OFFERED = 12
+MOST_PEOPLE = 500
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,9 @@ def find_targets(text: str, *, actor: Actor) -> list[Meant]:
     return [*_catalogue(text, actor=actor), *_people(text, actor=actor)][:MOST_OFFERED]
 
 
-def known_people(actor: Actor, *, most: int = 500) -> list[tuple[str, str]]:
+def known_people(actor: Actor) -> list[tuple[str, str]]:
     """Addresses and names to choose from."""
-    return list(Person.objects.visible_to(actor).order_by("name").values_list("email", "name")[:most])
+    return list(Person.objects.visible_to(actor).order_by("name").values_list("email", "name")[:MOST_PEOPLE])
 
 
 def _numbered(kind: str, number: int, *, actor: Actor) -> list[Meant]:

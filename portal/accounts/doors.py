@@ -87,15 +87,15 @@ def tell(event: Event, *, actor: Actor) -> None:
         record(event, actor=actor, at=clock.now())
 
 
-def local_path(wanted: str, default: str = "/") -> str:
-    """Return `wanted` if it is a path of this site, or else `default`: nobody is sent elsewhere after a sign-in."""
+def local_path(wanted: str) -> str:
+    """Return `wanted` if it is a path of this site, or else `/`: nobody is sent elsewhere after a sign-in."""
     is_safe = (
         0 < len(wanted) <= LONGEST_PATH
         and wanted.startswith("/")
         and wanted.isprintable()
         and url_has_allowed_host_and_scheme(wanted, allowed_hosts=None)
     )
-    return wanted if is_safe else default
+    return wanted if is_safe else "/"
 
 
 def say(http: HttpRequest, words: object) -> None:
