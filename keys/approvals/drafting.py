@@ -73,18 +73,7 @@ class Prepared:
 def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepared:
     """Check a draft against the catalogue and the policy. Raises Invalid: names that lead nowhere are told together, what the
     policy forbids too, and what cannot be read one by one."""
-    wrong: dict[str, tuple[str, dict[str, object]]] = {}
-    service = Service.objects.visible_to(actor).living().filter(slug=draft.service).first()
-    environment = Environment.objects.visible_to(actor).filter(tag=draft.environment).first()
-    owner_team = Team.objects.visible_to(actor).living().filter(slug=draft.owner_team).first()
-    if service is None or service.retires_at is not None:
-        wrong["service"] = ("unknown_service", {})
-    if environment is None:
-        wrong["environment"] = ("unknown_environment", {})
-    if owner_team is None:
-        wrong["owner_team"] = ("unknown_team", {})
-    if service is None or environment is None or owner_team is None or wrong:
-        raise Invalid(wrong)
+    service, environment, owner_team = _named_rows(draft, actor=actor)
     policy = current_policy(service, environment)
     if policy is None:
         raise Invalid.field("environment", "no_policy")
@@ -126,6 +115,23 @@ def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepare
         purpose=purpose,
         purpose_salt=salt.hex(),
     )
+
+
+def _named_rows(draft: Draft, *, actor: Actor) -> tuple[Service, Environment, Team]:
+    """What the draft names and the asker may see; Invalid tells all that leads nowhere."""
+    wrong: dict[str, tuple[str, dict[str, object]]] = {}
+    service = Service.objects.visible_to(actor).living().filter(slug=draft.service).first()
+    environment = Environment.objects.visible_to(actor).filter(tag=draft.environment).first()
+    owner_team = Team.objects.visible_to(actor).living().filter(slug=draft.owner_team).first()
+    if service is None or service.retires_at is not None:
+        wrong["service"] = ("unknown_service", {})
+    if environment is None:
+        wrong["environment"] = ("unknown_environment", {})
+    if owner_team is None:
+        wrong["owner_team"] = ("unknown_team", {})
+    if service is None or environment is None or owner_team is None or wrong:
+        raise Invalid(wrong)
+    return service, environment, owner_team
 
 
 def _recipient(draft: Draft, *, actor: Actor, owner_team: Team) -> Person:
