@@ -86,7 +86,7 @@ export class Signer {
 }
 
 /** The bytes that are signed (RFC 9421, 2.5). */
-export function signatureBase(lines: readonly (readonly [string, string])[], covered: string): Buffer {
+function signatureBase(lines: readonly (readonly [string, string])[], covered: string): Buffer {
   for (const [name, value] of lines) {
     if (!/^[\x20-\x7e]*$/.test(value)) throw new RangeError(`${name} holds characters that cannot be signed`);
   }
