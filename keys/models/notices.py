@@ -13,7 +13,7 @@ from keys.models.people import Person
 from keys.models.reach import reach_of
 from keys.states import Delivery
 
-MOST_ATTEMPTS = 8  # to mail one notice, within about three days
+MOST_ATTEMPTS = 8  # to mail one notice, within 41 hours (keys.notifications.mail)
 
 
 class NoticeQuerySet(models.QuerySet["Notice"]):

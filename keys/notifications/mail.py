@@ -31,7 +31,7 @@ from keys.people.passwords import make_reset_link
 POSTMAN = Actor.job("mail")
 BATCH = 50
 MOST_LINES = 50  # of a digest
-# A mail that the server refuses is brought again, later and later, for about three days.
+# A mail that the server refuses is brought again, later and later; the last pause follows the last attempt, and ends nothing.
 PAUSES = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 240, 720, 1440, 1440))
 # What a server says about one mail; anything else is about the server.
 REFUSED: Final = (SMTPRecipientsRefused, SMTPSenderRefused, SMTPDataError)
