@@ -102,7 +102,10 @@ def test_without_its_own_memory_or_beside_another_sealer_nothing_is_recovered(
     assert refused.value.code == "key"
 
 
-@pytest.mark.parametrize("step", [*range(1, 21), 0])
+# Killed at every third step, and at all of them where there is time.
+@pytest.mark.parametrize(
+    "step", [0, *(pytest.param(step, marks=() if step % 3 == 1 else pytest.mark.long) for step in range(1, 21))]
+)
 def test_a_new_origin_that_is_killed_is_begun_again(behind: Sealer, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     folder = SealerFolder(behind.folder.path)
     old = behind.signer.verifier

@@ -20,6 +20,7 @@ from keys.verification.receipts import How
 from tests.fetching import INSIDE, TOKEN, client_of, due, fetching
 from tests.keys.verification.following import following
 from tests.people import World, acting, approved, issued, submitted
+from tests.portal.browser import APART
 from tests.portal.web.looking import amiss, browser_of
 from tests.servers import PortalServer
 
@@ -114,17 +115,19 @@ def both_work(world: World, *, name: str = "Both work", overlap: Overlap = Overl
     return key
 
 
+@pytest.mark.parametrize("apart", APART)
 def test_every_page_is_accessible_keeps_the_policy_and_fits(
     chromium: Browser,
     portal_server: PortalServer,
     world: World,
+    apart: int,
 ) -> None:
     assert ManagedKey.objects.count() == 0
     paths = furnished(world)
     found = [
         each
         for who, pages in paths.items()
-        for each in amiss(getattr(world, who), pages, chromium, portal_server, all_there=False)
+        for each in amiss(getattr(world, who), pages, chromium, portal_server, all_there=False, apart=apart)
     ]
     assert found == []
 
