@@ -1,12 +1,16 @@
-"""The keyring of the operating system keeps what a rotating credential must not forget, for one program at a time."""
+"""The system's keyring keeps what a rotating credential must not forget, for one program at a time; a file leaves no other behind."""
 
+import os
+import signal
+import subprocess
 import sys
 import threading
+import time
 import types
 
 import pytest
 from fake_rotation import FakeRotation
-from keystead_client import KeyringStore, RotatingCredential
+from keystead_client import FileStore, KeyringStore, RotatingCredential
 from keystead_client.errors import MissingExtra
 
 
@@ -76,3 +80,55 @@ def test_a_rotation_is_kept_in_the_keyring_and_a_restart_goes_on_with_it(keystea
     credential.refresh()
     assert credential.current().reveal() == rotation.newest != rotation.first
     assert rotating().current().reveal() == rotation.newest
+
+
+KILLED = """
+import os, signal, sys
+from keystead_client import FileStore
+os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+FileStore(sys.argv[1]).save("the secret of who was killed")
+"""
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next_one(tmp_path):
+    path = tmp_path / "key"
+    store = FileStore(path)
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", KILLED, path], check=False, env=where).returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert "secret" in left.read_text()
+    store.save("x")
+    assert left.exists(), "somebody may be writing it at this moment"
+    os.utime(left, times=(time.time() - 3600,) * 2)
+    store.save("y")
+    assert (left.exists(), store.load()) == (False, "y")
+
+
+def test_nothing_is_removed_but_what_a_store_of_this_file_left(tmp_path):
+    path, elsewhere = tmp_path / "key.1", tmp_path / "elsewhere"
+    elsewhere.write_text("x")
+    mine = tmp_path / ".key.1.0a_b1c2d.unfinished"
+    others = [tmp_path / name for name in (
+        ".key.2.abcdefgh.unfinished", ".keyx1.abcdefgh.unfinished", "key.1.abcdefgh.unfinished", ".key.1.original",
+        ".key.1.abc.def.g.unfinished", ".key.1.abcdefgh.unfinished.txt", ".key.1.unfinished", ".key.1.abc.unfinished",
+    )]  # fmt: skip
+    for each in (mine, *others):
+        each.write_text("x")
+    folder, link = tmp_path / ".key.1.aaaaaaaa.unfinished", tmp_path / ".key.1.bbbbbbbb.unfinished"
+    folder.mkdir()
+    link.symlink_to(elsewhere)
+    others += [folder, link]
+    if os.geteuid() == 0:
+        others.append(tmp_path / ".key.1.cccccccc.unfinished")
+        others[-1].write_text("x")
+        os.chown(others[-1], 12345, -1)
+    for each in (mine, *others, elsewhere):
+        os.utime(each, times=(1, 1), follow_symlinks=False)
+    FileStore(path).save("x")
+    assert sorted(tmp_path.iterdir()) == sorted([path, elsewhere, *others])
+
+
+def test_a_folder_that_cannot_be_listed_keeps_nobody_from_storing(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "scandir", lambda *_: (_ for _ in ()).throw(PermissionError()))
+    FileStore(tmp_path / "key").save("x")
+    assert FileStore(tmp_path / "key").load() == "x"

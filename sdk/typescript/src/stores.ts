@@ -1,10 +1,13 @@
 /** Keeps what a rotating credential must not forget: in memory, or in a file that only its owner reads. */
 
 import { randomBytes } from "node:crypto";
-import { open, rename, rm, type FileHandle } from "node:fs/promises";
+import { lstat, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join, basename } from "node:path";
 
 import { Unsafe } from "./errors.js";
+
+const UNFINISHED = ".unfinished";
+const LONGEST_WRITING = 600_000; // milliseconds; whoever writes for longer was killed
 
 export interface Store {
   /** What was saved last; undefined when nothing was. */
@@ -55,7 +58,7 @@ export class FileStore implements Store {
 
   async save(text: string): Promise<void> {
     const folder = dirname(this.#path);
-    const temporary = join(folder, `.${basename(this.#path)}.${randomBytes(6).toString("hex")}`);
+    const temporary = join(folder, `.${basename(this.#path)}.${randomBytes(6).toString("hex")}${UNFINISHED}`);
     try {
       await written(await open(temporary, "wx", 0o600), (file) => file.writeFile(text));
       await rename(temporary, this.#path);
@@ -63,7 +66,9 @@ export class FileStore implements Store {
       await rm(temporary, { force: true });
       throw error;
     }
-    if (process.platform !== "win32") await written(await open(folder, "r"));
+    if (process.platform === "win32") return;
+    await removeUnfinished(folder, `.${basename(this.#path)}.`).catch(() => undefined); // what is asked for is written
+    await written(await open(folder, "r"));
   }
 }
 
@@ -73,5 +78,16 @@ async function written(file: FileHandle, write?: (file: FileHandle) => Promise<v
     await file.sync();
   } finally {
     await file.close();
+  }
+}
+
+/** Removes what writers of this file left that were killed in the middle: it holds a secret, and nobody would ever look for it. */
+async function removeUnfinished(folder: string, begin: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(begin) || !/^[a-z0-9_]{8,12}\.unfinished$/.test(name.slice(begin.length))) continue;
+    const found = await lstat(join(folder, name));
+    if (found.isFile() && found.uid === process.geteuid?.() && found.mtimeMs < Date.now() - LONGEST_WRITING) {
+      await rm(join(folder, name), { force: true });
+    }
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { chmod, mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { chmod, chown, lutimes, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -268,5 +269,39 @@ test("the file is for its owner alone", async () => {
   assert.equal((await stat(path)).mode & 0o777, 0o600);
   await chmod(path, 0o640);
   await assert.rejects(store.load(), Unsafe);
+  await rm(folder, { recursive: true });
+});
+
+test("what a killed writer left is removed by the next one, and nothing else", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "keystead-"));
+  const [path, store, long] = [join(folder, "key.1"), new FileStore(join(folder, "key.1")), new Date(1000)];
+  const child = `
+    import { syncBuiltinESMExports } from "node:module";
+    import promises from "node:fs/promises";
+    promises.rename = () => process.kill(process.pid, "SIGKILL");
+    syncBuiltinESMExports();
+    const { FileStore } = await import(${JSON.stringify(new URL("../src/index.js", import.meta.url).href)});
+    await new FileStore(${JSON.stringify(path)}).save("the secret of who was killed");`;
+  assert.equal(spawnSync(process.execPath, ["--input-type=module", "--eval", child]).signal, "SIGKILL");
+  const [left] = (await readdir(folder)) as [string];
+  assert.match(await readFile(join(folder, left), "utf8"), /secret/);
+  await store.save("x");
+  assert.deepEqual((await readdir(folder)).sort(), [left, "key.1"].sort(), "somebody may be writing it at this moment");
+
+  const others = [".key.2.abcdefgh.unfinished", ".keyx1.abcdefgh.unfinished", ".key.1.original", ".key.1.abc.def.g.unfinished",
+    ".key.1.unfinished", ".key.1.abcdefgh.unfinished.txt"];
+  for (const each of others) await writeFile(join(folder, each), "x");
+  await mkdir(join(folder, ".key.1.aaaaaaaa.unfinished"));
+  await symlink(join(folder, others[0] as string), join(folder, ".key.1.bbbbbbbb.unfinished"));
+  others.push(".key.1.aaaaaaaa.unfinished", ".key.1.bbbbbbbb.unfinished");
+  if (process.getuid?.() === 0) {
+    others.push(".key.1.cccccccc.unfinished");
+    await writeFile(join(folder, ".key.1.cccccccc.unfinished"), "x");
+    await chown(join(folder, ".key.1.cccccccc.unfinished"), 12345, 0);
+  }
+  for (const each of [left, ...others]) await lutimes(join(folder, each), long, long);
+  await store.save("y");
+  assert.deepEqual((await readdir(folder)).sort(), ["key.1", ...others].sort());
+  assert.equal(await store.load(), "y");
   await rm(folder, { recursive: true });
 });

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from keystead_client.errors import MissingExtra, Unsafe
 
@@ -18,6 +21,9 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows
     fcntl = None  # type: ignore[assignment]
+
+_UNFINISHED: Final = ".unfinished"
+_LONGEST_WRITING: Final = 600  # seconds; whoever writes for longer was killed
 
 
 class Store(Protocol):
@@ -116,7 +122,8 @@ def _private(path: str, flags: int) -> int:
 
 def write_privately(path: Path, text: str) -> None:
     """Write a file that only its owner reads: whole or not at all, also when the power goes."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mkstemp makes it 0600
+    # mkstemp makes it 0600
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
@@ -128,8 +135,24 @@ def write_privately(path: Path, text: str) -> None:
             os.unlink(temporary)  # noqa: PTH108 - the same call
         raise
     if os.name == "posix":
+        with contextlib.suppress(OSError):  # what is asked for is written
+            _remove_unfinished(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what writers of this file left that were killed in the middle: it holds a secret, and nobody would ever look for it."""
+    ours = re.compile(re.escape(f".{path.name}.") + "[a-z0-9_]{8,12}" + re.escape(_UNFINISHED))
+    before = time.time() - _LONGEST_WRITING
+    with os.scandir(path.parent) as entries:
+        for each in entries:
+            if ours.fullmatch(each.name) is None:
+                continue
+            found = each.stat(follow_symlinks=False)
+            if stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and found.st_mtime < before:
+                with contextlib.suppress(FileNotFoundError):  # another process does the same
+                    os.unlink(each.path)  # noqa: PTH108 - the same call
