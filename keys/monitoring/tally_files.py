@@ -114,7 +114,7 @@ def _add(tallies: Iterable[Tally]) -> None:
     for each in tallies:
         count, last_at = counts[each.version, each.outcome]
         counts[each.version, each.outcome] = count + each.count, max(last_at, each.last_at)
-        client = without_secrets((each.client.address, each.client.user_agent, each.client.instance))
+        client = without_secrets(each.client.seen_as)
         total, first_at, latest = seen.get((each.version, client), (0, each.first_at, each.last_at))
         seen[each.version, client] = total + each.count, min(first_at, each.first_at), max(latest, each.last_at)
     if not counts:

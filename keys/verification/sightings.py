@@ -51,7 +51,7 @@ _log = structlog.get_logger("keystead.verification")
 
 def note_use(version_id: UUID, *, outcome: str, client: Client, count: int = 1) -> None:
     """Count one verification of a version that was presented with its true secret, and by whom."""
-    address, user_agent, instance = without_secrets((client.address, client.user_agent, client.instance))
+    address, user_agent, instance = without_secrets(client.seen_as)
     try:
         with connections[VERIFIER].cursor() as cursor:
             cursor.execute(

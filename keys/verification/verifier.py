@@ -45,6 +45,11 @@ class Client:
     user_agent: str = ""
     instance: str = ""
 
+    @property
+    def seen_as(self) -> tuple[str | None, str, str]:
+        """What it is counted by (keys.verification.tallies)."""
+        return self.address, self.user_agent, self.instance
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:

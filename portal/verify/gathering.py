@@ -24,7 +24,7 @@ from keys.signatures.reading import SignedRequest
 from keys.states import VALID
 from keys.verification.signed import SignedVerdict, Unspent
 from keys.verification.snapshot import Entry
-from keys.verification.tallies import SeenAs, Tallies
+from keys.verification.tallies import Tallies
 from keys.verification.verifier import Question
 from portal.verify.memory import Asker, AskTheDatabase, Memory
 from portal.verify.problems import Reply, problem
@@ -133,10 +133,9 @@ class Gathering:
         verdict = memory.judge_spent(waiting.judged, waiting.request, question, asker, is_first=outcome)
         if verdict.signer is None:
             return told(verdict, None, asker.at)
-        entry, client = memory.entry_of_signer(verdict.signer), question.client
+        entry = memory.entry_of_signer(verdict.signer)
         verdict = memory.limited(verdict, entry, asker.at)
-        seen: SeenAs = (client.address, client.user_agent, client.instance)
-        self._tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)
+        self._tallies.file.count(entry, str(verdict.reason or VALID), asker.at, question.client.seen_as)
         return told(verdict, entry, asker.at)
 
     def _say(self, waiting: _Waiting, reply: Reply) -> None:

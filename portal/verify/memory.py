@@ -113,9 +113,7 @@ class Memory:
         reason = why_refused(entry, asks=asker.asks, question=question, at=asker.at)
         if reason is None and entry.grant.limits:
             reason = self.limiter.refusal(entry.key, entry.grant.limits, asker.at)
-        client = question.client
-        seen: SeenAs = (client.address, client.user_agent, client.instance)
-        self.tallies.file.count(entry, str(reason or VALID), asker.at, seen)
+        self.tallies.file.count(entry, str(reason or VALID), asker.at, question.client.seen_as)
         return reason, None if reason else entry
 
     def judge_signed(
@@ -162,9 +160,7 @@ class Memory:
             return verdict, None
         entry = self.entry_of_signer(verdict.signer)
         verdict = self.limited(verdict, entry, asker.at)
-        client = question.client
-        seen: SeenAs = (client.address, client.user_agent, client.instance)
-        self.tallies.file.count(entry, str(verdict.reason or VALID), asker.at, seen)
+        self.tallies.file.count(entry, str(verdict.reason or VALID), asker.at, question.client.seen_as)
         return verdict, None if verdict.reason else entry
 
     def limited(self, verdict: SignedVerdict, entry: Entry, at: float) -> SignedVerdict:
