@@ -13,6 +13,7 @@ from fake_feed import POLICY, FakeFeed, now_ms, record, version
 from fake_keystead import problem, vectors
 from keystead_client import Client, IntegrityError, KeysteadError, LocalVerifier, Reason, Refused, Unreachable, digest
 from keystead_client.snapshots import read_snapshot
+from test_verifier import Rotates
 
 KEYS = [each["text"] for each in vectors("key_text")["valid"]]
 KIDS = [each["kid"] for each in vectors("key_text")["valid"]]
@@ -144,6 +145,43 @@ def test_a_change_says_all_that_verifies_of_a_key(verifier, feed):
     assert verifier.verify(new)
     applied(feed.change(gone=(KIDS[0], "n" * 14)))
     assert not verifier.verify(new)
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_a_rotation_of_its_own_credential_costs_no_lease(keystead, feed, begins):
+    """With an overlap of `now` the old secret stops at once, and what is current is the old one until all has settled."""
+    stopped = []
+    for door in list(keystead.doors):
+        answer = keystead.doors[door]
+
+        def guarded(asked, answer=answer):
+            return problem("invalid_token", 401) if asked.bearer in stopped else answer(asked)
+
+        keystead.on(door, guarded)
+    keystead.on(
+        "GET /v1/feed", lambda asked: problem("invalid_token", 401) if asked.bearer in stopped else (200, rings)
+    )
+    heard = threading.Event()
+
+    def rings(wfile, _rfile):
+        heard.set()
+        wfile.write(b": beat\n\n")
+
+    if begins == "after":
+        stopped.append(KEYS[6])
+    feed.lease_ms = 400
+    with LocalVerifier(keystead.url, credential=Rotates(KEYS[6], KEYS[5])) as verifier:
+        until(lambda: verifier.verify(KEYS[0]))
+        stopped[:] = [KEYS[6]]
+        heard.clear()
+        over = time.monotonic() + 1.5
+        while time.monotonic() < over:
+            assert verifier.verify(KEYS[0])
+            time.sleep(0.01)
+        assert heard.is_set()
+    assert feed.uses
+    assert keystead.asked[-1].method == "DELETE"
+    assert keystead.asked[-1].bearer == KEYS[5]
 
 
 def test_without_a_lease_everything_is_stale_and_it_heals_by_itself(verifier, feed, keystead):

@@ -108,6 +108,37 @@ def test_a_credential_that_may_not_verify_is_the_services_mistake(keystead, veri
     assert (raised.value.code, raised.value.status) == ("insufficient_scope", 403)
 
 
+class Rotates:
+    """A credential whose old secret stopped the moment the new one worked, as with an overlap of `now`."""
+
+    def __init__(self, now, other):
+        self.now, self.other, self.told = now, other, []
+
+    def current(self):
+        return Secret(self.now)
+
+    def rejected(self, secret):
+        self.told.append(secret.reveal())
+        return self.other and Secret(self.other)
+
+
+def test_a_rotation_of_its_own_credential_costs_no_verdict(keystead):
+    newer = vectors("key_text")["valid"][5]["text"]
+    keystead.on("POST /v1/verify", lambda asked: (200, YES) if asked.bearer == newer else problem("invalid_token", 401))
+    credential = Rotates(CREDENTIAL, newer)
+    with Verifier(keystead.url, credential=credential) as verifier:
+        assert verifier.verify(KEY)
+    assert credential.told == [CREDENTIAL]
+    for other in (None, KEY):
+        with (
+            Verifier(keystead.url, credential=Rotates(CREDENTIAL, other)) as verifier,
+            pytest.raises(Refused) as caught,
+        ):
+            verifier.verify(KEY)
+        assert caught.value.status == 401
+    assert len(keystead.asked) == 2 + 1 + 2, "once more, and no more"
+
+
 def test_connections_are_kept_and_a_closed_one_is_replaced(keystead, verifier):
     keystead.on("POST /v1/verify", (200, YES))
     assert all(verifier.verify(KEY) for _ in range(5))

@@ -1,5 +1,6 @@
 /** Says what a program's own credential is: a text, or something that knows the current one. */
 
+import { Refused } from "./errors.js";
 import { asSecret, Secret } from "./secret.js";
 
 export interface Credential {
@@ -15,4 +16,21 @@ export function asCredential(value: AnyCredential): Credential {
   if (typeof value !== "string" && !(value instanceof Secret)) return value;
   const secret = asSecret(value);
   return { current: () => secret };
+}
+
+/**
+ * Asks with the secret of now; where it is refused, once more with another one, if the credential knows one.
+ *
+ * Around a rotation that leaves no time the old secret has stopped and is still the current one, or the other way round.
+ */
+export async function showing<T>(credential: Credential, ask: (bearer: string) => Promise<T>): Promise<T> {
+  const secret = credential.current();
+  try {
+    return await ask(secret.reveal());
+  } catch (error) {
+    const isRefused = error instanceof Refused && error.status === 401;
+    const other = isRefused ? await credential.rejected?.(secret) : undefined;
+    if (other === undefined) throw error;
+    return ask(other.reveal());
+  }
 }

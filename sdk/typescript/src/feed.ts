@@ -7,7 +7,7 @@
  */
 
 import { type Belief, Lease, moment, NO_LEASE, State } from "./beliefs.js";
-import type { Credential } from "./credentials.js";
+import { type Credential, showing } from "./credentials.js";
 import { checkSigned, fromBase64url, type SigningKeys } from "./ed25519.js";
 import { IntegrityError, Refused, Unreachable } from "./errors.js";
 import { canonical, reaches, readEvent } from "./events.js";
@@ -131,8 +131,17 @@ export class Feed {
   }
 
   /** The lines of the doorbell. A ring may bring what changed, or means: renew now. It proves no freshness. */
-  bell(signal: AbortSignal): AsyncGenerator<string> {
-    return this.#transport.lines(this.bellUrl || "/v1/feed", { bearer: this.#bearer(), signal });
+  async *bell(signal: AbortSignal): AsyncGenerator<string> {
+    const { lines, first } = await showing(this.#credential, async (bearer) => {
+      const lines = this.#transport.lines(this.bellUrl || "/v1/feed", { bearer, signal });
+      return { lines, first: await lines.next() }; // only then is it known whether it is answered
+    });
+    try {
+      if (first.done !== true) yield first.value;
+      yield* lines;
+    } finally {
+      await lines.return(undefined);
+    }
   }
 
   /** Says what was verified. The same batch twice counts once. */
@@ -145,7 +154,8 @@ export class Feed {
     const verifier = this.#verifier;
     this.#verifier = "";
     this.forget();
-    if (verifier) await this.#transport.ask("DELETE", `/v1/verifiers/${verifier}`, { bearer: this.#bearer() });
+    const path = `/v1/verifiers/${verifier}`;
+    if (verifier) await showing(this.#credential, (bearer) => this.#transport.ask("DELETE", path, { bearer }));
   }
 
   /** Believes nothing any more. */
@@ -165,7 +175,7 @@ export class Feed {
     this.bellUrl = this.#transport.elsewhere(answer["feed"]);
     this.#leaseUrl = this.#transport.elsewhere(answer["lease"]);
     this.#appliedUrl = this.#transport.elsewhere(answer["applied"]); // a Keystead of before names none
-    const content = await this.#transport.bytes("/v1/snapshot", { bearer: this.#bearer(), timeout: SNAPSHOT_TIMEOUT });
+    const content = await showing(this.#credential, (bearer) => this.#transport.bytes("/v1/snapshot", { bearer, timeout: SNAPSHOT_TIMEOUT }));
     try {
       this.state = new State(readSnapshot(content, await this.#signingKeys()));
     } catch (error) {
@@ -177,7 +187,7 @@ export class Feed {
 
   async #signingKeys(): Promise<SigningKeys> {
     if (Object.keys(this.#keys).length === 0) {
-      const answer = object(await this.#transport.ask("GET", "/v1/jwks", { bearer: this.#bearer() }));
+      const answer = object(await showing(this.#credential, (bearer) => this.#transport.ask("GET", "/v1/jwks", { bearer })));
       const found = (answer["keys"] as Record<string, string>[]).filter((each) => each["crv"] === "Ed25519");
       this.#keys = Object.fromEntries(found.map((each) => [each["kid"], each["x"]]));
     }
@@ -196,12 +206,8 @@ export class Feed {
     }
   }
 
-  #bearer(): string {
-    return this.#credential.current().reveal();
-  }
-
   #post(path: string, body: unknown): Promise<unknown> {
-    return this.#transport.ask("POST", path, { bearer: this.#bearer(), body });
+    return showing(this.#credential, (bearer) => this.#transport.ask("POST", path, { bearer, body }));
   }
 }
 

@@ -1,6 +1,6 @@
 /** Asks Keystead about presented keys, failing closed. */
 
-import { type AnyCredential, asCredential, type Credential } from "./credentials.js";
+import { type AnyCredential, asCredential, type Credential, showing } from "./credentials.js";
 import { Busy, Unreachable } from "./errors.js";
 import { kidOf } from "./keyText.js";
 import { type SignedRequest, signedRequestJson } from "./signedRequests.js";
@@ -69,7 +69,7 @@ export class Verifier {
   }
 
   #post(path: string, body: unknown): Promise<unknown> {
-    return this.#transport.ask("POST", path, { bearer: this.#credential.current().reveal(), body });
+    return showing(this.#credential, (bearer) => this.#transport.ask("POST", path, { bearer, body }));
   }
 }
 

@@ -5,6 +5,8 @@ import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 
+import { type Credential, Secret } from "../src/index.js";
+
 // One place for all: the portal's tests and those of the Python client read the same files.
 const VECTORS = new URL("../../../../tests/vectors/", import.meta.url);
 
@@ -27,6 +29,8 @@ type Door = (asked: Asked) => Answer;
 
 export class FakeKeystead {
   readonly asked: Asked[] = [];
+  /** Secrets that are nobody's any more, at any door. */
+  readonly stopped = new Set<string>();
   readonly #doors = new Map<string, Door>();
   readonly #server: Server;
 
@@ -39,7 +43,8 @@ export class FakeKeystead {
         const bearer = (request.headers.authorization ?? "").replace("Bearer ", "");
         const asked = { method, path, headers: request.headers, body: Buffer.concat(chunks).toString(), bearer };
         this.asked.push(asked);
-        const [status, body, headers] = (this.#doors.get(`${method} ${path}`) ?? (() => problem("not_found", 404)))(asked);
+        const open = this.#doors.get(`${method} ${path}`) ?? (() => problem("not_found", 404));
+        const [status, body, headers] = this.stopped.has(bearer) ? problem("invalid_token", 401) : open(asked);
         response.writeHead(status, headers);
         if (typeof body === "function") body(response);
         else response.end(typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body));
@@ -78,4 +83,9 @@ export async function withKeystead(run: (keystead: FakeKeystead) => Promise<void
   } finally {
     await keystead.stop();
   }
+}
+
+/** A credential whose old secret stops the moment the new one works, as with an overlap of `now`. */
+export function rotating(now: string, other: string | undefined): Credential {
+  return { current: () => new Secret(now), rejected: async () => (other === undefined ? undefined : new Secret(other)) };
 }

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { type LocalOptions, LocalVerifier, Refused, type Verdict } from "../src/index.js";
 import { FakeFeed, POLICY, record, version } from "./fakeFeed.js";
-import { type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
+import { type FakeKeystead, problem, rotating, vectors, withKeystead } from "./fakeKeystead.js";
 
 const VALID: { text: string; kid: string }[] = vectors("key_text").valid;
 const [FIRST, SECOND, CREDENTIAL] = [VALID[0]!, VALID[1]!, VALID[6]!.text];
@@ -268,3 +268,35 @@ test("uses that are never taken hold up none that come later", () =>
     await verifier.close();
     assert.deepEqual([batches, taken.length, troubles.length], [2, 1, 1]);
   }));
+
+test("a rotation of its own credential costs no lease", async () => {
+  // With an overlap of `now` the old secret stops at once, and what is current is the old one until all has settled.
+  const newer = VALID[5]!.text;
+  let rung = 0;
+  const prepare = (feed: FakeFeed, keystead: FakeKeystead): void => {
+    [feed.renewMs, feed.leaseMs] = [20, 400];
+    keystead.on("GET /v1/feed", [200, (response: ServerResponse) => ((rung += 1), response.end(": beat\n\n"))]);
+  };
+  for (const isStopped of [false, true]) {
+    await following(
+      async (verifier, feed, keystead) => {
+        keystead.stopped.add(CREDENTIAL);
+        rung = 0;
+        const over = performance.now() + 1500;
+        while (performance.now() < over) {
+          assert.equal(reason(verifier.verify(FIRST.text)), "valid");
+          await pause(10);
+        }
+        assert.ok(rung > 0);
+        await verifier.close();
+        assert.ok(feed.uses.length > 0);
+        assert.deepEqual([keystead.asked.at(-1)?.method, keystead.asked.at(-1)?.bearer], ["DELETE", newer]);
+      },
+      { credential: rotating(CREDENTIAL, newer) },
+      (feed, keystead) => {
+        prepare(feed, keystead);
+        if (isStopped) keystead.stopped.add(CREDENTIAL);
+      },
+    );
+  }
+});

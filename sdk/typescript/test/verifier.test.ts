@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Refused, Unsafe, Verifier } from "../src/index.js";
-import { problem, vectors, withKeystead } from "./fakeKeystead.js";
+import { problem, rotating, vectors, withKeystead } from "./fakeKeystead.js";
 
 const KEY: string = vectors("key_text").valid[8].text;
 const CREDENTIAL: string = vectors("key_text").valid[6].text;
@@ -92,3 +92,16 @@ test("many are asked at once and answered in order", () =>
 test("keys never travel in the clear", () => {
   assert.throws(() => new Verifier({ url: "http://keys.example.com", credential: CREDENTIAL }), Unsafe);
 });
+
+test("a rotation of its own credential costs no verdict", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify", [200, YES]);
+    keystead.stopped.add(CREDENTIAL);
+    const newer: string = vectors("key_text").valid[5].text;
+    assert.ok((await new Verifier({ url: keystead.url, credential: rotating(CREDENTIAL, newer) }).verify(KEY)).valid);
+    for (const other of [undefined, CREDENTIAL]) {
+      const verifier = new Verifier({ url: keystead.url, credential: rotating(CREDENTIAL, other) });
+      await assert.rejects(verifier.verify(KEY), { name: "Refused", status: 401 });
+    }
+    assert.equal(keystead.asked.length, 2 + 1 + 2, "once more, and no more");
+  }));

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
+from keystead_client.errors import Refused
 from keystead_client.secret import Secret, as_secret
+
+Given = TypeVar("Given")
 
 
 @runtime_checkable
@@ -32,3 +36,19 @@ AnyCredential: TypeAlias = "str | Secret | Credential"
 def as_credential(value: AnyCredential) -> Credential:
     """Wrap a bare text."""
     return FixedCredential(value) if isinstance(value, str | Secret) else value
+
+
+def showing(credential: Credential, ask: Callable[[Secret], Given]) -> Given:
+    """Ask with the secret of now; where it is refused, once more with another one, if the credential knows one.
+
+    Around a rotation that leaves no time the old secret has stopped and is still the current one, or the other way round.
+    """
+    secret = credential.current()
+    try:
+        return ask(secret)
+    except Refused as refused:
+        rejected: Callable[[Secret], Secret | None] | None = getattr(credential, "rejected", None)
+        other = rejected(secret) if rejected is not None and refused.status == 401 else None
+        if other is None:
+            raise
+    return ask(other)

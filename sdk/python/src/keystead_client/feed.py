@@ -15,10 +15,11 @@ from contextlib import suppress
 from typing import Any, Final
 
 from keystead_client.beliefs import MOST_HOT, NEVER, NOT_PLAIN, NOTHING, Belief, Found, State
-from keystead_client.credentials import Credential
+from keystead_client.credentials import Credential, showing
 from keystead_client.ed25519 import check, from_base64url, public_key
 from keystead_client.errors import IntegrityError, KeysteadError, Refused, Unreachable
 from keystead_client.events import canonical, reaches, read_event
+from keystead_client.secret import Secret
 from keystead_client.snapshots import pinned, read_snapshot
 from keystead_client.transport import Reply, Stream, Transport, raise_for
 from keystead_client.verdicts import Verdict
@@ -202,11 +203,14 @@ class Feed:
             return bell
 
     def _call(self, *, speaks: bool) -> Stream:
-        headers = {**self._headers(), "Accept": "text/event-stream"}
-        if self._bell_url:
-            there = self._transport.elsewhere(self._bell_url)
-            return there.stream("", headers=headers, timeout=_SILENCE, speaks=speaks)
-        return self._transport.stream("/v1/feed", headers=headers, timeout=_SILENCE, speaks=speaks)
+        def call(secret: Secret) -> Stream:
+            headers = {**_shown(secret), "Accept": "text/event-stream"}
+            if self._bell_url:
+                there = self._transport.elsewhere(self._bell_url)
+                return there.stream("", headers=headers, timeout=_SILENCE, speaks=speaks)
+            return self._transport.stream("/v1/feed", headers=headers, timeout=_SILENCE, speaks=speaks)
+
+        return showing(self._credential, call)
 
     def report(self, uses: list[dict[str, Any]], *, batch: str) -> None:
         """Say what was verified. The same batch twice counts once."""
@@ -217,7 +221,7 @@ class Feed:
         verifier, self._verifier = self._verifier, ""
         self._forget()
         if verifier:
-            raise_for(self._transport.request("DELETE", f"/v1/verifiers/{verifier}", headers=self._headers()))
+            self._request("DELETE", f"/v1/verifiers/{verifier}")
 
     def disbelieve(self) -> None:
         """Let nobody answer any more."""
@@ -242,10 +246,7 @@ class Feed:
             with suppress(KeysteadError):  # an address that would show the credential is not asked
                 self._beside, self._lease_path = self._transport.elsewhere(beside), f"/{last}"
                 self._takes_word = answer.get("applied") == f"{beside}/applied"
-        reply = self._transport.request(
-            "GET", "/v1/snapshot", headers=self._headers(), timeout=60, most_bytes=_MOST_SNAPSHOT
-        )
-        raise_for(reply)
+        reply = self._request("GET", "/v1/snapshot", timeout=60, most_bytes=_MOST_SNAPSHOT)
         try:
             self.state = State(read_snapshot(reply.body, keys=self._signing_keys()))
         except IntegrityError as error:
@@ -266,11 +267,22 @@ class Feed:
         message = _SIGNED + f"{self._verifier}\n{applied}\n{canonical(signed)}".encode()
         check(public_key(pinned(self._keys, answer["kid"])), from_base64url(answer["signature"]), message)
 
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._credential.current().reveal()}"}
-
     def _post(self, path: str, body: object, *, to: Transport | None = None) -> Reply:
-        headers = {**self._headers(), "Content-Type": "application/json"}
-        reply = (to or self._transport).request("POST", path, headers=headers, body=json.dumps(body).encode())
-        raise_for(reply)
-        return reply
+        return self._request("POST", path, body=json.dumps(body).encode(), to=to)
+
+    def _request(
+        self, method: str, path: str, *, body: bytes | None = None, to: Transport | None = None, **bounds: int
+    ) -> Reply:
+        more = {} if body is None else {"Content-Type": "application/json"}
+
+        def ask(secret: Secret) -> Reply:
+            headers = {**_shown(secret), **more}
+            reply = (to or self._transport).request(method, path, headers=headers, body=body, **bounds)
+            raise_for(reply)
+            return reply
+
+        return showing(self._credential, ask)
+
+
+def _shown(secret: Secret) -> dict[str, str]:
+    return {"Authorization": f"Bearer {secret.reveal()}"}

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from keystead_client.credentials import AnyCredential, as_credential
+from keystead_client.credentials import AnyCredential, as_credential, showing
 from keystead_client.errors import Busy, KeysteadError, MalformedKey, Unreachable
 from keystead_client.key_text import parse
 from keystead_client.secret import Secret
 from keystead_client.signing import SignedRequest
-from keystead_client.transport import Transport, raise_for
+from keystead_client.transport import Reply, Transport, raise_for
 from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, read_verdict, refusal
 
 _log: Final = logging.getLogger("keystead_client")
@@ -124,14 +124,15 @@ class Verifier:
         self.close()
 
     def _post(self, path: str, body: object) -> Any:  # Any: whatever JSON held
-        headers = {
-            "Authorization": f"Bearer {self._credential.current().reveal()}",
-            "Content-Type": "application/json",
-        }
         encoded = json.dumps(body, separators=(",", ":")).encode()
-        reply = self._transport.request("POST", path, headers=headers, body=encoded)
-        raise_for(reply)
-        return reply.json()
+
+        def ask(secret: Secret) -> Reply:
+            headers = {"Authorization": f"Bearer {secret.reveal()}", "Content-Type": "application/json"}
+            reply = self._transport.request("POST", path, headers=headers, body=encoded)
+            raise_for(reply)
+            return reply
+
+        return showing(self._credential, ask).json()
 
 
 def _is_readable(text: str) -> bool:
