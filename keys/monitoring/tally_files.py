@@ -23,13 +23,16 @@ from keys.verification.tallies import SUFFIX, UNFINISHED, SeenAs, Tally, read, w
 
 MOST_FILES: Final = 200
 ABANDONED: Final = 3600  # seconds
-# Sorted, so that two who add at the same time wait for each other instead of for ever.
+ASIDE: Final = ".aside"  # of a file that was given up
+# Sorted, so that two who add at the same time wait for each other instead of for ever. A count that is full stays so: an error
+# would keep everything from the database that came with it.
 _COUNTS: Final = """
 INSERT INTO keys_usagecount (version_id, outcome, hour, count, last_at)
 SELECT v, o, date_trunc('hour', to_timestamp(l), 'UTC'), c, to_timestamp(l)
 FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::double precision[]) AS t (v, o, c, l) ORDER BY v, o
 ON CONFLICT (version_id, outcome, hour)
-DO UPDATE SET count = keys_usagecount.count + excluded.count, last_at = greatest(keys_usagecount.last_at, excluded.last_at)
+DO UPDATE SET count = least(keys_usagecount.count::numeric + excluded.count, 9223372036854775807)::bigint,
+    last_at = greatest(keys_usagecount.last_at, excluded.last_at)
 """
 # Whoever holds a key could otherwise fill the disk with invented clients: those who are known are counted on, newcomers
 # only while there is room.
@@ -45,7 +48,8 @@ SELECT v, a, u, i, to_timestamp(f), to_timestamp(l), c FROM (
 WHERE known IS NOT NULL OR place + (SELECT count(*) FROM keys_sighting o WHERE o.version_id = v) <= %s
 ORDER BY v, a, u, i
 ON CONFLICT (version_id, address, user_agent, instance)
-DO UPDATE SET count = keys_sighting.count + excluded.count, last_at = greatest(keys_sighting.last_at, excluded.last_at)
+DO UPDATE SET count = least(keys_sighting.count::numeric + excluded.count, 9223372036854775807)::bigint,
+    last_at = greatest(keys_sighting.last_at, excluded.last_at)
 """
 _log = structlog.get_logger("keystead.verification")
 
@@ -100,12 +104,23 @@ def _add_file(path: Path) -> int | None:
         path.unlink()  # after the commit: a file that is found again is known by its name
     except BlockingIOError:
         return None  # it is still being written
-    except (ValueError, TypeError, AttributeError, OSError, DataError) as odd:  # also JSON of another shape
+    except OSError as odd:
         _log.error("counts not readable", exc_info=odd)
+        return None
+    except (ValueError, TypeError, AttributeError, RecursionError, DataError) as odd:  # also JSON of another shape
+        _put_aside(path, odd)
         return None
     finally:
         os.close(descriptor)
     return added
+
+
+def _put_aside(path: Path, odd: Exception) -> None:
+    """Give up a file that can be added at no time, and keep it for whoever looks into it; its batch is not known to be added."""
+    aside = path.with_suffix(ASIDE)
+    _log.error("counts put aside", subject=aside.name, exc_info=odd)
+    with contextlib.suppress(OSError):
+        path.rename(aside)
 
 
 def _add(tallies: Iterable[Tally]) -> None:

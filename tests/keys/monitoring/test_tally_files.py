@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import uuid
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from keys.crypto.key_text import mint
 from keys.models import Sighting, UsageBatch, UsageCount
@@ -111,7 +116,50 @@ def test_what_the_database_cannot_hold_keeps_nothing_else_from_it(version, tmp_p
         tallies.close()
         tallies.file.path.rename(tmp_path / f"{uuid.UUID(int=place)}.uses")
     assert add_files(tmp_path) == 1
-    assert [path.stem for path in tmp_path.glob("*.uses")] == [str(uuid.UUID(int=0))]
+    assert [path.name for path in tmp_path.iterdir()] == [f"{uuid.UUID(int=0)}.aside"]
+
+
+def written(folder, version, *counts):
+    """A file with one record for each count."""
+    content = MAGIC
+    for place, count in enumerate(counts):
+        name = json.dumps([str(version.pk), "valid", None, "", f"pod-{place}"]).encode()
+        content += len(name).to_bytes(8, "little") + name + struct.pack("<Qdd", count, 1_800_000_000.0, 1_800_000_000.0)
+    path = folder / f"{uuid.uuid4()}.uses"
+    path.write_bytes(content + bytes(8))
+    return path
+
+
+@pytest.mark.parametrize("counts", [(2**63,), (2**64 - 1,), (2**62, 2**62, 1)])
+def test_counts_that_nobody_can_have_counted_are_put_aside_at_once_and_told_of(version, tmp_path, counts):
+    odd, good = written(tmp_path, version, *counts), written(tmp_path, version, 3)
+    content = odd.read_bytes()
+    with capture_logs() as told:
+        assert [add_files(tmp_path) for _ in range(3)] == [3, 0, 0]
+    assert (odd.exists(), good.exists()) == (False, False)
+    assert odd.with_suffix(".aside").read_bytes() == content, "whoever looks into it finds it as it was"
+    assert [(each["log_level"], each["event"], each["subject"]) for each in told] == [
+        ("error", "counts put aside", f"{odd.stem}.aside")
+    ], "once"
+    assert not UsageBatch.objects.filter(pk=odd.stem).exists(), "repaired, it is added under its name"
+
+
+def test_what_may_be_read_later_is_not_put_aside(version, tmp_path, monkeypatch):
+    path, real = written(tmp_path, version, 3), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "not now")))
+    assert (add_files(tmp_path), path.exists()) == (0, True)
+    monkeypatch.setattr(Path, "read_bytes", real)
+    assert (add_files(tmp_path), path.exists()) == (3, False)
+
+
+def test_a_count_that_is_full_keeps_no_other_from_being_counted(version, tmp_path):
+    """Whoever may tell of uses can tell of many: the file of the door that holds them holds those of others too."""
+    most = 2**63 - 1
+    add_batch(uuid.uuid4(), [tally(version, count=most)])
+    other = tally(version, "other")
+    add_batch(uuid.uuid4(), [tally(version, count=5), replace(other, outcome="scope")])
+    assert dict(UsageCount.objects.values_list("outcome", "count")) == {"valid": most, "scope": 1}
+    assert set(Sighting.objects.values_list("count", flat=True)) == {most, 1}
 
 
 def test_no_file_keeps_the_others_from_the_database(version, tmp_path, monkeypatch):
