@@ -7,6 +7,7 @@ back takes nothing back; while a verifier lives and is not heard, everybody acce
 from __future__ import annotations
 
 import threading
+from operator import add
 from typing import Final
 from uuid import UUID
 
@@ -156,7 +157,7 @@ class SharedLimits:
         used, today = [0] * STEPS, 0
         for counts in everything:
             counts.turn(step, day)
-            used = [sum(both) for both in zip(used, counts.window[1], strict=True)]
+            used = list(map(add, used, counts.window[1]))
             today += counts.today
         total = Counts(window=(step, used), day=day, today=today)
         self._limiter.others[key] = total
