@@ -1,5 +1,6 @@
 """Between any two steps of whoever decides, another thread may apply a stop: from then on nobody decides by what was before."""
 
+import functools
 import sys
 import threading
 import time
@@ -65,8 +66,8 @@ def known_and_asked_anew(held: Held) -> None:
     held.feed.believe(now + 60, offset=time.time() - now)
 
 
-def interrupted(held: Held, asks, step: int) -> bool:
-    """Ask, and have all stopped before that step of Python; False: it has not so many."""
+def interrupted(asks, step: int, act) -> bool:
+    """Ask, and have another thread act before that step of Python; False: it has not so many."""
     steps, stopping = iter(range(step)), None
 
     def trace(frame, event, _):
@@ -75,7 +76,7 @@ def interrupted(held: Held, asks, step: int) -> bool:
             return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         if event == "opcode" and stopping is None and next(steps, None) is None:
-            stopping = threading.Thread(target=held.stop)
+            stopping = threading.Thread(target=act)
             stopping.start()
             stopping.join(0.02)  # it may wait for a lock that is held here
         return trace
@@ -83,7 +84,7 @@ def interrupted(held: Held, asks, step: int) -> bool:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        asks(held)
+        asks()
     finally:
         sys.settrace(before)
     if stopping is None:
@@ -99,8 +100,21 @@ def test_a_stop_between_any_two_steps_holds_from_then_on(asks, before):
     while True:
         held = Held()
         before(held)
-        if not interrupted(held, asks, step):
+        if not interrupted(functools.partial(asks, held), step, held.stop):
             break
         assert (presented(held), signed_request(held)) == (Reason.UNKNOWN, Reason.SIGNATURE_INVALID), f"step {step}"
         step += 1
     assert step > 20
+
+
+def test_a_lease_that_is_given_back_between_any_two_steps_is_believed_no_more():
+    """Whoever waits for a receipt does not wait for a verifier that has left."""
+    step = 0
+    while True:
+        held = Held()
+        until = clock(CLOCK) + 60
+        if not interrupted(lambda feed=held.feed, until=until: feed.believe(until, offset=0.0), step, held.feed.leave):
+            break
+        assert presented(held) == Reason.STALE, f"step {step}"
+        step += 1
+    assert step > 5

@@ -157,11 +157,11 @@ class Feed:
         return bool(changes)
 
     def believe(self, until: float, *, offset: float, ahead: float = 0.0) -> None:
-        """Let readers use the state until then, by our clock."""
-        state = self.state
-        if state is None:
-            return
+        """Let readers use the state until then, by our clock; not one that was given back meanwhile."""
         with self._remembering:
+            state = self.state
+            if state is None:
+                return
             if state.plain_ends - offset <= until:  # one of them ends: they are found again, but for that one
                 state.plain, state.plain_ends = {}, NEVER
             self.belief = Belief(until, offset, state, ahead)
@@ -229,8 +229,8 @@ class Feed:
             self.belief, self.plain = NOTHING, NOT_PLAIN
 
     def _forget(self) -> None:
-        self.disbelieve()
-        self.state = None
+        with self._remembering:
+            self.belief, self.plain, self.state = NOTHING, NOT_PLAIN, None
 
     def _start(self) -> None:
         self._forget()
