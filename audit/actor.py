@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -81,3 +83,11 @@ class Actor:
     def operator(cls, name: str) -> Actor:
         """Name a person at the shell of the server, whom no factor has proved."""
         return cls(kind=ActorKind.OPERATOR, id=name)
+
+    @classmethod
+    def at_the_shell(cls) -> Actor:
+        """Name whoever runs this command by their login name, or by number: in a container a user need not have a name."""
+        try:
+            return cls.operator(getpass.getuser())
+        except (KeyError, OSError):  # OSError from Python 3.13 on
+            return cls.operator(f"uid-{os.getuid()}")

@@ -35,7 +35,7 @@ def log_keys(keys: Sequence[str] = ()) -> list[Verifier]:
     A key beside the sealer is better than none, and worse than one that an auditor kept. Raises OSError or NoteError.
     """
     named = keys or settings.KEYSTEAD_LOG_KEYS or [str(_folder().verifier_file)]
-    return [Verifier.parse(line) for each in named for line in _text(each).splitlines()]
+    return [verifier for each in named for verifier in _verifiers(each)]
 
 
 def read_pins(*, keys: Sequence[str] = (), trust: Sequence[str] = (), tiles: str = "") -> Pins:
@@ -64,5 +64,14 @@ def _folder() -> SealerFolder:
     return SealerFolder(Path(settings.KEYSTEAD_SEALER_FOLDER))
 
 
-def _text(key: str) -> str:
-    return Path(key).read_text() if Path(key).is_file() else key
+def _verifiers(key: str) -> list[Verifier]:
+    """Read a key as a text or a file; the error names it, for a file that is not there would be read as a broken text."""
+    if Path(key).is_file():
+        lines = Path(key).read_text().splitlines()
+    elif "+" in key:
+        lines = key.splitlines()
+    else:
+        raise NoteError(
+            f"there is no file {key} with a public key of the log; name one with --key or KEYSTEAD_LOG_KEYS"
+        )
+    return [Verifier.parse(line) for line in lines]

@@ -4,6 +4,7 @@ A deny-list forgets the next secret; here a fact that nobody listed is dropped a
 searched for the shape of our keys as a second net.
 """
 
+import errno
 import logging
 import sys
 import traceback
@@ -24,6 +25,7 @@ ALLOWED: Final = frozenset(
         "count",
         "endpoint",
         "environment",
+        "errno",
         "error",
         "event",
         "exit_code",
@@ -103,6 +105,9 @@ def describe_error(_logger: WrappedLogger, _method: str, event: EventDict) -> Ev
     if not isinstance(error, BaseException):
         return event
     event["error"] = f"{type(error).__module__}.{type(error).__qualname__}"
+    if isinstance(error, OSError) and error.errno:
+        # ENOSPC, EACCES: a full disk must not look like any other failure.
+        event["errno"] = errno.errorcode.get(error.errno, "")
     code = getattr(error, "code", None)
     if isinstance(code, str):
         event.setdefault("code", code)

@@ -1,13 +1,21 @@
 import io
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import psycopg
+import pytest
 from django.core.checks import run_checks
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 
+from audit.actor import Actor
 from audit.checks import installed_guards
 from audit.database import ROLES, roles_sql
 from audit.governed import governed_tables
 from tests.audit.conftest import Connect
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def _output(command: str, **options: object) -> tuple[int, str]:
@@ -51,3 +59,49 @@ def test_only_the_auditor_and_the_owner_make_temporary_tables(connect: Connect) 
                 assert role not in {"keystead_auditor", "keystead_owner"}
             else:
                 assert role in {"keystead_auditor", "keystead_owner"}
+
+
+def test_an_operator_without_a_name_acts_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
+    assert Actor.at_the_shell() == Actor.operator("uid-4000000000")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("verify_audit_log", "--key", "/no/such/log.vkey"), ("log_policy", "--key", "/no/such/log.vkey")]
+)
+def test_a_public_key_that_is_not_there_is_named(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(CommandError, match=r"no file /no/such/log\.vkey"):
+        call_command(*arguments)
+
+
+OPEN_KEYRING = "from keys.sealing import keyring; keyring()"
+UNREACHED = "postgres://keystead_application:s3cret@127.0.0.1:1/keystead"
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "words"),
+    [
+        ({"DATABASE_URL": UNREACHED}, ("check_invariants",), "cannot be asked"),
+        ({"DATABASE_URL": UNREACHED}, ("prepare_database",), "cannot be asked"),
+        ({"KEYSTEAD_KEYRING_FILE": "/no/such/keyring"}, ("shell", "-c", OPEN_KEYRING), "cannot open the keyring"),
+        ({}, ("replay_audit_log", "--database", "nobody"), "Which database?"),
+        ({}, ("replay_audit_log", "--database", "default"), "as which role a command runs"),
+    ],
+)
+def test_a_command_that_cannot_ask_says_so_and_is_no_finding(
+    committed_db: None, changes: dict[str, str], arguments: tuple[str, ...], words: str
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=os.environ | changes,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert words in done.stderr, done.stderr
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "s3cret" not in done.stdout + done.stderr

@@ -101,6 +101,24 @@ def test_two_sealers_with_folders_of_their_own_do_no_harm(tmp_path: Path) -> Non
     assert assert_whole(one) == assert_whole(two)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--once", "--rotate-key"),
+        ("--recover", "--once"),
+        ("--retire-key", "--adopt"),
+        ("--new-origin", "n", "--recover"),
+        ("--at-once",),
+        ("--name", "n"),
+    ],
+)
+def test_of_two_orders_none_is_obeyed(tmp_path: Path, settings: Any, options: tuple[str, ...]) -> None:
+    settings.KEYSTEAD_SEALER_FOLDER = tmp_path
+    with pytest.raises(CommandError, match=r"not allowed with|goes with"):
+        call_command("audit_sealer", *options)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_key_is_made_once_and_only_its_owner_reads_it(
     tmp_path: Path, settings: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

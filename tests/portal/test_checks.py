@@ -1,5 +1,6 @@
 """An unsafe production does not start, and says why; a safe one does."""
 
+import json
 import os
 import subprocess
 import sys
@@ -141,8 +142,30 @@ def test_a_server_refuses_to_start_where_the_check_fails(production):
     )
     assert done.returncode != 0
     assert "keystead.E002" in done.stderr
-    fine = subprocess.run([sys.executable, "-c", "import portal.wsgi"], cwd=ROOT, env=production, check=False)
-    assert fine.returncode == 0
+
+
+@pytest.mark.parametrize("server", ["portal.wsgi", "portal.asgi"])
+def test_the_site_refuses_to_serve_pages_without_their_static_files(production, tmp_path, server):
+    """Every page was a 500 that named no cause, while /readyz said that all was well."""
+    environment = production | {"KEYSTEAD_STATIC_ROOT": str(tmp_path)}
+
+    def run(*arguments):
+        command = [sys.executable, *arguments]
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+    missing = run("-c", f"import {server}")
+    assert missing.returncode != 0
+    assert "manage.py collectstatic" in missing.stderr
+    assert run("manage.py", "collectstatic", "--noinput").returncode == 0
+    fine = run("-c", f"import {server}")
+    assert fine.returncode == 0, fine.stderr
+    manifest = tmp_path / "staticfiles.json"
+    known = json.loads(manifest.read_text())
+    del known["paths"]["keystead/theme.css"]
+    manifest.write_text(json.dumps(known))
+    older = run("-c", f"import {server}")
+    assert older.returncode != 0
+    assert "keystead/theme.css" in older.stderr
 
 
 def test_the_tests_themselves_run_as_the_weak_role(superuser):

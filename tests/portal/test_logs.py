@@ -1,5 +1,6 @@
 """Only allow-listed facts get out, whoever logs them."""
 
+import errno
 import io
 import json
 import logging
@@ -85,6 +86,12 @@ def test_an_error_is_told_by_class_and_place_and_not_by_message(written):
     for line in written():
         assert line["error"] == "builtins.ValueError"
         assert any("fail" in frame for frame in line["frames"])
+    assert "s3cret" not in json.dumps(written())
+
+
+def test_a_full_disk_is_told_from_other_failures_without_naming_a_file(written):
+    structlog.get_logger("keystead.test").error("failed", exc_info=OSError(errno.ENOSPC, "no space", "/home/s3cret"))
+    assert (written()[0]["error"], written()[0]["errno"]) == ("builtins.OSError", "ENOSPC")
     assert "s3cret" not in json.dumps(written())
 
 

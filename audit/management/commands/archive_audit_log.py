@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
@@ -47,7 +46,7 @@ class Command(BaseCommand):
             for row in archive_leaves(
                 store=store,
                 verifiers=verifiers,
-                actor=Actor.operator(getpass.getuser()),
+                actor=Actor.at_the_shell(),
                 upto=upto,
                 using=database,
             ):

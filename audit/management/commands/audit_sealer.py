@@ -40,27 +40,29 @@ class Command(BaseCommand):
     stop_wanted = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--once", action="store_true", help="seal what waits and end")
-        parser.add_argument("--generate-key", action="store_true", help="make the signing key; never replaces one")
+        # One of these at a time: of two, one would be done and the other silently not.
+        one = parser.add_mutually_exclusive_group()
+        one.add_argument("--once", action="store_true", help="seal what waits and end")
+        one.add_argument("--generate-key", action="store_true", help="make the signing key; never replaces one")
         parser.add_argument("--name", default="", help="with --generate-key: the name of the log")
-        parser.add_argument(
+        one.add_argument(
             "--adopt",
             action="store_true",
             help="the sealer's own memory is lost: take the database's checkpoint on trust, if it is signed by our key",
         )
-        parser.add_argument("--rotate-key", action="store_true", help="make the next signing key and announce it")
-        parser.add_argument(
+        one.add_argument("--rotate-key", action="store_true", help="make the next signing key and announce it")
+        one.add_argument(
             "--retire-key",
             action="store_true",
             help="let the older key sign no more; refused in the first day of both, unless --at-once",
         )
         parser.add_argument("--at-once", action="store_true", help="with --retire-key: do not wait for the day to end")
-        parser.add_argument(
+        one.add_argument(
             "--recover",
             action="store_true",
             help="the database is an older backup: take the lost end up from the tiles",
         )
-        parser.add_argument(
+        one.add_argument(
             "--new-origin",
             metavar="NAME",
             default="",
@@ -68,6 +70,10 @@ class Command(BaseCommand):
         )
 
     def handle(self, *, generate_key: bool, name: str, new_origin: str, **options: bool) -> None:
+        if options["at_once"] and not options["retire_key"]:
+            raise CommandError("--at-once goes with --retire-key.", returncode=2)
+        if name and not generate_key:
+            raise CommandError("--name goes with --generate-key.", returncode=2)
         folder = SealerFolder(Path(settings.KEYSTEAD_SEALER_FOLDER))
         try:
             wrap = load_wrap(settings.KEYSTEAD_SEALER_KEY_WRAP, settings.KEYSTEAD_SEALER_KEY_WRAP_OPTIONS)
@@ -78,7 +84,7 @@ class Command(BaseCommand):
                 self._new_origin(folder, keys, new_origin)
             else:
                 self._work(folder, keys, **options)
-        except (FolderError, AnotherSealer, WrapError) as problem:
+        except (FolderError, AnotherSealer, WrapError, OSError) as problem:
             raise CommandError(str(problem), returncode=2) from problem
         except Refused as refused:
             raise_alarm(refused.code, str(refused), by="sealer")

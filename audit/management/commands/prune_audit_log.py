@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from argparse import ArgumentParser
 
 from django.core.management.base import BaseCommand, CommandError
@@ -51,7 +50,7 @@ class Command(BaseCommand):
             verifiers, store = log_keys(key), archive_store(folder)
             for first in range(found.first, found.upto, PRUNE_STEP):
                 verify_archive(store, name_of(first), verifiers)
-                gone = prune(first, first + PRUNE_STEP, actor=Actor.operator(getpass.getuser()), using=database)
+                gone = prune(first, first + PRUNE_STEP, actor=Actor.at_the_shell(), using=database)
                 self.stdout.write(f"{gone} events before leaf {first + PRUNE_STEP} left the database.")
         except (OSError, NoteError, ArchiveMissing) as problem:
             raise CommandError(str(problem), returncode=2) from problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -31,7 +30,7 @@ class Command(BaseCommand):
         if person is None:
             raise CommandError("no such person")
         try:
-            erasure = erase_person(person, actor=Actor.operator(getpass.getuser()), reason=options["reason"])
+            erasure = erase_person(person, actor=Actor.at_the_shell(), reason=options["reason"])
         except Invalid as refused:
             raise CommandError(", ".join(refused.fields)) from refused
         except KeysError as refused:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from argparse import ArgumentParser
 from datetime import datetime
 from pathlib import Path
@@ -47,7 +46,7 @@ class Command(BaseCommand):
     def handle(
         self, *, into: Path, with_private: bool, since: list[str], wait: float, verbosity: int, **asked: object
     ) -> None:
-        actor = Actor.operator(getpass.getuser())
+        actor = Actor.at_the_shell()
         wanted = _wanted(asked)
         try:
             keys = log_keys()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,9 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            first = invite_first_administrator(
-                options["email"], actor=Actor.operator(getpass.getuser()), name=options["name"]
-            )
+            first = invite_first_administrator(options["email"], actor=Actor.at_the_shell(), name=options["name"])
         except Invalid as refused:
             raise CommandError(f"{', '.join(refused.fields)}: {next(iter(refused.fields.values()))[0]}") from refused
         except KeysError as refused:

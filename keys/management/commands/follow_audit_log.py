@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -37,7 +36,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        actor = Actor.operator(getpass.getuser())
+        actor = Actor.at_the_shell()
         try:
             if options["by_hand"]:
                 answer_by_hand(actor=actor, comment=options["by_hand"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from argparse import ArgumentParser
 from typing import Any
 
@@ -29,11 +28,13 @@ class Command(BaseCommand):
         parser.add_argument("--reason", default="", help="why, for the log")
 
     def handle(self, *args: Any, reader: str, to_leaf: int, reason: str, **options: Any) -> None:
+        if not reader and (to_leaf >= 0 or reason):
+            raise CommandError("Which reader? Without a name nothing is moved.", returncode=2)
         if not reader:
             self._show()
             return
         try:
-            place = move_reader_back(reader, to_leaf=to_leaf, actor=Actor.operator(getpass.getuser()), reason=reason)
+            place = move_reader_back(reader, to_leaf=to_leaf, actor=Actor.at_the_shell(), reason=reason)
         except Invalid as refused:
             raise CommandError(
                 "; ".join(f"{name}: {code} {dict(params)}" for name, (code, params) in refused.fields.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ class Command(BaseCommand):
             assert pins.tiles is not None
             assert pins.tiles_head is not None
             payloads = pins.tiles.entries(pins.tiles_head.size)
-        done = reapply_erasures(actor=Actor.operator(getpass.getuser()), payloads=payloads)
+        done = reapply_erasures(actor=Actor.at_the_shell(), payloads=payloads)
         self.stdout.write(
             f"{done.people} people, {done.parts} private parts and those of {done.leaves} leaves were erased again."
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -33,7 +32,7 @@ class Command(BaseCommand):
         try:
             link = order_recovery(
                 options["email"],
-                actor=Actor.operator(getpass.getuser()),
+                actor=Actor.at_the_shell(),
                 reason=options["reason"],
                 even_so=options["even_so"],
             )

@@ -180,6 +180,8 @@ def test_a_reader_is_sent_back_at_the_shell_and_on_record(
     assert event.actor_type == "operator"
     call_command("move_reader")
     assert "r: next leaf" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="Which reader"):
+        call_command("move_reader", to_leaf=0, reason="a test of replaying")
 
 
 @pytest.mark.parametrize("to_leaf", [-1, 999])
