@@ -74,7 +74,7 @@ def rotation(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
             "next_words": words,
             "next_at": next_at,
             "is_stopped": is_stopped,
-            "acts": _acts_on(shown, actor=actor, at=at),
+            "acts": _acts_on(shown, is_stopped=is_stopped, actor=actor, at=at),
             "chart": [
                 (date_format(each.hour, "H:i"), each.old, each.new)
                 for each in hours_of_use(shown, upto=shown.ended_at or at)
@@ -113,7 +113,7 @@ def _warnings(rotation: Rotation, *, at: datetime) -> list[tuple[datetime, timed
     return [(begin, end - begin) for begin, end in spans if end > at]
 
 
-def _acts_on(rotation: Rotation, *, actor: Actor, at: datetime) -> RotationActs:
+def _acts_on(rotation: Rotation, *, is_stopped: bool, actor: Actor, at: datetime) -> RotationActs:
     key, old = rotation.managed_key, rotation.old_version
     who = standing_of(actor, at=at)
     facts = key_facts(key)
@@ -125,11 +125,13 @@ def _acts_on(rotation: Rotation, *, actor: Actor, at: datetime) -> RotationActs:
         why_not = _("It cannot be undone: the old secret is known to others.")
     elif both and rotates and not old_lives:
         why_not = _("It cannot be undone any more: the old version has ended.")
+    may_begin = rotates and rotation.state not in BEGUN and not is_stopped
+    may_take = rotation.state == RotationState.PREPARED and not is_stopped
     return RotationActs(
-        start=rotates and rotation.state not in BEGUN and key.revoked_at is None and key.authorised_until > at,
-        claim=rotation.state == RotationState.PREPARED and but_for_step_up(may_claim(actor, who, facts, at=at)),
+        start=may_begin and key.revoked_at is None and key.authorised_until > at,
+        claim=may_take and but_for_step_up(may_claim(actor, who, facts, at=at)),
         stop=rotates and rotation.state in WAITING_ROTATION_STATES,
-        take_back=rotates and rotation.state == RotationState.HANDED_OVER,
+        take_back=rotates and rotation.state == RotationState.HANDED_OVER and not is_stopped,
         undo=rotates and both and not why_not,
         end_old=both and old_lives and but_for_step_up(may_override_retirement(actor, who, at=at)),
         undo_why_not=why_not,

@@ -147,6 +147,7 @@ def test_a_key_that_was_stopped_on_purpose_is_promised_no_new_version(
     is_chosen = reason is not None
     assert ["A new version is made ready" in page for page in pages] == [not is_chosen] * 2
     assert ["nothing is replaced, unless it is reinstated" in page for page in pages] == [is_chosen] * 2
+    assert (f"/keys/{key.number}/rotate/" in pages[0]) is not is_chosen, "it would only refuse"
     assert ("not while it is suspended" in alice.get(f"/keys/{key.number}/").content.decode()) is is_chosen
 
 
@@ -161,7 +162,9 @@ def test_nobody_is_said_to_claim_what_is_suspended_with_its_key(world: World, as
     assert rotation.new_version is not None
     with pytest.raises(Conflict):
         claim_secret(rotation.new_version, actor=acting(world.alice, "claim"))
+    assert f"/keys/{key.number}/claim/" not in as_("alice").get(f"/keys/{key.number}/rotation/").content.decode()
     reinstate_key(key, actor=acting(world.admin, "reinstate"))
+    assert f"/keys/{key.number}/claim/" in as_("alice").get(f"/keys/{key.number}/rotation/").content.decode()
     assert "Alice claims the new secret" in as_("alice").get("/rotations/").content.decode()
 
 
