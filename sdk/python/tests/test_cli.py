@@ -2,8 +2,13 @@
 
 import io
 import json
+import os
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
+import keystead_client
 import pytest
 from fake_keystead import problem, vectors
 from fake_rotation import FakeRotation
@@ -105,6 +110,37 @@ def test_refusals_and_silence_have_codes_of_their_own(asking, capsys, monkeypatc
     with pytest.raises(SystemExit) as raised:
         main(["revoke", "KEY-7"])
     assert raised.value.code == 2
+
+
+@pytest.mark.parametrize("buffering", ["", "1"])
+@pytest.mark.parametrize("into", ["closed", "full"])
+def test_an_answer_that_nobody_reads_is_never_a_yes(tmp_path, buffering, into):
+    """Whoever pipes findings into `head` goes by the code alone."""
+    (tmp_path / "leak.txt").write_text(f"{KEY}\n" * 2000)
+    command = [sys.executable, "-c", "from keystead_client.cli.main import main; import sys; sys.exit(main())"]
+    reads, writes = os.pipe()
+    os.close(reads)
+    if into == "full":
+        os.close(writes)
+        writes = os.open("/dev/full", os.O_WRONLY)
+    with os.fdopen(writes, "wb") as out:
+        ran = subprocess.run(
+            [*command, "scan", str(tmp_path)],
+            check=False,
+            stdout=out,
+            stderr=subprocess.PIPE,
+            env=os.environ
+            | {"PYTHONUNBUFFERED": buffering, "PYTHONPATH": str(Path(keystead_client.__file__).parents[1])},
+            timeout=60,
+        )
+    assert ran.returncode == (141 if into == "closed" else 74)
+    assert b"Traceback" not in ran.stderr
+    assert b"Exception ignored" not in ran.stderr
+
+
+def test_what_is_no_text_is_not_understood(asking, capsys):
+    assert main(["show", "\udcff"]) == 2
+    assert "keystead: " in capsys.readouterr().err
 
 
 def test_verify_reads_the_key_from_stdin(asking, monkeypatch, capsys):

@@ -1,12 +1,15 @@
 """Read the command line, run one command, and end with a code that scripts can rely on.
 
-0 yes or done, 1 a clear no (an invalid key, a finding), 2 not understood, 3 Keystead refused, 4 Keystead could not be asked.
+0 yes or done, 1 a clear no (an invalid key, a finding), 2 not understood, 3 Keystead refused, 4 Keystead could not be asked,
+74 the answer could not be written (sysexits.h), 141 nobody reads it any more (as of a program that SIGPIPE ended).
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -20,7 +23,7 @@ REVOCATIONS = ("key-compromise", "affiliation-changed", "superseded", "cessation
 # How long an old secret works on beside its successor.
 OVERLAPS = ("now", "15m", "1h", "6h", "24h", "7d", "first-use", "when-idle")
 _Maker: TypeAlias = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
-USAGE, REFUSED, UNREACHABLE = 2, 3, 4
+USAGE, REFUSED, UNREACHABLE, UNWRITTEN, UNREAD = 2, 3, 4, 74, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,13 +38,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return USAGE
     typed = parser().parse_args(given)
     try:
-        return int(typed.run(typed))
+        return _ran(typed)
+    except BrokenPipeError:
+        return _unwritten(UNREAD)  # never a yes: it may have been a finding
+    except OSError as error:
+        print(f"keystead: {error}", file=sys.stderr)
+        return _unwritten(UNWRITTEN)
+
+
+def _ran(typed: argparse.Namespace) -> int:
+    try:
+        code = int(typed.run(typed))
+        sys.stdout.flush()  # what cannot be written shows here, and not when nobody can answer it any more
     except KeysteadError as error:
         return _told(error, as_json=typed.json)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        return 0
+    except UnicodeEncodeError:
+        print("keystead: that holds bytes which are no text.", file=sys.stderr)
+        return USAGE
+    return code
+
+
+def _unwritten(code: int) -> int:
+    """Let Python not try once more to write, when it ends."""
+    with contextlib.suppress(OSError, ValueError):  # a stdout that is somebody else's has no number
+        number = sys.stdout.fileno()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+    return code
 
 
 def _told(error: KeysteadError, *, as_json: bool) -> int:
