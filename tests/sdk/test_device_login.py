@@ -65,4 +65,4 @@ def test_a_machine_that_is_turned_away_stops_asking(portal_server, world):
         device.wait_for(begun, transport, pause=deny, clock=lambda: 0.0)
     assert refused.value.code == "access_denied"
     with pytest.raises(Refused):
-        device.begin(transport, name="")
+        device.begin(transport, name="two\nlines")  # none at all is a plain client's
