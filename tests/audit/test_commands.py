@@ -105,3 +105,11 @@ def test_a_command_that_cannot_ask_says_so_and_is_no_finding(
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert "s3cret" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "way"), [(("changepassword", "a@example.com"), "recover_admin"), (("createsuperuser",), "first_adm")]
+)
+def test_djangos_ways_past_the_log_are_closed(arguments: tuple[str, ...], way: str) -> None:
+    with pytest.raises(CommandError, match=way):
+        call_command(*arguments)
