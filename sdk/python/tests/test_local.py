@@ -214,6 +214,31 @@ def test_an_absence_of_hours_ends_no_thread(keystead, monkeypatch):
     verifier.close()
 
 
+def test_whoever_leaves_while_its_registration_hangs_has_no_lease_and_answers_nothing(keystead, feed):
+    """Nobody would have heard of it: it held a lease from then on, and answered by it until that ended."""
+    registers = keystead.doors["POST /v1/verifiers"]
+    asked, arrives = threading.Event(), threading.Event()
+
+    def hang(request):
+        asked.set()
+        assert arrives.wait(20)
+        return registers(request)
+
+    keystead.on("POST /v1/verifiers", hang)
+    verifier = LocalVerifier(keystead.url, credential=KEYS[6], timeout=20)
+    verifier.start(wait=0)
+    assert asked.wait(5)
+    for thread in verifier._threads:
+        thread.join = lambda timeout, of=thread: threading.Thread.join(of, 0.1)  # nobody waits five seconds
+    verifier.close()
+    arrives.set()
+    for thread in verifier._threads:
+        threading.Thread.join(thread, 5)
+    assert verifier.verify(KEYS[0]).reason == Reason.STALE
+    assert not feed.applied
+    assert [each.path for each in keystead.asked if each.method == "DELETE"] == ["/v1/verifiers/v-1"]
+
+
 def test_ends_come_by_the_servers_clock_without_a_message(keystead, feed):
     soon = now_ms() + 400
     feed.records = [

@@ -129,6 +129,7 @@ export class LocalVerifier {
   async close(): Promise<void> {
     this.#over.abort();
     this.#ring();
+    await this.#starting?.catch(() => undefined); // what registers only now has to leave as well
     await this.#following;
     this.#feed.forget();
     for (const last of [() => this.#report(), () => this.#feed.leave()]) {

@@ -269,6 +269,24 @@ test("uses that are never taken hold up none that come later", () =>
     assert.deepEqual([batches, taken.length, troubles.length], [2, 1, 1]);
   }));
 
+test("whoever closes it while its registration hangs leaves no lease behind", () =>
+  withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    feed.records = [record(FIRST.text, FIRST.kid)];
+    let arrives: (() => void) | undefined;
+    const registration = { verifier: "v-1", lease_ms: 3000, renew_ms: 20 };
+    keystead.on("POST /v1/verifiers", [201, (response: ServerResponse) => (arrives = () => response.end(JSON.stringify(registration)))]);
+    const verifier = new LocalVerifier({ url: keystead.url, credential: CREDENTIAL });
+    const started = verifier.start();
+    await until(() => arrives !== undefined);
+    const closed = verifier.close();
+    await pause(50);
+    arrives?.();
+    await Promise.all([started, closed]);
+    assert.equal(reason(verifier.verify(FIRST.text)), "stale");
+    assert.deepEqual([keystead.asked.at(-1)?.method, keystead.asked.at(-1)?.path], ["DELETE", "/v1/verifiers/v-1"]);
+  }));
+
 test("a rotation of its own credential costs no lease", async () => {
   // With an overlap of `now` the old secret stops at once, and what is current is the old one until all has settled.
   const newer = VALID[5]!.text;

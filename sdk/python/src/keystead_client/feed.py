@@ -51,6 +51,7 @@ class Feed:
         self._lease_path = ""
         self._takes_word = False  # whether what was applied may be said without a renewal
         self._hears = False  # and on the line of the bell itself
+        self._has_left = False
         self.renew_ms = 1000
         self.state: State | None = None
         self.belief, self.plain = NOTHING, NOT_PLAIN
@@ -217,7 +218,8 @@ class Feed:
         self._post(f"/v1/verifiers/{self._verifier}/uses", {"batch": batch, "uses": uses})
 
     def leave(self) -> None:
-        """End the lease at once, so that nobody waits for this verifier."""
+        """End the lease at once, and take none from then on, so that nobody waits for this verifier."""
+        self._has_left = True
         verifier, self._verifier = self._verifier, ""
         self._forget()
         if verifier:
@@ -238,6 +240,9 @@ class Feed:
         if answer["lease_ms"] <= 0:
             raise Refused("This environment allows no verification in process: use Verifier.", code="not_in_process")
         self._verifier, self.renew_ms = answer["verifier"], answer["renew_ms"]
+        if self._has_left:  # while this hung: what it was named by now is what has to leave
+            self.leave()
+            raise Unreachable("This verifier was closed.", code="closed")
         named = answer.get("feed")  # a process of its own, which need not stand behind the same address
         self._bell_url = named if isinstance(named, str) else ""
         self._beside, self._takes_word, self._hears = None, False, answer.get("feed_hears") is True
