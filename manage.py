@@ -5,6 +5,7 @@ import os
 import sys
 from typing import NoReturn
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 from django.db import OperationalError, ProgrammingError
 from django.utils.connection import ConnectionDoesNotExist
@@ -29,7 +30,7 @@ def main() -> None:
         _end(f"{error}\nThis role of the database may not do it; docs/operations.md says as which role a command runs.")
     except ConnectionDoesNotExist as error:
         _end(f"Which database? {error}")
-    except KeyringUnusable as error:
+    except (ImproperlyConfigured, KeyringUnusable) as error:
         _end(str(error))
 
 

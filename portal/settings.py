@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
 from environ import FileAwareEnv
 from environ.fileaware_mapping import FileAwareMapping
 
@@ -29,6 +30,16 @@ class Environment(FileAwareEnv):  # type: ignore[misc]  # see above
     """The environment, in which any setting may be a file."""
 
     ENVIRON = SecretFiles()
+
+    def get_value(self, var: str, *given: Any, **named: Any) -> Any:  # Any: as each caller casts it
+        """Read a setting; what cannot be read is named, and never shown: it may be a secret."""
+        try:
+            return super().get_value(var, *given, **named)
+        except OSError as error:
+            message = f"The setting {var} cannot be read: {error.filename}: {error.strerror}"
+        except ValueError:
+            message = f"The setting {var} cannot be read: it has another form (docs/settings.md)"
+        raise ImproperlyConfigured(message)
 
 
 env = Environment()

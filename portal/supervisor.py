@@ -261,11 +261,25 @@ def main() -> int:
     environment["DJANGO_SETTINGS_MODULE"] = "portal.settings"
     environment.setdefault("KEYSTEAD_ENV", "development")
     environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
-    port = int(environment.setdefault("PORT", "8000"))
+    try:
+        return _run(environment, _port_of(environment.setdefault("PORT", "8000")))
+    except (CannotStart, EngineFailed, NoAccount, PermissionError) as problem:
+        say(f"Keystead cannot start: {problem}", error=True)
+        return 1
+
+
+def _port_of(text: str) -> int:
+    most = 65_535 - FEED_PORT_APART
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        raise CannotStart(
+            f"PORT is a number from 1 to {most}; the door and the feed take the ports {VERIFY_PORT_APART} and {FEED_PORT_APART} above it."
+        )
+    return int(text)
+
+
+def _run(environment: dict[str, str], port: int) -> int:
     feed_port = port + FEED_PORT_APART
-    if (
-        "KEYSTEAD_PUBLIC_URL" not in environment
-    ):  # with an address of the operator's there is a proxy, which routes by path
+    if "KEYSTEAD_PUBLIC_URL" not in environment:  # or there is a proxy of the operator's, which routes by path
         environment["KEYSTEAD_PUBLIC_URL"] = f"http://localhost:{port}"
         environment.setdefault("KEYSTEAD_FEED_URL", f"http://localhost:{feed_port}/v1/feed")
     environment.setdefault("KEYSTEAD_VERIFY_BIND", f"127.0.0.1:{port + VERIFY_PORT_APART}")
@@ -273,11 +287,7 @@ def main() -> int:
     layout = layout_at(environment.get("KEYSTEAD_DATA") or ROOT / ".data")
     environment["KEYSTEAD_DATA"] = str(layout.data)
     environment["PROMETHEUS_MULTIPROC_DIR"] = str(layout.data / "metrics")
-    try:
-        return Supervisor(layout, environment, port).run()
-    except (CannotStart, EngineFailed, NoAccount, PermissionError) as problem:
-        say(f"Keystead cannot start: {problem}", error=True)
-        return 1
+    return Supervisor(layout, environment, port).run()
 
 
 if __name__ == "__main__":

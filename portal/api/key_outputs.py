@@ -107,7 +107,10 @@ class VerifierWordOut(S.Serializer):  # type: ignore[type-arg]
 
 
 class StopReceiptOut(S.Serializer):  # type: ignore[type-arg]
-    """That a stop was everywhere when it was answered. `used_after`: accepted after the answer, so reinstated or replaced since."""
+    """That a stop was everywhere when it was answered. `used_after`: accepted after the answer, so reinstated or replaced since.
+
+    Programs that verify in their own process tell what they accepted by the minute, as of its beginning.
+    """
 
     action = S.CharField(source="receipt.action")
     committed_at = S.DateTimeField(source="receipt.committed_at")

@@ -67,6 +67,31 @@ def test_secrets_come_from_files(tmp_path):
     assert found["DATABASES"]["default"]["PASSWORD"] == "from-file"
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("PORT", "secret-words", "has another form"),
+        ("KEYSTEAD_TRUSTED_PROXIES", "secret-words", "has another form"),
+        ("KEYSTEAD_SECRET_KEY_FILE", "/nonexistent/key", "/nonexistent/key: No such file or directory"),
+    ],
+)
+@pytest.mark.parametrize("command", ["check", "first_administrator"])
+def test_a_setting_that_cannot_be_read_is_named_without_its_value(command, name, value, why):
+    done = subprocess.run(
+        [sys.executable, "manage.py", command],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], name: value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert f"setting {name.removesuffix('_FILE')} cannot be read" in done.stderr
+    assert why in done.stderr
+    assert "secret-words" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_broker_follows_the_url_of_valkey():
     assert read("CELERY_BROKER_URL", REDIS_URL="unix:///run/v.sock?db=2") == {
         "CELERY_BROKER_URL": "redis+socket:///run/v.sock?virtual_host=2"

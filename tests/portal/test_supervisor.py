@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(240)
 class Running:
     """A supervisor in a process of its own, with what it has said so far."""
 
-    def __init__(self, folder: Path, port: int | None = None) -> None:
+    def __init__(self, folder: Path, port: int | str | None = None) -> None:
         self.folder, self.port = folder, port or free_port(apart=OTHERS)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         environment |= {"KEYSTEAD_DATA": str(folder), "PORT": str(self.port)}
@@ -109,7 +109,7 @@ def folder():
 def start(folder):
     started: list[Running] = []
 
-    def begin(port: int | None = None) -> Running:
+    def begin(port: int | str | None = None) -> Running:
         started.append(Running(folder, port))
         return started[-1]
 
@@ -172,6 +172,15 @@ def test_a_part_that_dies_stops_the_rest_and_the_exit_is_not_zero(start, part):
     running.reader.join(10)
     assert f"{part} ended by itself" in running.said()
     wait_until_gone(family)
+
+
+@pytest.mark.parametrize("port", ["eight thousand", "0", "65400", "-1"])
+def test_a_port_that_is_none_is_said_before_anything_is_started(start, port):
+    refused = start(port)
+    assert refused.process.wait(60) == 1
+    refused.reader.join(10)
+    assert refused.said().startswith("Keystead cannot start: PORT is a number from 1 to 65335")
+    assert refused.said().count("\n") == 1
 
 
 def test_a_taken_port_is_said_before_anything_is_migrated(start):

@@ -34,6 +34,7 @@ def test_the_page_tells_of_leases_and_receipts(world):
     assert str(feed.holder.id) not in page
     own = signed_in(world.alice).get(reverse("key", args=[key.number])).content.decode()
     assert "Receipts of its stops" in own
+    assert "by the minute, as of its beginning" in own
     assert "revoked" in own
 
 
