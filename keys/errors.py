@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from audit.events import Event
+
 
 class KeysError(Exception):
     """A refusal the caller can act on. `code` is stable; `status` is the HTTP status a door answers with (RFC 9110)."""
@@ -19,9 +21,13 @@ class KeysError(Exception):
 
 
 class Denied(KeysError):
-    """The policy said no. `hidden` when the actor may not even know that the thing exists."""
+    """The policy said no. `hidden` when the actor may not even know that the thing exists.
+
+    `alarm`: what was found out about it and is told to others, so that it outlives the rollback as the denial itself does.
+    """
 
     status = 403
+    alarm: Event | None = None
 
     def __init__(self, code: str, /, *, rule: str, hidden: bool = False, **params: object) -> None:
         super().__init__(code, **params)

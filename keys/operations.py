@@ -75,6 +75,8 @@ def _operation(function: Callable[P, R], *, grants: Grants) -> Callable[P, R]:
                 record_denial(
                     denied, operation=function.__name__, subject=subject, actor=refused, correlation=correlation
                 )
+                if denied.alarm is not None:
+                    _record_after_rollback(denied.alarm, actor=refused)
             raise
         except SecretBlocked as blocked:
             if depth == 0:

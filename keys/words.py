@@ -128,6 +128,9 @@ KEYS: Final[Mapping[str, Promise]] = {
     "may_not_act_on_many": _("Only administrators and responders act on many keys at once."),
     "unknown_key": _("There is no such key."),
     "may_not_name_recipient": _("Only a lead of the owning team or an administrator says who receives its secrets."),
+    "recipient_needs_another": _(
+        "You do not lead the owning team: somebody else has to name you as the one who receives its secrets."
+    ),
     "recipient_already": _("This person receives its secrets already."),
     "may_not_hand_over": _(
         "Only a lead of the owning team, the person who receives the key, or an administrator can hand it over."

@@ -11,7 +11,7 @@ from keys.states import EnvironmentClass, RequestState
 
 
 def holders_of(key: ManagedKey | None) -> frozenset[UUID]:
-    """The people who know a program's secret: what it asks for, they ask for."""
+    """The people who know a key's secrets: what its program asks for, they ask for; what prolongs it, they gain by."""
     if key is None:
         return frozenset()
     claimers = key.versions.values_list("claimed_by_id", flat=True)
@@ -32,6 +32,7 @@ def request_facts(request: KeyRequest, *, rules: Rules, decided: bool = True) ->
         recipient_id=request.recipient_id,
         editor_id=request.last_editor_id,
         behind_program=holders_of(request.requested_by_key),
+        holders=holders_of(request.renews),
         owner_team_id=request.owner_team_id,
         service_team_id=request.service.owner_team_id,
         approver_team_id=rules.approver_team_id,

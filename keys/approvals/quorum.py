@@ -71,7 +71,7 @@ def progress_of(request: KeyRequest, rules: Rules, *, at: datetime) -> Progress:
 def possible_approvers(request: KeyRequest, rules: Rules) -> dict[str, list[Person]]:
     """Who can approve this request, by side."""
     excluded: set[UUID | None] = {request.requester_id, request.recipient_id, request.last_editor_id}
-    excluded |= holders_of(request.requested_by_key)
+    excluded |= holders_of(request.requested_by_key) | holders_of(request.renews)
     return approvers_by_side(
         service_team_id=request.service.owner_team_id, approver_team_id=rules.approver_team_id, excluded=excluded
     )

@@ -19,7 +19,7 @@ from keys.crypto.statement import challenge_of, new_nonce
 from keys.errors import Conflict, Denied, Invalid
 from keys.models import ApprovalStatement, KeyRequest, Passkey, TotpDevice
 from keys.operations import operation
-from keys.people.proofs import note_use
+from keys.people.proofs import clone_of, note_use
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_decide, seats_for
@@ -118,7 +118,9 @@ def check_signature(
     except AssertionRefused as refused:
         raise Invalid.field("signature", "assertion_refused") from refused
     if not note_use(passkey, verified, actor=actor, at=at):
-        raise Denied("passkey_clone_suspected", rule="approve.signature")
+        denied = Denied("passkey_clone_suspected", rule="approve.signature")
+        denied.alarm = clone_of(passkey)
+        raise denied
 
 
 def _passkey(signature: Signature, actor: Actor) -> Passkey | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from django.db.models import Q
-
 from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict, Invalid
@@ -62,7 +60,7 @@ def accept_transfer(transfer: KeyTransfer, *, recipient: Person, actor: Actor) -
         raise Conflict("transfer_out_of_date")
     if not Membership.objects.living().filter(team_id=transfer.to_team_id, person=recipient).exists():
         raise Invalid.field("recipient", "not_in_owner_team")
-    if Approval.objects.standing().filter(Q(request=key.request) | Q(request__renews=key), person=recipient).exists():
+    if Approval.objects.standing().of_key(key.pk).given_by(recipient).exists():
         raise Invalid.field("recipient", "recipient_approved")  # who approved a key never holds it (invariant 7)
     _decide(transfer, "accepted", actor=actor)
     update(

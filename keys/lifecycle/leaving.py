@@ -34,14 +34,15 @@ def name_recipient(key: ManagedKey, *, recipient: Person, actor: Actor, rotate: 
     versions = locked_versions(key)
     rotation = open_rotation(key)
     at = clock.now()
-    enforce(may_name_recipient(actor, standing_of(actor, at=at), key_facts(key), at=at))
+    who = standing_of(actor, at=at)
+    enforce(may_name_recipient(actor, who, key_facts(key), at=at, recipient_id=recipient.pk))
     if key.revoked_at is not None:
         raise Conflict("key_revoked")
     if recipient.pk == key.recipient_id:
         raise Invalid.field("recipient", "recipient_already")
     if not Membership.objects.living().filter(team=key.owner_team, person=recipient, person__is_active=True).exists():
         raise Invalid.field("recipient", "not_in_owner_team")
-    if Approval.objects.standing().filter(Q(request=key.request) | Q(request__renews=key), person=recipient).exists():
+    if Approval.objects.standing().of_key(key.pk).given_by(recipient).exists():
         raise Invalid.field("recipient", "recipient_approved")  # who approved a key never holds it (invariant 7)
     key = update(
         key,

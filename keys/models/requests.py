@@ -133,6 +133,14 @@ class ApprovalQuerySet(models.QuerySet["Approval"]):
     def standing(self) -> ApprovalQuerySet:
         return self.filter(voided_at=None)
 
+    def of_key(self, key_id: UUID) -> ApprovalQuerySet:
+        """Those about the request that a key came from, and about prolonging it."""
+        return self.filter(Q(request__keys=key_id) | Q(request__renews=key_id))
+
+    def given_by(self, person: Person) -> ApprovalQuerySet:
+        """Those that rest on a person: their own, and those that a delegate gave from their place."""
+        return self.filter(Q(person=person) | Q(seat=person))
+
 
 @governed("approval", private=("comment",))
 class Approval(Row):

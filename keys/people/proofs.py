@@ -185,9 +185,14 @@ def note_use(passkey: Passkey, verified: VerifiedAssertion, *, actor: Actor, at:
     """Keep the counter; False when it went back, which a copied authenticator does (WebAuthn Level 3, section 6.1.1)."""
     moved = verified.sign_count > passkey.sign_count
     if not moved and (verified.sign_count or passkey.sign_count):
-        record(PasskeyCloneSuspected(target_id=str(passkey.pk), person=str(passkey.user_id)), actor=actor, at=at)
+        record(clone_of(passkey), actor=actor, at=at)
         return False
     Passkey.objects.filter(pk=passkey.pk).update(
         sign_count=verified.sign_count, last_used_at=at, backup_state=verified.backed_up
     )
     return True
+
+
+def clone_of(passkey: Passkey) -> PasskeyCloneSuspected:
+    """What is told of a passkey whose counter went back; whoever refuses and rolls back hands it on with the denial."""
+    return PasskeyCloneSuspected(target_id=str(passkey.pk), person=str(passkey.user_id))

@@ -50,6 +50,7 @@ class RequestFacts:
     service_team_id: UUID
     approver_team_id: UUID | None
     environment_class: EnvironmentClass
+    holders: frozenset[UUID] = frozenset()  # who holds the key that this request would prolong
     decided_people: frozenset[UUID] = frozenset()
     decided_seats: frozenset[UUID] = frozenset()
 

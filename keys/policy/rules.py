@@ -61,7 +61,7 @@ def may_decide(who: ActorFacts, request: RequestFacts, *, seat: UUID | None) -> 
     for person in {who.person_id, seat or who.person_id}:
         if request.requester_id == person or person in request.behind_program:
             return Deny("approver_is_requester", "approve.separation")
-        if request.recipient_id == person:
+        if request.recipient_id == person or person in request.holders:
             return Deny("approver_is_beneficiary", "approve.separation")
         if request.editor_id == person:
             return Deny("approver_is_last_editor", "approve.separation")
@@ -222,12 +222,20 @@ def may_offer_transfer(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: date
     return needs_step_up(actor, "handover", at=at)
 
 
-def may_name_recipient(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) -> Decision:
-    """A lead of the owners or an administrator says who of the team receives a key's secrets, above all after a leaver."""
+def may_name_recipient(
+    actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime, recipient_id: UUID | None = None
+) -> Decision:
+    """A lead of the owners or an administrator says who of the team receives a key's secrets, above all after a leaver.
+
+    Administrators let themselves into any team: one who does not lead it would hold a key that nobody approved for them.
+    `recipient_id` is None while nobody is chosen.
+    """
     if not who.active or who.person_id is None:
         return Deny("only_people_hand_over", "recipient.person")
     if not (who.is_lead_of(key.owner_team_id) or who.has(Role.ADMINISTRATOR)):
         return Deny("may_not_name_recipient", "recipient.role")
+    if who.person_id == recipient_id and not who.is_lead_of(key.owner_team_id):
+        return Deny("recipient_needs_another", "recipient.separation")
     return needs_step_up(actor, "handover", at=at)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Final
+
 from django.contrib.auth import update_session_auth_hash
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
@@ -16,6 +19,9 @@ from portal.accounts.forms import AddressForm, ChangePasswordForm, NewPasswordFo
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.accounts.words import explain, explain_refusal, put_errors
 from portal.actors import actor_of, visitor
+
+# A wish for a new password is answered no sooner: what is written for a known address takes longer than nothing for another.
+ANSWERED_AFTER_SECONDS: Final = 0.25
 
 
 @signed_in_door("GET", "POST")
@@ -69,7 +75,9 @@ def forgotten(http: HttpRequest) -> HttpResponse:
     """Ask for a link; whether the address is known is never told."""
     form = AddressForm(http.POST or None)
     if http.method == "POST" and form.is_valid():
+        began = time.monotonic()
         request_password_reset(form.cleaned_data["email"], actor=visitor(http))
+        time.sleep(max(0.0, began + ANSWERED_AFTER_SECONDS - time.monotonic()))
         return render(http, "accounts/password_forgotten_sent.html", {})
     return render(http, "accounts/password_forgotten.html", {"form": form}, status=422 if form.errors else 200)
 

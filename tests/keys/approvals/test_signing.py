@@ -86,6 +86,18 @@ def test_a_narrowing_is_signed_over_the_content_after_it(world: World) -> None:
     assert signature_state(Approval.objects.get()) == SignatureState.VERIFIED
 
 
+def test_a_copied_passkey_that_signs_a_decision_decides_nothing_and_is_told_of(world: World) -> None:
+    request, device = submitted(world), passkey_of(world.bob)
+    Passkey.objects.filter(user=world.bob).update(sign_count=50)  # the genuine one is far ahead of the copy
+    signature = signed(request, world.bob, device)
+    with pytest.raises(Denied, match="passkey_clone_suspected"):
+        approve_request(request, digest=request.digest, actor=acting(world.bob), signature=signature)
+    assert not Approval.objects.exists()
+    suspected = AuditEvent.objects.get(action="passkey.clone-suspected")  # responders are told by it
+    assert (suspected.target_id, suspected.actor_id) == (str(Passkey.objects.get().pk), str(world.bob.pk))
+    assert AuditEvent.objects.filter(action="access.denied").count() == 1
+
+
 def test_another_persons_statement_or_passkey_is_refused(world: World) -> None:
     request, device = submitted(world), passkey_of(world.bob)
     signature = signed(request, world.bob, device)

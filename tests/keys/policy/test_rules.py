@@ -239,6 +239,10 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
         "may_not_name_recipient",
         lambda: rules.may_name_recipient(actor("handover"), OWNER, KEY, at=AT),
     ),
+    "an administrator names themselves": (
+        "recipient_needs_another",
+        lambda: rules.may_name_recipient(actor("handover"), ADMIN, KEY, at=AT, recipient_id=ME),
+    ),
     "programs hand over": ("only_people_hand_over", lambda: offer(program("keys:revoke"))),
     "a revoked key is handed over": ("key_revoked", lambda: offer(OWNER_LEAD, replace(KEY, revoked=True))),
     "strangers hand over": (

@@ -1,5 +1,6 @@
 """Guessing closes a door, for whom and from where it must and for nobody else; a code counts once."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -28,6 +29,20 @@ def test_ten_wrong_passwords_close_the_door_for_known_and_unknown_alike():
         pages[email] = plain(answers[-1])
     assert len(set(pages.values())) == 1
     assert actions(action="sign-in.locked") == ["sign-in.locked"] * 2
+
+
+def test_how_long_a_forgotten_password_takes_tells_nobody_whose_address_is_known():
+    """What is written down for a colleague took twice as long as nothing for a stranger: one wish told them apart."""
+    joined("alice")
+    took, pages = {}, {}
+    for email in ("alice@example.com", "stranger@example.com"):
+        client, began = Client(headers=BROWSER), time.perf_counter()
+        answer = client.post("/password-reset/", {"email": email})
+        took[email] = time.perf_counter() - began
+        pages[email] = (answer.status_code, plain(answer))
+    assert min(took.values()) >= 0.25
+    assert pages["alice@example.com"] == pages["stranger@example.com"]
+    assert actions(action="password.reset-requested") == ["password.reset-requested"]
 
 
 def test_nobody_locks_a_colleague_out():

@@ -1,0 +1,80 @@
+"""Who receives a key's secrets is somebody other than those who approved it, prolong it, or name the receiver from outside."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from audit import clock
+from audit.models import AuditEvent
+from keys.approvals.decisions import approve_request
+from keys.approvals.quorum import possible_approvers, rules_for
+from keys.approvals.submission import request_renewal
+from keys.errors import Denied, Invalid
+from keys.lifecycle.handover import accept_transfer, offer_transfer
+from keys.lifecycle.leaving import name_recipient
+from keys.models import ManagedKey, Membership
+from keys.people.delegates import name_delegate
+from keys.people.teams import add_member, change_member_roles
+from tests.people import World, acting, issued, submitted
+
+pytestmark = pytest.mark.django_db
+
+
+def test_whoever_knows_a_secret_does_not_approve_its_renewal(world: World) -> None:
+    key, _, _ = issued(world)  # Alice knows the secret that works
+    name_recipient(key, recipient=world.anna, actor=acting(world.alice, "handover"))
+    add_member(world.security, person=world.alice, roles=["approver"], actor=acting(world.admin, "people"))
+    renewal = request_renewal(key, authorised_days=300, purpose="Another year of it.", actor=acting(world.anna))
+    with pytest.raises(Denied, match="approver_is_beneficiary"):
+        approve_request(renewal, digest=renewal.digest, actor=acting(world.alice, "approve"))
+    named = possible_approvers(renewal, rules_for(renewal))["named"]
+    assert [person.pk for person in named] == [world.carol.pk]
+    with pytest.raises(Denied):
+        approve_request(renewal, digest=renewal.digest, actor=acting(world.mallory, "approve"))
+    approve_request(renewal, digest=renewal.digest, actor=acting(world.bob, "approve"))
+    renewal = approve_request(renewal, digest=renewal.digest, actor=acting(world.carol, "approve"))
+    assert renewal.state == "approved"
+
+
+@pytest.mark.parametrize("way", ["named", "handed over"])
+def test_whose_seat_approved_a_key_never_holds_it(world: World, way: str) -> None:
+    """Carol approved from Bob's place, so it is his approval too; another colleague may receive the key."""
+    at = clock.now()
+    name_delegate(
+        world.bob, actor=acting(world.bob, "people"), delegate=world.carol, starts_at=at, ends_at=at + timedelta(days=1)
+    )
+    request = submitted(world)
+    approve_request(request, digest=request.digest, actor=acting(world.carol, "approve"))  # from Bob's seat
+    approve_request(request, digest=request.digest, actor=acting(world.ben, "approve"))
+    key = ManagedKey.objects.get(request=request)
+    if way == "named":
+        add_member(world.reporting, person=world.bob, roles=["developer"], actor=acting(world.admin, "people"))
+        with pytest.raises(Invalid) as refused:
+            name_recipient(key, recipient=world.bob, actor=acting(world.alice, "handover"))
+        name_recipient(key, recipient=world.anna, actor=acting(world.alice, "handover"))
+    else:
+        transfer = offer_transfer(key, to_team=world.orders_team, actor=acting(world.alice, "handover"))
+        with pytest.raises(Invalid) as refused:
+            accept_transfer(transfer, recipient=world.bob, actor=acting(world.bob, "handover"))
+    assert refused.value.fields["recipient"][0] == "recipient_approved"
+
+
+def test_an_administrator_alone_does_not_come_by_a_teams_secret(world: World) -> None:
+    """Who joins a team by their own hand and names themselves would hold a production key that nobody approved for them."""
+    key, _, _ = issued(world)
+    add_member(world.reporting, person=world.admin, roles=["developer"], actor=acting(world.admin, "people"))
+    with pytest.raises(Denied, match="recipient_needs_another"):
+        name_recipient(key, recipient=world.admin, rotate=True, actor=acting(world.admin, "handover"))
+    with pytest.raises(Denied, match="may_not_name_recipient"):
+        name_recipient(key, recipient=world.mallory, actor=acting(world.mallory, "handover"))
+    key.refresh_from_db()
+    assert key.recipient_id == world.alice.pk
+    assert AuditEvent.objects.filter(action="access.denied").count() == 2
+    name_recipient(key, recipient=world.anna, actor=acting(world.admin, "handover"))  # a colleague: after a leaver
+    name_recipient(key, recipient=world.alice, actor=acting(world.alice, "handover"))  # a lead answers for the team
+    add_member(world.reporting, person=world.admin2, roles=["developer"], actor=acting(world.admin, "people"))
+    place = Membership.objects.get(team=world.reporting, person=world.admin2)
+    change_member_roles(place, roles=["developer", "lead"], actor=acting(world.admin, "people"))
+    name_recipient(key, recipient=world.admin2, actor=acting(world.admin2, "handover"))  # made a lead by another
