@@ -196,6 +196,21 @@ def test_without_a_lease_everything_is_stale_and_it_heals_by_itself(verifier, fe
     until(lambda: verifier.verify(KEYS[0]))
 
 
+def test_where_the_site_is_away_too_the_other_place_is_asked_again_at_once(keystead, feed):
+    """For half a minute nobody asked the feed, which was back, since the site would do; and then the site was away."""
+    feed.beside = {"lease": f"{keystead.url}/beside/lease"}
+    places = {path: keystead.doors[path] for path in ("POST /beside/lease", "POST /v1/verifiers/v-1/lease")}
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        until(lambda: feed.applied)
+        keystead.on("POST /beside/lease", (502, b"away"))
+        until(lambda: "/v1/verifiers/v-1/lease" in [each.path for each in keystead.asked])
+        keystead.on("POST /v1/verifiers/v-1/lease", (502, b"away"))
+        keystead.on("POST /beside/lease", places["POST /beside/lease"])
+        renewed = len(feed.applied)
+        until(lambda: len(feed.applied) > renewed + 3)
+        assert verifier.verify(KEYS[0])
+
+
 def test_an_absence_of_hours_ends_no_thread(keystead, monkeypatch):
     """A thousand tries, five seconds apart: their pauses were doubled until no number held them."""
     verifier = LocalVerifier(keystead.url, credential=KEYS[6])
@@ -278,6 +293,30 @@ def test_uses_are_reported(keystead, feed):
     told = {(use["outcome"], use["count"], use.get("client", {}).get("address")) for use in feed.uses}
     assert told == {("valid", 3, "192.0.2.1"), ("scope", 1, None)}
     assert "DELETE" in {asked.method for asked in keystead.asked}
+
+
+def test_a_program_that_has_much_to_tell_keeps_its_lease_meanwhile(keystead, feed, monkeypatch):
+    """Thirty batches that take longer than a lease lasts: nothing was renewed until the last was told."""
+    monkeypatch.setattr("keystead_client.local._REPORT_SECONDS", 0.0)
+    feed.lease_ms = 400
+    takes = keystead.doors["POST /v1/verifiers/v-1/uses"]
+
+    def slowly(asked):
+        time.sleep(0.03)
+        return takes(asked)
+
+    keystead.on("POST /v1/verifiers/v-1/uses", slowly)
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        for number in range(30 * 500):
+            verifier.verify(KEYS[0], client=Client(instance=f"worker-{number}"))
+        heard = set()
+
+        def told():
+            heard.add(verifier.verify(KEYS[0]).reason)
+            return len({use["client"]["instance"] for use in feed.uses if "client" in use}) == 30 * 500
+
+        until(told, seconds=20)
+    assert heard == {None}
 
 
 @pytest.mark.parametrize("days", [-3, 3])

@@ -127,7 +127,12 @@ export class Feed {
         this.#awayUntil = performance.now() + AWAY;
       }
     }
-    return this.#post(`/v1/verifiers/${this.#verifier}/lease`, { applied });
+    try {
+      return await this.#post(`/v1/verifiers/${this.#verifier}/lease`, { applied });
+    } catch (error) {
+      if (error instanceof Unreachable) this.#awayUntil = 0; // now both are away, and whichever is back first shall be heard
+      throw error;
+    }
   }
 
   /** The lines of the doorbell. A ring may bring what changed, or means: renew now. It proves no freshness. */

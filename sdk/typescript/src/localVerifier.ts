@@ -162,9 +162,11 @@ export class LocalVerifier {
         pause = Math.min(100 * 2 ** failures, LONGEST_PAUSE);
         this.#onTrouble(error);
       }
-      if (performance.now() - reportedAt > REPORTS_APART) {
-        reportedAt = performance.now();
-        await this.#report().catch((error: unknown) => this.#onTrouble(error));
+      const now = performance.now();
+      if (now - reportedAt > REPORTS_APART) {
+        const isTold = await this.#report(this.#feed.renewEvery).catch((error: unknown) => this.#onTrouble(error));
+        if (isTold !== false) reportedAt = now; // what could not be told waits as long as what is counted next
+        pause -= performance.now() - now;
       }
       if (pause > 0) await this.#wait(pause);
     }
@@ -247,8 +249,11 @@ export class LocalVerifier {
     }
   }
 
-  async #report(): Promise<void> {
-    for (let batch = this.#uses.batch(); batch !== undefined; batch = this.#uses.batch()) {
+  /** Tells what was counted; whether all of it, in the time until the lease wants to be renewed. */
+  async #report(time = Infinity): Promise<boolean> {
+    const over = performance.now() + time;
+    let waiting = this.#uses.waiting; // not what is counted meanwhile: a busy program would tell for ever
+    for (let batch = this.#uses.batch(); batch !== undefined && waiting > 0; batch = this.#uses.batch()) {
       try {
         await this.#feed.report(batch.uses, batch.name);
       } catch (error) {
@@ -256,6 +261,9 @@ export class LocalVerifier {
         this.#onTrouble(error);
       }
       this.#uses.sent();
+      waiting -= batch.uses.length;
+      if (performance.now() > over) break;
     }
+    return waiting <= 0;
   }
 }

@@ -50,6 +50,11 @@ export class Uses {
     return this.#batch;
   }
 
+  /** How many rows wait to be told. */
+  get waiting(): number {
+    return this.#counted.size + (this.#batch?.uses.length ?? 0);
+  }
+
   /** Forgets the batch; Keystead has it. */
   sent(): void {
     this.#batch = undefined;

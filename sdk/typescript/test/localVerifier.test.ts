@@ -252,6 +252,50 @@ for (const days of [-3, 3]) {
     }));
 }
 
+test("a program that is busy all the time goes on to renew while it tells of it, and comes to an end", (context) =>
+  following(
+    async (verifier, feed, keystead) => {
+      let told = 0;
+      const taken = (response: ServerResponse): unknown => setTimeout(() => ((told += 1), response.end()), 30);
+      keystead.on("POST /v1/verifiers/v-1/uses", [204, taken]);
+      const busy = setInterval(() => assert.ok(verifier.verify(FIRST.text).valid), 5);
+      try {
+        for (let turn = 0; turn < 5 * 500; turn++) verifier.verify(FIRST.text, { client: { instance: `worker-${turn}` } });
+        const now = performance.now.bind(performance);
+        context.mock.method(performance, "now", () => now() + 10_001); // it is time to tell
+        await until(() => told > 0);
+        const renewed = feed.applied.length;
+        await until(() => told > 4);
+        assert.ok(feed.applied.length > renewed + 2, "the lease is renewed between them");
+        await pause(500);
+        assert.ok(told < 10, "what is counted meanwhile is told next time");
+      } finally {
+        clearInterval(busy);
+      }
+    },
+    {},
+    (feed) => ([feed.renewMs, feed.leaseMs] = [20, 60_000]),
+  ));
+
+test("where the site is away too the other place is asked again at once", () =>
+  withKeystead(async (keystead) => {
+    const feed = new FakeFeed().at(keystead);
+    feed.records = [record(FIRST.text, FIRST.kid)];
+    const registration = { verifier: "v-1", lease_ms: 3000, renew_ms: 20, lease: `${keystead.url}/beside/lease` };
+    keystead.on("POST /v1/verifiers", [201, registration]);
+    keystead.on("POST /beside/lease", [502, "away"]);
+    const beside = (): number => keystead.asked.filter(({ path }) => path === "/beside/lease").length;
+    const verifier = await new LocalVerifier({ url: keystead.url, credential: CREDENTIAL }).start();
+    try {
+      await until(() => feed.applied.length > 3);
+      assert.equal(beside(), 1);
+      keystead.on("POST /v1/verifiers/v-1/lease", [502, "away"]);
+      await until(() => beside() > 2);
+    } finally {
+      await verifier.close();
+    }
+  }));
+
 test("uses that are never taken hold up none that come later", () =>
   withKeystead(async (keystead) => {
     const feed = new FakeFeed().at(keystead);

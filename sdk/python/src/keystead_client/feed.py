@@ -190,7 +190,11 @@ class Feed:
                 return self._post(self._lease_path, {"applied": applied}, to=self._beside)
             except Unreachable:
                 self._beside_away_until = time.monotonic() + _AWAY
-        return self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied})
+        try:
+            return self._post(f"/v1/verifiers/{self._verifier}/lease", {"applied": applied})
+        except Unreachable:
+            self._beside_away_until = 0.0  # now both are away, and whichever is back first shall be heard
+            raise
 
     def bell(self) -> Stream:
         """Listen for the doorbell; a ring means: renew now. It proves nothing, least of all freshness."""

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final, Self
 
-from keystead_client.beliefs import MOST_HOT, Found
+from keystead_client.beliefs import MOST_HOT, NEVER, Found
 from keystead_client.credentials import AnyCredential, as_credential
 from keystead_client.deciding import accepted, why_not
 from keystead_client.ed25519 import need_ed25519
@@ -239,11 +239,13 @@ class LocalVerifier:
                 pause = min(0.1 * 2 ** min(failures, 20), 5.0)  # a whole number has no end, and a float has
                 self._tell(error)
             self._uses.count()
-            if time.monotonic() - reported_at > _REPORT_SECONDS:
-                reported_at = time.monotonic()
+            if (now := time.monotonic()) - reported_at > _REPORT_SECONDS:
+                is_told = True  # what could not be told waits as long as what is counted next
                 with suppress(KeysteadError):
-                    self._report()
-            if pause:
+                    is_told = self._report(seconds=self._feed.renew_ms / 1000)
+                reported_at = now if is_told else reported_at
+                pause -= time.monotonic() - now
+            if pause > 0:
                 self._ring.wait(pause)
             self._ring.clear()
 
@@ -291,8 +293,10 @@ class LocalVerifier:
             self._ahead = clock(CLOCK) + belief.offset - time.time()
         return time.time() + self._ahead
 
-    def _report(self) -> None:
+    def _report(self, *, seconds: float = NEVER) -> bool:
+        """Tell what was counted; whether all of it, in the time until the lease wants to be renewed."""
         self._uses.count()
+        over = time.monotonic() + seconds
         while (batch := self._uses.batch()) is not None:
             name, rows = batch
             try:
@@ -302,6 +306,9 @@ class LocalVerifier:
                     raise
                 _log.warning("uses were not counted: %s (%s)", refused, refused.code)
             self._uses.sent()
+            if time.monotonic() > over:
+                return False
+        return True
 
 
 def _found(entry: Entry) -> Found:
