@@ -7,10 +7,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from audit.actor import Actor
-from keys.errors import Invalid, KeysError
+from keys.management.refusals import said_in_words
 from keys.models import Person
 from keys.retention.erasure import ErasureReason, erase_person
-from keys.words import sentence_for
 
 
 class Command(BaseCommand):
@@ -29,12 +28,8 @@ class Command(BaseCommand):
         person = Person.objects.filter(email=options["email"].strip().casefold()).first()
         if person is None:
             raise CommandError("no such person")
-        try:
+        with said_in_words():
             erasure = erase_person(person, actor=Actor.at_the_shell(), reason=options["reason"])
-        except Invalid as refused:
-            raise CommandError(", ".join(refused.fields)) from refused
-        except KeysError as refused:
-            raise CommandError(sentence_for(refused.code, refused.params) or refused.code) from refused
         self.stdout.write(f"{erasure.parts} private parts and {erasure.texts} rows with texts were erased.")
         for receipt in erasure.receipts:
             self.stdout.write(f"Receipt: event {receipt}")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from audit.actor import Actor
-from keys.errors import Invalid, KeysError
+from keys.management.refusals import said_in_words
 from keys.people.administrators import invite_first_administrator
 
 
@@ -21,12 +21,8 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="First administrator", help="name that colleagues see")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        with said_in_words():
             first = invite_first_administrator(options["email"], actor=Actor.at_the_shell(), name=options["name"])
-        except Invalid as refused:
-            raise CommandError(f"{', '.join(refused.fields)}: {next(iter(refused.fields.values()))[0]}") from refused
-        except KeysError as refused:
-            raise CommandError(refused.code) from refused
         if first is None:
             self.stdout.write("An administrator can sign in already; nothing was changed.")
             return

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from audit.actor import Actor
-from keys.errors import Invalid, KeysError
+from keys.management.refusals import said_in_words
 from keys.restoring.following import Followed, answer_by_hand, follow_log, ready_to_follow
 from keys.retention.reapplying import reapply_erasures
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         actor = Actor.at_the_shell()
-        try:
+        with said_in_words(WORDS):
             if options["by_hand"]:
                 answer_by_hand(actor=actor, comment=options["by_hand"])
                 self.stdout.write("It is on record who answers for the rows. Keys verify again.")
@@ -46,11 +46,6 @@ class Command(BaseCommand):
             # First: people and texts that were erased must be known by what the backup says of them.
             reapply_erasures(actor=actor)
             self._say(follow_log(actor=actor))
-        except Invalid as refused:
-            raise CommandError(f"{', '.join(refused.fields)}: {next(iter(refused.fields.values()))[0]}") from refused
-        except KeysError as refused:
-            where = f" ({refused.params['row']})" if "row" in refused.params else ""
-            raise CommandError(WORDS.get(refused.code, refused.code) + where) from refused
 
     def _say(self, done: Followed) -> None:
         self.stdout.write(f"{done.rows} rows follow the log; {done.ended} versions ended because their secret is lost.")

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from audit.actor import Actor
 from keys.dispatch.cursor import lag_of
 from keys.dispatch.moving import move_reader_back
-from keys.errors import Invalid, KeysError
+from keys.management.refusals import said_in_words
 from keys.models import DispatchCursor
 
 
@@ -33,14 +33,8 @@ class Command(BaseCommand):
         if not reader:
             self._show()
             return
-        try:
+        with said_in_words():
             place = move_reader_back(reader, to_leaf=to_leaf, actor=Actor.at_the_shell(), reason=reason)
-        except Invalid as refused:
-            raise CommandError(
-                "; ".join(f"{name}: {code} {dict(params)}" for name, (code, params) in refused.fields.items())
-            ) from refused
-        except KeysError as refused:
-            raise CommandError(refused.code) from refused
         self.stdout.write(f"{place.reader} reads again from leaf {place.next_leaf} on.")
 
     def _show(self) -> None:

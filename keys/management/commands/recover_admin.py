@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
 from audit.actor import Actor
-from keys.errors import Invalid, KeysError
+from keys.management.refusals import said_in_words
 from keys.people.administrators import order_recovery
 
 WORDS = {
@@ -29,17 +29,13 @@ class Command(BaseCommand):
         parser.add_argument("--even-so", action="store_true", help="although another administrator could do it")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
+        with said_in_words(WORDS):
             link = order_recovery(
                 options["email"],
                 actor=Actor.at_the_shell(),
                 reason=options["reason"],
                 even_so=options["even_so"],
             )
-        except Invalid as refused:
-            raise CommandError(f"{', '.join(refused.fields)}: {next(iter(refused.fields.values()))[0]}") from refused
-        except KeysError as refused:
-            raise CommandError(WORDS.get(refused.code, refused.code)) from refused
         self.stderr.write(self.style.WARNING("This act is in the audit log with severity critical."))
         self.stdout.write("Whoever opens this link within the hour becomes this administrator. It works once:")
         self.stdout.write(f"\n    {link.reveal()}\n")
