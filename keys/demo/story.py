@@ -78,6 +78,11 @@ def tell() -> dict[str, Secret]:
     return secrets
 
 
+def is_told() -> bool:
+    """Whether it was told to its end; half a story cannot be gone on with."""
+    return KeyRequest.objects.filter(renews__isnull=False).exists()  # the last of its acts
+
+
 def _open_shop() -> None:
     services = {
         slug: create_service(

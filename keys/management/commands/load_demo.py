@@ -11,10 +11,11 @@ from audit.checkpoints import wait_until_sealed
 from audit.models import AuditEvent
 from keys.demo.company import PASSWORD
 from keys.demo.people import sign_ins
-from keys.demo.story import tell
+from keys.demo.story import is_told, tell
 from keys.models import Person
 
 SEALER_SECONDS = 60
+HALF = "The demo was stopped while it was loaded: half of it is missing. Start with an empty KEYSTEAD_DATA to have it whole."
 
 
 class Command(BaseCommand):
@@ -27,7 +28,9 @@ class Command(BaseCommand):
             raise CommandError("The demo is loaded only when Keystead was started with DEMO=1, never in production.")
         people = sign_ins()
         if not people and Person.objects.exists():
-            raise CommandError("There are people here already: the demo wants an empty installation.")
+            raise CommandError(
+                "There are people here already: the demo wants an empty installation (set KEYSTEAD_DATA)."
+            )
         if not people:
             _wait_for_the_sealer()
             secrets = tell()
@@ -35,6 +38,8 @@ class Command(BaseCommand):
             self.stdout.write("\nSecrets to try, shown this once:")
             for purpose, secret in secrets.items():
                 self.stdout.write(f"  {purpose}: {secret.reveal()}")
+        elif not is_told():
+            self.stderr.write(f"\n{HALF}")
         self.stdout.write(f"\nSign in as anybody with the password: {PASSWORD}")
         self.stdout.write("and a code from an authenticator app that holds the seed beside the name:\n")
         for each in people:

@@ -34,10 +34,22 @@ def test_the_demo_has_keys_in_every_state_and_a_clean_log(sealing: object, setti
     assert list(breaches()) == []
     call_command("replay_audit_log", stdout=io.StringIO())
     again = io.StringIO()
-    call_command("load_demo", stdout=again)
+    call_command("load_demo", stdout=again, stderr=again)
     assert "ks_prod_" in out.getvalue()
     assert "ks_prod_" not in again.getvalue()
     assert "dana@northgate.example" in again.getvalue()
+    assert "missing" not in again.getvalue()
+
+
+def test_a_demo_that_was_killed_midway_says_so(sealing: object, settings: Any, monkeypatch: Any) -> None:
+    settings.DEMO = True
+    monkeypatch.setattr("keys.demo.story._waiting_requests", lambda _: pytest.fail("killed"))
+    with pytest.raises(pytest.fail.Exception, match="killed"):
+        call_command("load_demo", stdout=io.StringIO())
+    out, err = io.StringIO(), io.StringIO()
+    call_command("load_demo", stdout=out, stderr=err)
+    assert "dana@northgate.example" in out.getvalue()
+    assert "half of it is missing" in err.getvalue()
 
 
 def test_a_step_of_the_clock_that_begins_just_then_stops_no_demo(committed_db: None, monkeypatch: Any) -> None:
