@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from audit import clock
+from audit.models import AuditEvent
 from keys.dispatch.cursor import Told
 from keys.models import (
+    Delegation,
     KeyRequest,
     KeyTransfer,
     KeyVersion,
@@ -126,6 +129,29 @@ def _holder(told: Told) -> People:
     return {UUID(found)} if found else set()
 
 
+def _added_factor(told: Told) -> People:
+    """Whose factor was added to others: it decides a day later, and until then its owner can say that it is not theirs."""
+    decides_from = datetime.fromisoformat(told.payload["change"]["approves_from"][1])
+    return _holder(told) if decides_from > told.occurred_at + timedelta(minutes=1) else set()
+
+
+def _removed_factor(told: Told) -> People:
+    """Whose factor was taken away in their own name; what two administrators take away is told as that."""
+    own = told.reason != "never-confirmed" and told.actor_id == told.details.get("person")
+    return _holder(told) if own else set()
+
+
+def _replaced_codes(told: Told) -> People:
+    """Whose codes before are void; the first ones come with the invitation."""
+    before = AuditEvent.objects.of_target(told.target_type, told.target_id).with_action(told.action)
+    return _person(told) if before.filter(occurred_at__lt=told.occurred_at).exists() else set()
+
+
+def _both_sides(told: Told) -> People:
+    delegation = Delegation.objects.get(pk=told.target_id)
+    return {delegation.person_id, delegation.delegate_id}
+
+
 def _ended_by_reuse(told: Told) -> People:
     """Whose session ended for it, once: whoever holds the code can present it again and again."""
     return _holder(told) if told.details.get("session") else set()
@@ -191,6 +217,14 @@ WHO: dict[str, Finder] = {
     "person.deactivated": _team_leads,
     "passkey.clone-suspected": lambda told: _holder(told) | audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
     "second-factor.locked": _holder,
+    "password.reset-completed": _person,
+    "totp.enrolled": _added_factor,
+    "totp.removed": _removed_factor,
+    "passkey.enrolled": _added_factor,
+    "passkey.removed": _removed_factor,
+    "recovery-codes.made": _replaced_codes,
+    "recovery-codes.used": _person,
+    "delegation.named": _both_sides,
     "device-sign-in.completed": _holder,
     "device-sign-in.reused": _ended_by_reuse,
     "session.refused": lambda told: _holder(told) | audience.people_with(Role.RESPONDER, Role.ADMINISTRATOR),
@@ -207,6 +241,13 @@ ALSO_TO_THE_ACTOR = frozenset(
         "version.claim-repeated",
         "rotation.prepared",
         "device-sign-in.completed",
+        "totp.enrolled",
+        "totp.removed",
+        "passkey.enrolled",
+        "passkey.removed",
+        "recovery-codes.made",
+        "recovery-codes.used",
+        "delegation.named",
         "password.changed",
         "password.reset-requested",
     }

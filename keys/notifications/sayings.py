@@ -166,6 +166,52 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         gettext_noop("Somebody who knows your password gave wrong codes. If it was not you, change your password."),
         gettext_noop("Review your factors"),
     ),
+    "totp.enrolled": (
+        gettext_noop("An authenticator app was added to your account"),
+        gettext_noop(
+            "It signs you in, and decides from tomorrow on. If it is not yours, remove it now and tell an administrator."
+        ),
+        gettext_noop("Review your factors"),
+    ),
+    "passkey.enrolled": (
+        gettext_noop("A passkey was added to your account"),
+        gettext_noop(
+            "It signs you in, and decides from tomorrow on. If it is not yours, remove it now and tell an administrator."
+        ),
+        gettext_noop("Review your factors"),
+    ),
+    "totp.removed": (
+        gettext_noop("An authenticator app was removed from your account"),
+        gettext_noop("If it was not you, change your password and tell an administrator."),
+        gettext_noop("Review your factors"),
+    ),
+    "passkey.removed": (
+        gettext_noop("A passkey was removed from your account"),
+        gettext_noop("If it was not you, change your password and tell an administrator."),
+        gettext_noop("Review your factors"),
+    ),
+    "recovery-codes.made": (
+        gettext_noop("Your recovery codes were replaced"),
+        gettext_noop("The ones before are void. If it was not you, make new ones now and tell an administrator."),
+        gettext_noop("Review your factors"),
+    ),
+    "recovery-codes.used": (
+        gettext_noop("One of your recovery codes was used"),
+        gettext_noop(
+            "It stood in for your second factor. If it was not you, change your password and tell an administrator."
+        ),
+        gettext_noop("Review your factors"),
+    ),
+    "password.reset-completed": (
+        gettext_noop("Your password was set anew by a mailed link"),
+        gettext_noop("All your sessions ended. If it was not you, somebody reads your mail: tell an administrator."),
+        gettext_noop("Review your factors"),
+    ),
+    "delegation.named": (
+        gettext_noop("A delegate was named"),
+        gettext_noop("One of you decides in the place of the other for a while. If that is not right, end it."),
+        gettext_noop("See your delegates"),
+    ),
     "device-sign-in.completed": (
         gettext_noop("A command line was signed in as you"),
         gettext_noop("You allowed it in a browser. If you do not remember that, end it now and tell an administrator."),

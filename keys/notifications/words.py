@@ -38,6 +38,7 @@ PATHS = {
     "rotation": "/keys/{number}/rotation/",
     "policy-proposals": "/policies/proposals/",
     "factors": "/account/factors/",
+    "delegates": "/account/delegates/",
     "sessions": "/account/sessions/",
     "people": "/admin/",
     "webhook": "/webhooks/{id}/",
@@ -152,7 +153,15 @@ def is_moot(notice: Notice) -> bool:
 # Where to go about what has no row of its own.
 _PLACES = {
     "password.changed": "factors",
+    "password.reset-completed": "factors",
     "second-factor.locked": "factors",
+    "totp.enrolled": "factors",
+    "totp.removed": "factors",
+    "passkey.enrolled": "factors",
+    "passkey.removed": "factors",
+    "recovery-codes.made": "factors",
+    "recovery-codes.used": "factors",
+    "delegation.named": "delegates",
     "device-sign-in.completed": "sessions",
     "device-sign-in.reused": "sessions",
     "digest": "needs",

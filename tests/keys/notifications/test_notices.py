@@ -1,20 +1,32 @@
 """Everybody concerned is told, once, and nobody else."""
 
-from django.core import mail
+from datetime import timedelta
 
+import pytest
+from django.core import mail
+from django.urls import reverse
+
+from audit import clock
 from audit.actor import Actor
 from audit.events import catalogue
 from keys.approvals.decisions import approve_request, deny_request
 from keys.approvals.submission import nudge_request
+from keys.crypto import otp
 from keys.dispatch.cursor import lag_of, read_all
+from keys.errors import Denied
 from keys.lifecycle.claiming import claim_secret
 from keys.models import DispatchCursor, Notice, Session
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, WHO, notice_everyone
 from keys.notifications.sayings import SAYINGS
 from keys.notifications.words import EVERYTHING_SAID, words_for
+from keys.people.delegates import name_delegate
+from keys.people.factors import confirm_totp, enrol_totp, remove_factor, seed_of
+from keys.people.proofs import prove_recovery_code
+from keys.people.recovery_codes import make_recovery_codes
 from keys.people.session_ends import end_session, refuse_put_back
 from tests.devices import answered, begun, polled, token_of
+from tests.passkeys import passkey_of
 from tests.people import World, acting, issued, submitted
 from tests.sealers import SealingThread
 
@@ -101,3 +113,34 @@ def test_whoever_was_signed_in_is_told_when_a_code_was_used_twice_and_all_who_lo
     refuse_put_back(before, actor=Actor.system("tests"))
     react(sealing)
     assert told("session.refused") == {"Alice", "Responder", "Admin", "Admin2"}
+
+
+def test_people_are_told_when_how_they_sign_in_or_who_decides_for_them_changes(
+    sealing: SealingThread, world: World
+) -> None:
+    """A thief with an open session adds a factor and waits a day until it decides: its owner must hear of it before that."""
+    alice, mallory = acting(world.alice, "factors"), acting(world.mallory, "factors", "people")
+    passkey_of(world.alice)
+    react(sealing)
+    assert not Notice.objects.exists()  # the first one came with the invitation
+    device = enrol_totp(world.alice, actor=alice, name="Phone")
+    device = confirm_totp(device, actor=alice, code=otp.code_at(seed_of(device), otp.step_at(clock.now())))
+    react(sealing)
+    assert told("totp.enrolled") == {"Alice"}
+    make_recovery_codes(world.alice, actor=alice)
+    react(sealing)
+    assert told("recovery-codes.made") == set()
+    (code, *_others) = make_recovery_codes(world.alice, actor=alice)
+    prove_recovery_code(world.alice, actor=acting(world.alice), code=code.reveal())
+    remove_factor(device, actor=alice)
+    with pytest.raises(Denied):
+        enrol_totp(world.alice, actor=mallory, name="Not theirs")
+    at = clock.now()
+    name_delegate(world.mallory, actor=mallory, delegate=world.bob, starts_at=at, ends_at=at + timedelta(days=1))
+    react(sealing)
+    for kind in ("recovery-codes.made", "recovery-codes.used", "totp.removed"):
+        assert told(kind) == {"Alice"}
+        assert words_for(Notice.objects.get(kind=kind)).path == reverse("factors")
+        assert Notice.objects.get(kind=kind).delivery == "now"
+    assert told("delegation.named") == {"Mallory", "Bob"}  # as the page says
+    assert words_for(Notice.objects.filter(kind="delegation.named")[0]).path == reverse("delegates")
