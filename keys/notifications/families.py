@@ -39,6 +39,7 @@ _FAMILIES: Final[Mapping[MessageFamily, frozenset[str]]] = {
             "version.reinstated",
             "key.revoked",
             "key.shortened",
+            "key.recipient-changed",
             "key.renewed",
             "rotation.activated",
             "rotation.drained",

@@ -42,6 +42,12 @@ def _key(told: Told) -> ManagedKey:
     return ManagedKey.objects.select_related("service").get(pk=told.target_id)
 
 
+def _recipients(told: Told) -> People:
+    """The owners, and who received the secrets before: nobody is passed over unseen."""
+    before = (told.payload.get("change") or {}).get("recipient_id", [None])[0]
+    return audience.owners(_key(told)) | ({UUID(before)} if before else set())
+
+
 def _version_key(told: Told) -> ManagedKey:
     return KeyVersion.objects.select_related("managed_key__service").get(pk=told.target_id).managed_key
 
@@ -194,6 +200,7 @@ WHO: dict[str, Finder] = {
     "key.leak-reported": lambda told: audience.everyone_concerned(_key(told)),
     "key.revoked": lambda told: audience.everyone_concerned(_key(told)),
     "key.shortened": lambda told: audience.owners(_key(told)),
+    "key.recipient-changed": _recipients,
     "key.renewed": lambda told: audience.owners(_key(told)),
     "rotation.prepared": _rotating,
     "rotation.activated": _two_secrets,

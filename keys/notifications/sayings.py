@@ -91,6 +91,13 @@ SAYINGS: dict[str, tuple[str, str, str]] = {
         gettext_noop("Its service or one of its scopes is being retired."),
         gettext_noop("Open the key"),
     ),
+    "key.recipient-changed": (
+        gettext_noop("Somebody else receives the secrets of {subject}"),
+        gettext_noop(
+            "Whoever was named now claims its next secrets. If that is not right, tell a lead of the team or a responder."
+        ),
+        gettext_noop("Open the key"),
+    ),
     "key.renewed": (
         gettext_noop("{subject} was renewed"),
         gettext_noop("It may live longer now; its secrets end as before."),

@@ -15,6 +15,7 @@ from keys.crypto import otp
 from keys.dispatch.cursor import lag_of, read_all
 from keys.errors import Denied
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.leaving import name_recipient
 from keys.models import DispatchCursor, Notice, Session
 from keys.notifications.mail import send_waiting
 from keys.notifications.reactions import READER, WHO, notice_everyone
@@ -144,3 +145,13 @@ def test_people_are_told_when_how_they_sign_in_or_who_decides_for_them_changes(
         assert Notice.objects.get(kind=kind).delivery == "now"
     assert told("delegation.named") == {"Mallory", "Bob"}  # as the page says
     assert words_for(Notice.objects.filter(kind="delegation.named")[0]).path == reverse("delegates")
+
+
+def test_who_received_a_keys_secrets_hears_that_somebody_else_does(sealing: SealingThread, world: World) -> None:
+    key, _, _ = issued(world)
+    with pytest.raises(Denied):
+        name_recipient(key, recipient=world.mallory, actor=acting(world.mallory, "handover"))
+    name_recipient(key, recipient=world.anna, actor=acting(world.admin, "handover"))
+    react(sealing)
+    assert told("key.recipient-changed") == {"Alice", "Anna"}
+    assert words_for(Notice.objects.filter(kind="key.recipient-changed")[0]).path == f"/keys/{key.number}/"
