@@ -111,6 +111,10 @@ class RotationCause(StrEnum):
     POLICY = "policy"
 
 
+# The secret before is known to somebody who should not have it any more: it never comes back.
+KNOWN_TO_OTHERS: Final = (RotationCause.COMPROMISE, RotationCause.LEAVER)
+
+
 class Overlap(StrEnum):
     """How long the old version verifies beside the new one."""
 

@@ -32,6 +32,7 @@ from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_claim, may_override_retirement, may_rotate
 from keys.states import (
+    KNOWN_TO_OTHERS,
     OVERLAP_PERIODS,
     WAITING_ROTATION_STATES,
     Overlap,
@@ -98,7 +99,7 @@ def undo_rotation(rotation: Rotation, *, actor: Actor) -> Rotation:
     enforce(may_rotate(actor, standing_of(actor, at=at), key_facts(key), at=at))
     if found is None or found.pk != rotation.pk or found.state in BEFORE_ACTIVATION:
         raise Conflict("nothing_to_undo")
-    if found.cause == RotationCause.COMPROMISE:
+    if found.cause in KNOWN_TO_OTHERS:
         raise Conflict("compromised_stays_ended")
     old, new = version_of(versions, found.old_version_id), version_of(versions, found.new_version_id)
     if old is None or new is None or old.state != VersionState.ACTIVE or not lives(old, at=at):

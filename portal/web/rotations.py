@@ -23,10 +23,10 @@ from keys.policy.rules import may_claim, may_override_retirement, may_rotate
 from keys.policy.step_up import but_for_step_up
 from keys.states import (
     BOTH_WORK_STATES,
+    KNOWN_TO_OTHERS,
     OPEN_ROTATION_STATES,
     WAITING_ROTATION_STATES,
     Overlap,
-    RotationCause,
     RotationState,
     VersionState,
 )
@@ -121,7 +121,7 @@ def _acts_on(rotation: Rotation, *, is_stopped: bool, actor: Actor, at: datetime
     both = rotation.state in BOTH_WORK_STATES
     old_lives = old is not None and old.state == VersionState.ACTIVE and lives(old, at=at)
     why_not = ""
-    if both and rotates and rotation.cause == RotationCause.COMPROMISE:
+    if both and rotates and rotation.cause in KNOWN_TO_OTHERS:
         why_not = _("It cannot be undone: the old secret is known to others.")
     elif both and rotates and not old_lives:
         why_not = _("It cannot be undone any more: the old version has ended.")

@@ -11,10 +11,12 @@ from audit.models import AuditEvent
 from keys.approvals.decisions import approve_request
 from keys.approvals.quorum import possible_approvers, rules_for
 from keys.approvals.submission import request_renewal
-from keys.errors import Denied, Invalid
+from keys.errors import Conflict, Denied, Invalid
+from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import accept_transfer, offer_transfer
 from keys.lifecycle.leaving import name_recipient
-from keys.models import ManagedKey, Membership
+from keys.lifecycle.rotation import issue_new_version, undo_rotation
+from keys.models import ManagedKey, Membership, Rotation
 from keys.people.delegates import name_delegate
 from keys.people.teams import add_member, change_member_roles
 from tests.people import World, acting, issued, submitted
@@ -78,3 +80,18 @@ def test_an_administrator_alone_does_not_come_by_a_teams_secret(world: World) ->
     place = Membership.objects.get(team=world.reporting, person=world.admin2)
     change_member_roles(place, roles=["developer", "lead"], actor=acting(world.admin, "people"))
     name_recipient(key, recipient=world.admin2, actor=acting(world.admin2, "handover"))  # made a lead by another
+
+
+def test_whoever_was_passed_over_does_not_bring_their_secret_back(world: World) -> None:
+    key, version, _ = issued(world)  # Alice knows it, and stays in the team
+    name_recipient(key, recipient=world.anna, rotate=True, actor=acting(world.admin, "handover"))
+    claim_secret(key.versions.order_by("-sequence")[0], actor=acting(world.anna, "claim"))
+    rotation = Rotation.objects.open().get(managed_key=key)
+    with pytest.raises(Denied, match="may_not_rotate"):
+        undo_rotation(rotation, actor=acting(world.mallory, "claim"))
+    with pytest.raises(Conflict, match="compromised_stays_ended"):
+        undo_rotation(rotation, actor=acting(world.alice, "claim"))
+    version.refresh_from_db()
+    assert version.retire_at is not None
+    start_again = issue_new_version(key, actor=acting(world.anna, "claim"))  # where the new one does not work
+    assert start_again.state == "pre-activation"
