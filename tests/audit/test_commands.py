@@ -83,7 +83,6 @@ UNREACHED = "postgres://keystead_application:s3cret@127.0.0.1:1/keystead"
 @pytest.mark.parametrize(
     ("changes", "arguments", "words"),
     [
-        ({"DATABASE_URL": UNREACHED}, ("check_invariants",), "cannot be asked"),
         ({"DATABASE_URL": UNREACHED}, ("prepare_database",), "cannot be asked"),
         ({"KEYSTEAD_KEYRING_FILE": "/no/such/keyring"}, ("shell", "-c", OPEN_KEYRING), "cannot open the keyring"),
         ({}, ("replay_audit_log", "--database", "nobody"), "Which database?"),

@@ -68,14 +68,13 @@ def test_secrets_come_from_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "why"),
+    ("command", "name", "value", "why"),
     [
-        ("PORT", "secret-words", "has another form"),
-        ("KEYSTEAD_TRUSTED_PROXIES", "secret-words", "has another form"),
-        ("KEYSTEAD_SECRET_KEY_FILE", "/nonexistent/key", "/nonexistent/key: No such file or directory"),
+        ("check", "PORT", "secret-words", "has another form"),
+        ("check", "KEYSTEAD_SECRET_KEY_FILE", "/nonexistent/key", "/nonexistent/key: No such file or directory"),
+        ("first_administrator", "KEYSTEAD_TRUSTED_PROXIES", "secret-words", "has another form"),
     ],
 )
-@pytest.mark.parametrize("command", ["check", "first_administrator"])
 def test_a_setting_that_cannot_be_read_is_named_without_its_value(command, name, value, why):
     done = subprocess.run(
         [sys.executable, "manage.py", command],
