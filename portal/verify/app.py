@@ -73,6 +73,11 @@ class VerifyApplication:
         quick = self.quick.get(environ["PATH_INFO"])
         return None if quick is None else quick.answer(environ)
 
+    def forget(self) -> None:
+        """Forget what callers showed; called twice a second by another thread than the one that answers."""
+        for quick in self.quick.values():
+            quick.forget()
+
     def carefully(self, environ: WSGIEnvironment, start_response: StartResponse, body: Body | None) -> Iterable[bytes]:
         """Answer whatever has no quick answer."""
         path = environ["PATH_INFO"]

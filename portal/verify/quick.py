@@ -2,7 +2,8 @@
 
 Whatever is not plainly that goes to the careful way (portal/verify/memory.py), which decides about callers, about what cannot be
 read, about scopes that are missing. What is said here the careful way would say too (tests/portal/verify/test_quick.py).
-Nothing is remembered of a key but what memory holds of every key: each verdict is made anew, out of what is in force.
+Nothing is remembered of a key but what memory holds of every key: each verdict is made anew, out of what is in force. What a caller
+shows is digested once between two turns of the thread beside (docs/decisions/130); whether it may ask is asked each time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Quick(ABC):
         self.answers = 0
         self._memory = memory
         self._feed = memory.feed
+        self._names: dict[str, bytes] = {}  # of callers that were answered since `forget`, by what they show
 
     def answer(self, environ: dict[str, Any]) -> bytes | Body:  # noqa: PLR0911 - one condition a line
         """The body of an answer with 200; or the question's own, perhaps read, for the careful way."""
@@ -47,7 +49,6 @@ class Quick(ABC):
         length = _LENGTHS.get(environ.get("CONTENT_LENGTH", ""))
         if (
             length is None
-            or authorization[:7] != "Bearer "
             or environ["REQUEST_METHOD"] != "POST"
             or environ["QUERY_STRING"]
             or environ.get("CONTENT_TYPE") != self.kind
@@ -55,7 +56,7 @@ class Quick(ABC):
         ):
             return Body(environ)
         feed = self._feed
-        name = digest_of(authorization[7:].encode())
+        name = self._names.get(authorization) or _name_in(authorization)
         caller = feed.snapshot.entries.get(name)
         if caller is None:
             return Body(environ)
@@ -100,8 +101,13 @@ class Quick(ABC):
                 said = self.refused(reason)
                 tallies.count(entry, str(reason), at, client)
         tallies.count(caller, VALID, at, self._memory.seen_as(environ))
+        self._names[authorization] = name
         self.answers += 1
         return said
+
+    def forget(self) -> None:
+        """Keep no credential for longer than callers go on showing it."""
+        self._names.clear()
 
     @abstractmethod
     def read(self, body: bytes, environ: dict[str, Any]) -> Plain | None:
@@ -124,6 +130,11 @@ class Quick(ABC):
 def address_of(text: str) -> str:
     """Read an address into its one form; ValueError otherwise."""
     return str(read_address(text))
+
+
+def _name_in(authorization: str) -> bytes:
+    """What memory knows the credential in a header by; of a header that is otherwise, what it knows nobody by."""
+    return digest_of(authorization[7:].encode()) if authorization[:7] == "Bearer " else b""
 
 
 def _question(scopes: tuple[str, ...], seen: SeenAs) -> Question:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -29,15 +30,18 @@ class Upkeep:
         self._nonces = nonces
         self._feed: Feed | None = None
         self._limits: SharedLimits | None = None
+        self._forget: Callable[[], None] | None = None
         self._due_at = NEVER
         self._is_in_order = False
 
-    def goes_with(self, feed: Feed, limits: SharedLimits) -> None:
-        """Name the feed whose thread this is, before that begins."""
-        self._feed, self._limits = feed, limits
+    def goes_with(self, feed: Feed, limits: SharedLimits, *, forget: Callable[[], None]) -> None:
+        """Name the feed whose thread this is, before that begins, and what is to be forgotten at each turn."""
+        self._feed, self._limits, self._forget = feed, limits, forget
 
     def turn(self) -> None:
         """Do what is due. While the database is away only the feed itself goes on asking it."""
+        if self._forget is not None:
+            self._forget()
         for each in self._tallies:
             each.turn()
         # Not at the start: a server makes its threads after it has loaded the application.

@@ -44,7 +44,7 @@ _patience = Patience().start()
 # Granian wraps an application when it was loaded. Where it does not ask here, each is answered before the next: the same, slower.
 granian._wsgi_call_wrap = carried  # type: ignore[assignment,attr-defined]  # noqa: SLF001 - it has no public name
 _limits = SharedLimits(application.limiter, _feed)
-_upkeep.goes_with(_feed, _limits)
+_upkeep.goes_with(_feed, _limits, forget=application.forget)
 _feed.start()
 _limits.start()
 atexit.register(_tallies.close)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keys.crypto.key_text import mint
 from keys.lifecycle.revocation import revoke_key
-from keys.models import Sighting, UsageCount
+from keys.models import ManagedKey, Sighting, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
 from keys.verification.loading import inside
@@ -221,6 +221,28 @@ def test_what_is_remembered_is_bounded_and_holds_no_key(door, key, monkeypatch):
     assert [door.ask("/v1/verify", body).status for body in refused] == [400, 422]
     door.verify(text)
     assert list(remembered) == [b"}"]
+
+
+def test_what_a_caller_shows_is_remembered_until_the_next_turn_and_opens_nothing(door, world, key):
+    """Only of callers that were answered; and each question asks anew whether they may ask."""
+    quick = door.application.quick["/v1/verify"]
+    body = json.dumps({"key": key[2].reveal()}).encode()
+    for odd in (f"Bearer {mint('prod').secret.reveal()}", f"Bearer {key[2].reveal()}", f"bearer {door.credential}"):
+        door.ask("/v1/verify", body, HTTP_AUTHORIZATION=odd)
+        assert quick._names == {}, odd
+    before = quick.answers
+    for _ in range(2):
+        assert door.ask("/v1/verify", body).json["valid"] is True
+    assert quick.answers == before + 2
+    assert list(quick._names) == [f"Bearer {door.credential}"]
+    door.application.forget()
+    assert quick._names == {}
+    assert door.ask("/v1/verify", body).json["valid"] is True
+    asks = ManagedKey.objects.get(service__slug="keystead")
+    revoke_key(asks, actor=acting(world.responder, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+    door.feed.tick()
+    assert list(quick._names) == [f"Bearer {door.credential}"], "remembered, and not believed"
+    assert door.ask("/v1/verify", body).status == 401
 
 
 def test_introspection_is_counted_like_every_question(door, key, tmp_path):

@@ -105,3 +105,13 @@ def test_whatever_goes_wrong_beside_it_the_thread_of_a_feed_lives(monkeypatch):
     finally:
         feed._over.set()
         thread.join(10)
+
+
+def test_what_callers_showed_is_forgotten_at_each_turn(tmp_path):
+    turns = []
+    upkeep = Upkeep(None, Tallies(tmp_path))
+    upkeep.turn()
+    upkeep.goes_with(Feed(name="away"), None, forget=lambda: turns.append("forgotten"))
+    upkeep.turn()
+    upkeep.turn()
+    assert turns == ["forgotten"] * 2
