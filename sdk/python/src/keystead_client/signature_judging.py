@@ -33,6 +33,9 @@ from keystead_client.verdicts import Client, Reason, Verdict
 _log: Final = logging.getLogger("keystead_client")
 # Checked with when there is no such key: who does not hold it cannot tell by the time it takes.
 _NOBODY: Final = bytes.fromhex("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c")
+_AT_ONCE: Final = (
+    0.001  # seconds: a store that answers sooner was not waited for, so nothing has ended by the clock meanwhile
+)
 _BEFORE: Final = len(f"{LABEL}=:")
 
 
@@ -74,13 +77,15 @@ def judge_signed(  # noqa: PLR0911 - one question a line, each with its reason
         return _refused(Reason.UNAVAILABLE, now, fault=code), ""
     if is_first is not True:
         return _refused(Reason.REPLAY, now), signer.entry.kid
-    if clock(CLOCK) >= belief.until or believed().state is not state:
+    answered = clock(CLOCK)
+    if answered >= belief.until or believed().state is not state:
         return _refused(Reason.STALE, now), ""  # the store took longer than what was believed lasts
     # Whoever stopped the key while the store was asked has a receipt as soon as that was applied here.
-    later = clock(CLOCK) + belief.offset
-    signer, reason = _judge_key(presented, state, now=later, scopes=scopes, client=client, known=signer)
-    if signer is None or reason is not None:
-        return _refused(reason or Reason.SIGNATURE_INVALID, now), "" if signer is None else signer.entry.kid
+    later = answered + belief.offset
+    if later > now + _AT_ONCE or state.signers.get(presented.kid) is not signer:
+        signer, reason = _judge_key(presented, state, now=later, scopes=scopes, client=client, known=signer)
+        if signer is None or reason is not None:
+            return _refused(reason or Reason.SIGNATURE_INVALID, now), "" if signer is None else signer.entry.kid
     entry = signer.entry
     if entry.policy.limits and (reason := limits.refusal(entry.kid, entry.policy.limits, now)) is not None:
         return _refused(reason, now), entry.kid
