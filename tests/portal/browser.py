@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 CHROMIUM = os.environ.get("KEYSTEAD_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 PICTURES = os.environ.get("KEYSTEAD_PICTURES")
@@ -130,6 +130,7 @@ def chromium() -> Iterator[Browser]:
         pytest.skip("Chromium is not installed")
     # Playwright's loop runs in this thread; Django would take it for an async view and refuse the database.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    expect.set_options(timeout=20_000)  # milliseconds: several browsers may share two cores
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
