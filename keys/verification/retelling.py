@@ -1,7 +1,7 @@
 """Write a change again that somebody deleted: a verifier that stood still then would never hear of it, and accept what was stopped.
 
-PostgreSQL writes into each row by which transaction it was written, and a trigger writes the change in the same one. So a row that
-is younger than the youngest change of its key is one whose change is gone.
+PostgreSQL writes into each row by which transaction it was written (or part of one, behind a savepoint), and a trigger writes the
+change in the same one. So a row that is younger than the youngest change of its key is one whose change is gone.
 """
 
 from __future__ import annotations
@@ -20,18 +20,17 @@ from keys.models import VerificationChange
 # Whoever has been away for longer reads everything (keys.verification.lease).
 AWAY: Final = timedelta(hours=12).total_seconds()
 _FINISHED: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-_XID: Final = "mod({}, 4294967296)::text::xid"
-_UNTOLD: Final = f"""
+_UNTOLD: Final = """
 WITH written AS (
     SELECT managed_key_id AS key, age(xmin) AS age FROM keys_keyversion
     UNION ALL
     SELECT k.id, age(k.xmin) FROM keys_managedkey k WHERE EXISTS (SELECT FROM keys_keyversion v WHERE v.managed_key_id = k.id)
 ), told AS (
-    SELECT managed_key_id AS key, max(txid::text::bigint) AS txid FROM keys_verificationchange GROUP BY managed_key_id
+    SELECT managed_key_id AS key, min(age(xmin)) AS age FROM keys_verificationchange GROUP BY managed_key_id
 )
-SELECT written.key FROM written LEFT JOIN told USING (key) WHERE written.age <= age({_XID.format("%s::bigint")})
-GROUP BY written.key, told.txid HAVING told.txid IS NULL OR age({_XID.format("told.txid")}) > min(written.age)
-"""  # noqa: S608 - constants of this module
+SELECT written.key FROM written LEFT JOIN told USING (key) WHERE written.age <= age(mod(%s::bigint, 4294967296)::text::xid)
+GROUP BY written.key, told.age HAVING told.age IS NULL OR told.age > min(written.age)
+"""
 _log = structlog.get_logger("keystead.verification")
 
 
