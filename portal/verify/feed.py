@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import resource
 
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 
 from portal.logs import configuration
+from portal.verify.workers import Server
 
 SOCKETS = 8192
 
@@ -18,7 +18,7 @@ def main() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(SOCKETS, hard) if hard > 0 else SOCKETS, hard))
     host, _, port = (os.environ.get("KEYSTEAD_FEED_BIND") or "127.0.0.1:8200").rpartition(":")
-    Granian(
+    Server(
         "portal.verify.asgi:application",
         address=host.strip("[]"),
         port=int(port),
@@ -27,7 +27,6 @@ def main() -> None:
         websockets=False,
         workers=1,
         backlog=2048,
-        respawn_failed_workers=True,
         workers_kill_timeout=5,
         log_dictconfig=dict(configuration(production=os.environ.get("KEYSTEAD_ENV") != "development", level="INFO")),
         log_access=False,

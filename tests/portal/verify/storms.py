@@ -33,15 +33,17 @@ def be_patient(superuser: Connection[Any]) -> None:
 
 
 class VerifyServer:
-    """`python -m portal.verify` as the one-command start runs it."""
+    """`python -m portal.verify` as the one-command start runs it, or the feed."""
 
-    def __init__(self, folder: Path, *, workers: int = 1, **environment: str) -> None:
+    def __init__(self, folder: Path, *, module: str = "portal.verify", workers: int = 1, **environment: str) -> None:
+        self.module = module
         self.port = free_port()
         self.folder = folder
         self.log_file = folder / f"verify-{self.port}.log"
         self.environment = {
             "DJANGO_SETTINGS_MODULE": "portal.settings",
             "KEYSTEAD_VERIFY_BIND": f"127.0.0.1:{self.port}",
+            "KEYSTEAD_FEED_BIND": f"127.0.0.1:{self.port}",
             "KEYSTEAD_VERIFY_WORKERS": str(workers),
             "KEYSTEAD_USAGE_FOLDER": str(folder / "usage"),
             **environment,
@@ -59,7 +61,7 @@ class VerifyServer:
     def start(self) -> None:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "portal.verify"],
+                [sys.executable, "-m", self.module],
                 cwd=ROOT,
                 env=os.environ | self.environment,
                 stdout=log,
