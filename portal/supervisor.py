@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from audit.signing_keys import SigningKeys
 from portal.embedded import Engines, create_secrets
 from portal.engines import EngineFailed, die_with_parent
 from portal.layout import Layout, NoAccount, keep_private, layout_at
+from portal.ports import Address, PortTaken
 
 ROOT = Path(__file__).resolve().parent.parent
 GRACE_SECONDS = 20
@@ -28,6 +28,12 @@ LONGEST_LOG = 5_000_000
 ONCE_ROLE = "DATABASE_OWNER_URL"
 VERIFY_PORT_APART = 100  # not the next one: a second Keystead on this machine likes to have that
 FEED_PORT_APART = 200
+# Who listens where, how far from PORT unless it is set, and what people call it.
+LISTENING = {
+    "KEYSTEAD_BIND": (0, "the site"),
+    "KEYSTEAD_VERIFY_BIND": (VERIFY_PORT_APART, "the verification door"),
+    "KEYSTEAD_FEED_BIND": (FEED_PORT_APART, "the feed"),
+}
 
 
 class CannotStart(RuntimeError):
@@ -49,10 +55,9 @@ class Supervisor:
         for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(sign, self._want_stop)
         began = time.monotonic()
-        with self._only_one(), self._engines() as engines:
+        with self._only_one(), self._ports(), self._engines() as engines:
             create_secrets(self.layout)
             self._create_sealer_key()
-            self._require_ports()
             for name in ("logs", "mail"):  # a mail may hold a link that lets its reader in
                 keep_private(self.layout.data / name)
             (self.layout.data / "static").mkdir(exist_ok=True)  # empty here: development serves from the packages
@@ -84,6 +89,20 @@ class Supervisor:
             yield
 
     @contextlib.contextmanager
+    def _ports(self) -> Iterator[None]:
+        """Keep the ports of our servers from everybody else, from before the first of them is started."""
+        with contextlib.ExitStack() as held:
+            for name, (apart, server) in LISTENING.items():
+                address = self._address(name)
+                try:
+                    held.enter_context(address.held())
+                except PortTaken as problem:
+                    was_set = address.port != self.port + apart
+                    other = f"another {name}" if was_set else f"make run PORT={self.port + 1}"
+                    raise PortTaken(f"{problem}, where {server} is to listen. Choose {other}") from None
+            yield
+
+    @contextlib.contextmanager
     def _engines(self) -> Iterator[Engines]:
         wants_postgres = not self.environment.get("DATABASE_URL")
         engines = Engines(self.layout, with_postgres=wants_postgres, with_valkey=not self.environment.get("REDIS_URL"))
@@ -100,25 +119,11 @@ class Supervisor:
         if not self.environment.get("KEYSTEAD_SEALER_KEY_FILE") and not SigningKeys.of(folder.path).exist():
             create_key(folder)
 
-    def _require_ports(self) -> None:
-        for port in (self.port, self.verify_port, self.feed_port):
-            with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    probe.bind(("127.0.0.1", port))
-                except OSError:
-                    message = f"Port {port} is taken. Choose another: make run PORT={self.port + 1}"
-                    raise CannotStart(message) from None
-
-    @property
-    def verify_port(self) -> int:
-        """Where verification is answered."""
-        return int(self.environment["KEYSTEAD_VERIFY_BIND"].rpartition(":")[2])
-
-    @property
-    def feed_port(self) -> int:
-        """Where programs that verify themselves listen for changes."""
-        return int(self.environment["KEYSTEAD_FEED_BIND"].rpartition(":")[2])
+    def _address(self, name: str) -> Address:
+        try:
+            return Address.read(self.environment[name])
+        except ValueError:
+            raise CannotStart(f"{name} is an address and a port, as 127.0.0.1:{self.port}") from None
 
     def _prepare_schema(self) -> None:
         """Migrate as the owner; with a database of the operator's and no owner named, that is their step."""
@@ -150,7 +155,7 @@ class Supervisor:
     def _start_children(self) -> None:
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "--app=portal.celery"]
-        self._launch("web", [*python, "gunicorn", "--config=python:portal.serving"])
+        self._launch("web", [*python, "gunicorn", "--config=python:portal.serving", "--reuse-port"])
         self._launch("verify", [*python, "portal.verify"])
         self._launch("feed", [*python, "portal.verify.feed"])
         self._launch(
@@ -181,9 +186,7 @@ class Supervisor:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not self.stop_wanted and not self._dead(self.children):
-            if all(
-                _answers(f"http://127.0.0.1:{port}/readyz") for port in (self.port, self.verify_port, self.feed_port)
-            ):
+            if all(_answers(f"{self._address(name).url}/readyz") for name in LISTENING):  # ours: see _ports
                 return
             if time.monotonic() > deadline:
                 message = f"The site did not become ready in {READY_SECONDS} s; see {self._log_file('web')}"
@@ -192,7 +195,8 @@ class Supervisor:
 
     def _greet(self, seconds: float) -> None:
         say(f"Keystead is ready after {seconds:.1f} s: {self.environment['KEYSTEAD_PUBLIC_URL']}/")
-        say(f"Services verify keys at http://localhost:{self.verify_port}/v1/verify (docs/verification.md).")
+        door = self._address("KEYSTEAD_VERIFY_BIND").port
+        say(f"Services verify keys at http://localhost:{door}/v1/verify (docs/verification.md).")
         say(f"Data, logs and mail are in {self.layout.data}. Stop with Ctrl-C.")
         demo = self.environment.get("DEMO", "") not in {"", "0"}
         say(f'Management commands go through `make manage{" DEMO=1" if demo else ""} PORT={self.port} ARGS="..."`.')
@@ -263,6 +267,9 @@ def main() -> int:
     environment.setdefault("PYTHONWARNINGS", "ignore:You're running the worker with superuser privileges")
     try:
         return _run(environment, _port_of(environment.setdefault("PORT", "8000")))
+    except PortTaken as problem:
+        say(f"Keystead cannot start: {problem}", error=True)
+        return 2
     except (CannotStart, EngineFailed, NoAccount, PermissionError) as problem:
         say(f"Keystead cannot start: {problem}", error=True)
         return 1
@@ -278,12 +285,11 @@ def _port_of(text: str) -> int:
 
 
 def _run(environment: dict[str, str], port: int) -> int:
-    feed_port = port + FEED_PORT_APART
+    for name, (apart, _) in LISTENING.items():
+        environment[name] = environment.get(name) or f"127.0.0.1:{port + apart}"
     if "KEYSTEAD_PUBLIC_URL" not in environment:  # or there is a proxy of the operator's, which routes by path
         environment["KEYSTEAD_PUBLIC_URL"] = f"http://localhost:{port}"
-        environment.setdefault("KEYSTEAD_FEED_URL", f"http://localhost:{feed_port}/v1/feed")
-    environment.setdefault("KEYSTEAD_VERIFY_BIND", f"127.0.0.1:{port + VERIFY_PORT_APART}")
-    environment.setdefault("KEYSTEAD_FEED_BIND", f"127.0.0.1:{feed_port}")
+        environment.setdefault("KEYSTEAD_FEED_URL", f"http://localhost:{port + FEED_PORT_APART}/v1/feed")
     layout = layout_at(environment.get("KEYSTEAD_DATA") or ROOT / ".data")
     environment["KEYSTEAD_DATA"] = str(layout.data)
     environment["PROMETHEUS_MULTIPROC_DIR"] = str(layout.data / "metrics")

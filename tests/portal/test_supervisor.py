@@ -29,10 +29,10 @@ pytestmark = pytest.mark.timeout(240)
 class Running:
     """A supervisor in a process of its own, with what it has said so far."""
 
-    def __init__(self, folder: Path, port: int | str | None = None) -> None:
+    def __init__(self, folder: Path, port: int | str | None = None, **more: str) -> None:
         self.folder, self.port = folder, port or free_port(apart=OTHERS)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        environment |= {"KEYSTEAD_DATA": str(folder), "PORT": str(self.port)}
+        environment |= {"KEYSTEAD_DATA": str(folder), "PORT": str(self.port), **more}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "portal.supervisor"],
             cwd=ROOT,
@@ -109,8 +109,8 @@ def folder():
 def start(folder):
     started: list[Running] = []
 
-    def begin(port: int | str | None = None) -> Running:
-        started.append(Running(folder, port))
+    def begin(port: int | str | None = None, *, data: Path = folder, **environment: str) -> Running:
+        started.append(Running(data, port, **environment))
         return started[-1]
 
     yield begin
@@ -183,11 +183,33 @@ def test_a_port_that_is_none_is_said_before_anything_is_started(start, port):
     assert refused.said().count("\n") == 1
 
 
-def test_a_taken_port_is_said_before_anything_is_migrated(start):
+def test_a_taken_port_is_said_before_anything_is_started(start, tmp_path):
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        refused = start(other.getsockname()[1])
-        assert refused.process.wait(60) == 1
+        taken = other.getsockname()[1]
+        for apart in (0, *OTHERS):
+            refused = start(taken - apart, data=tmp_path)
+            assert refused.process.wait(60) == 2
+            refused.reader.join(10)
+            assert refused.said().startswith(f"Keystead cannot start: Port {taken} is taken")
+            assert f"make run PORT={taken - apart + 1}\n" in refused.said()
+        environment = {"KEYSTEAD_FEED_BIND": f"127.0.0.1:{taken}"}
+        refused = start(free_port(apart=OTHERS), data=tmp_path, **environment)
+        assert refused.process.wait(60) == 2
         refused.reader.join(10)
-    assert "is taken" in refused.said()
+        assert "KEYSTEAD_FEED_BIND" in refused.said()
+    assert not layout_at(tmp_path).home.exists()
+
+
+def test_a_second_start_finds_the_ports_taken_of_one_that_has_only_begun(start, tmp_path):
+    first = start(free_port(apart=(-200, -100, 100, 200, 300, 400)))
+    deadline = time.monotonic() + 60
+    while not living(descendants(first.process.pid)):  # an engine, or whatever is started before it
+        assert first.process.poll() is None, first.said()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    seconds = [start(first.port + apart, data=tmp_path / str(apart)) for apart in (-200, -100, 100, 200)]
+    assert [second.process.wait(60) for second in seconds] == [2] * 4
+    assert not [second for second in seconds if layout_at(second.folder).home.exists()]
+    first.wait_for(GREETED)
