@@ -79,6 +79,12 @@ REQUESTS: Final[Mapping[str, Promise]] = {
     "already_retired": _("The old version has ended already."),
     "compromised_stays_ended": _("A secret that others may know does not come back."),
     "may_not_rotate": _("Only the owner team, administrators and responders replace the secret of this key."),
+    "knows_the_old_secret": _(
+        "You were shown the secret that is replaced because others know it: somebody else has to stop that."
+    ),
+    "may_not_stop_replacement": _(
+        "This secret is replaced because others know it: a lead of the owning team, a responder or an administrator stops that."
+    ),
     "nothing_to_retire": _("No old version of this key is draining."),
     "nothing_to_stop": _("No rotation of this key waits to be taken up."),
     "nothing_to_undo": _("There is no rotation of this key to undo."),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keys.models import KeyVersion, ManagedKey
-from keys.policy.facts import KeyFacts
-from keys.states import EnvironmentClass, VersionState
+from keys.models import KeyVersion, ManagedKey, Rotation
+from keys.policy.facts import KeyFacts, RotationFacts
+from keys.states import EnvironmentClass, RotationCause, VersionState
 
 
 def key_facts(key: ManagedKey, versions: Iterable[KeyVersion] = ()) -> KeyFacts:
@@ -24,4 +24,12 @@ def key_facts(key: ManagedKey, versions: Iterable[KeyVersion] = ()) -> KeyFacts:
             if each.state == VersionState.SUSPENDED
             for stopper in each.suspended_by.split()
         ),
+    )
+
+
+def rotation_facts(rotation: Rotation) -> RotationFacts:
+    """The facts of a rotation."""
+    shown = rotation.old_version.claimed_by_id if rotation.old_version is not None else None
+    return RotationFacts(
+        cause=RotationCause(rotation.cause), old_known_to=frozenset() if shown is None else frozenset({shown})
     )

@@ -8,7 +8,7 @@ from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict, Invalid
 from keys.events import VersionRetirementLifted
-from keys.lifecycle.facts import key_facts
+from keys.lifecycle.facts import key_facts, rotation_facts
 from keys.lifecycle.inventory import lives
 from keys.lifecycle.issuance import refuse_if_suspended
 from keys.lifecycle.rotation_course import (
@@ -30,7 +30,7 @@ from keys.models import KeyVersion, ManagedKey, Rotation
 from keys.operations import operation, refuse_if_log_is_behind
 from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
-from keys.policy.rules import may_claim, may_override_retirement, may_rotate
+from keys.policy.rules import may_claim, may_override_retirement, may_rotate, may_stop_rotation
 from keys.states import (
     KNOWN_TO_OTHERS,
     OVERLAP_PERIODS,
@@ -113,12 +113,17 @@ def undo_rotation(rotation: Rotation, *, actor: Actor) -> Rotation:
 
 @operation
 def abort_rotation(rotation: Rotation, *, actor: Actor) -> Rotation:
-    """Stop a rotation before the new version verifies; the old one goes on, and the rotation comes back after a day."""
+    """Stop a rotation before the new version verifies; the old one goes on, and the rotation comes back after a day.
+
+    Where the old secret is known to others, those do not decide it: see the rule.
+    """
     key = locked_key(rotation.managed_key)
     versions = locked_versions(key)
     found = open_rotation(key)
     at = clock.now()
-    enforce(may_rotate(actor, standing_of(actor, at=at), key_facts(key), at=at))
+    enforce(
+        may_stop_rotation(actor, standing_of(actor, at=at), key_facts(key), rotation_facts(found or rotation), at=at)
+    )
     if found is None or found.pk != rotation.pk or found.state not in WAITING_ROTATION_STATES:
         raise Conflict("nothing_to_stop")
     old = version_of(versions, found.old_version_id)

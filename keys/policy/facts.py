@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from keys.states import EnvironmentClass, RequestState, Role, TeamRole
+from keys.states import EnvironmentClass, RequestState, Role, RotationCause, TeamRole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +66,11 @@ class KeyFacts:
     environment_class: EnvironmentClass
     revoked: bool
     suspended_by: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RotationFacts:
+    """What a decision about a rotation rests on."""
+
+    cause: RotationCause
+    old_known_to: frozenset[UUID]  # who was shown the secret that is replaced

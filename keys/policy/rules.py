@@ -7,9 +7,16 @@ from uuid import UUID
 
 from audit.actor import Actor, ActorKind
 from keys.policy.decisions import ALLOW, Decision, Deny
-from keys.policy.facts import ActorFacts, KeyFacts, RequestFacts
+from keys.policy.facts import ActorFacts, KeyFacts, RequestFacts, RotationFacts
 from keys.policy.step_up import needs_step_up
-from keys.states import OPEN_REQUEST_STATES, EnvironmentClass, RequestState, Role, TeamRole
+from keys.states import (
+    KNOWN_TO_OTHERS,
+    OPEN_REQUEST_STATES,
+    EnvironmentClass,
+    RequestState,
+    Role,
+    TeamRole,
+)
 
 NUDGE_PERIOD = timedelta(hours=12)
 CLAIM_REPEAT_PERIOD = timedelta(seconds=60)
@@ -139,6 +146,22 @@ def may_rotate(actor: Actor, who: ActorFacts, key: KeyFacts, *, at: datetime) ->
     if not (who.is_in(key.owner_team_id) or who.has(Role.ADMINISTRATOR, Role.RESPONDER)):
         return Deny("may_not_rotate", "rotate.role")
     return needs_step_up(actor, "claim", at=at)
+
+
+def may_stop_rotation(
+    actor: Actor, who: ActorFacts, key: KeyFacts, rotation: RotationFacts, *, at: datetime
+) -> Decision:
+    """Whoever may rotate a key stops a rotation that waits, so that the old secret works on.
+
+    Where that one is known to others, only those who answer for the key do, and never who was shown it: they would keep the key.
+    """
+    if rotation.cause in KNOWN_TO_OTHERS and who.person_id in rotation.old_known_to:
+        return Deny("knows_the_old_secret", "rotate.separation")
+    if rotation.cause in KNOWN_TO_OTHERS and not (
+        who.is_lead_of(key.owner_team_id) or who.has(Role.ADMINISTRATOR, Role.RESPONDER)
+    ):
+        return Deny("may_not_stop_replacement", "rotate.known-to-others")
+    return may_rotate(actor, who, key, at=at)
 
 
 def may_override_retirement(actor: Actor, who: ActorFacts, *, at: datetime) -> Decision:

@@ -164,7 +164,10 @@ class Stop(RotationDoor):
 
     @offered("rotations_abort", takes=Nothing, gives=RotationOut, yes=ROTATES, hidden="stranger", tag="rotations")
     def post(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
-        """End the version that waits, before it works; the rotation comes back after a day. People only, step-up `claim`."""
+        """End the version that waits, before it works; the rotation comes back after a day. People only, step-up `claim`.
+
+        Of the causes `leaver` and `compromise`: leads, responders and administrators, none of whom was shown the old secret.
+        """
         row = self.row(id)
         self.read(Nothing)
         return self.shown(abort_rotation(row, actor=self.actor))

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from audit import clock
 from audit.actor import Actor
 from keys.errors import Conflict
+from keys.lifecycle.facts import rotation_facts
 from keys.lifecycle.rotation import (
     abort_rotation,
     override_retirement,
@@ -30,7 +31,7 @@ from keys.lifecycle.rotation_course import longest_overlap
 from keys.lifecycle.rotation_steps import plan_of
 from keys.models import ManagedKey, Rotation
 from keys.people.standing import standing_of
-from keys.policy.rules import may_override_retirement, may_rotate
+from keys.policy.rules import may_override_retirement, may_rotate, may_stop_rotation
 from keys.policy.step_up import but_for_step_up
 from keys.states import BOTH_WORK_STATES, OVERLAP_PERIODS, WAITING_ROTATION_STATES, Overlap, RotationState
 from portal.templatetags.times import duration
@@ -179,6 +180,13 @@ def stop(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     key = key_by_number(number, actor=actor)
     enforce_but_for_step_up(may_rotate, key, before=abort_rotation, actor=actor)
     rotation = _rotation_in(WAITING_ROTATION_STATES, key, otherwise="nothing_to_stop", actor=actor)
+    facts = rotation_facts(rotation)
+    enforce_but_for_step_up(
+        lambda actor, who, key, *, at: may_stop_rotation(actor, who, key, facts, at=at),
+        key,
+        before=abort_rotation,
+        actor=actor,
+    )
     asked = _asked(
         rotation,
         title=_("Stop the rotation of %(name)s?") % {"name": key.name},

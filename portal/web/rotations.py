@@ -14,12 +14,12 @@ from django.utils.translation import gettext as _
 
 from audit import clock
 from audit.actor import Actor
-from keys.lifecycle.facts import key_facts
+from keys.lifecycle.facts import key_facts, rotation_facts
 from keys.lifecycle.inventory import lives
 from keys.models import Rotation
 from keys.monitoring.traffic import WINDOW, clients_on_old, hours_of_use
 from keys.people.standing import standing_of
-from keys.policy.rules import may_claim, may_override_retirement, may_rotate
+from keys.policy.rules import may_claim, may_override_retirement, may_rotate, may_stop_rotation
 from keys.policy.step_up import but_for_step_up
 from keys.states import (
     BOTH_WORK_STATES,
@@ -130,7 +130,8 @@ def _acts_on(rotation: Rotation, *, is_stopped: bool, actor: Actor, at: datetime
     return RotationActs(
         start=may_begin and key.revoked_at is None and key.authorised_until > at,
         claim=may_take and but_for_step_up(may_claim(actor, who, facts, at=at)),
-        stop=rotates and rotation.state in WAITING_ROTATION_STATES,
+        stop=rotation.state in WAITING_ROTATION_STATES
+        and but_for_step_up(may_stop_rotation(actor, who, facts, rotation_facts(rotation), at=at)),
         take_back=rotates and rotation.state == RotationState.HANDED_OVER and not is_stopped,
         undo=rotates and both and not why_not,
         end_old=both and old_lives and but_for_step_up(may_override_retirement(actor, who, at=at)),

@@ -13,9 +13,11 @@ from keys.approvals.quorum import possible_approvers, rules_for
 from keys.approvals.submission import request_renewal
 from keys.errors import Conflict, Denied, Invalid
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.emergency import Measure, execute_emergency
+from keys.lifecycle.emergency_lists import EmergencyFilter, list_keys
 from keys.lifecycle.handover import accept_transfer, offer_transfer
 from keys.lifecycle.leaving import name_recipient
-from keys.lifecycle.rotation import issue_new_version, undo_rotation
+from keys.lifecycle.rotation import abort_rotation, issue_new_version, undo_rotation
 from keys.models import ManagedKey, Membership, Rotation
 from keys.people.delegates import name_delegate
 from keys.people.teams import add_member, change_member_roles
@@ -95,3 +97,43 @@ def test_whoever_was_passed_over_does_not_bring_their_secret_back(world: World) 
     assert version.retire_at is not None
     start_again = issue_new_version(key, actor=acting(world.anna, "claim"))  # where the new one does not work
     assert start_again.state == "pre-activation"
+
+
+def test_whoever_was_passed_over_does_not_stop_the_replacement_either(world: World) -> None:
+    """Stopped, the old secret works on, and whoever knows it keeps the key; a lead who knows it is no exception."""
+    key, _, _ = issued(world)  # Alice leads the team, and knows the secret that works
+    name_recipient(key, recipient=world.anna, rotate=True, actor=acting(world.admin, "handover"))
+    rotation = Rotation.objects.open().get(managed_key=key)
+    for person, code in (
+        (world.alice, "knows_the_old_secret"),
+        (world.anna, "may_not_stop_replacement"),
+        (world.bob, "may_not_stop_replacement"),
+        (world.mallory, "may_not_stop_replacement"),
+    ):
+        with pytest.raises(Denied, match=code):
+            abort_rotation(rotation, actor=acting(person, "claim"))
+    assert AuditEvent.objects.filter(action="access.denied").count() == 4
+    assert Rotation.objects.open().get(managed_key=key).state == "prepared"
+    abort_rotation(rotation, actor=acting(world.responder, "claim"))
+    assert key.rotations.get(pk=rotation.pk).state == "aborted"
+
+
+def test_an_emergency_is_stopped_by_those_who_answer_for_the_key_and_not_by_any_member(world: World) -> None:
+    key, _, _ = issued(world)
+    place = Membership.objects.get(team=world.reporting, person=world.anna)
+    responder = acting(world.responder, "revoke")
+    shown = list_keys(EmergencyFilter(numbers=(key.number,)), actor=responder)
+    execute_emergency(
+        EmergencyFilter(numbers=(key.number,)),
+        measure=Measure.ROTATE,
+        numbers=shown.numbers,
+        digest=shown.digest,
+        actor=responder,
+    )
+    rotation = Rotation.objects.open().get(managed_key=key)
+    for person in (world.alice, world.anna, world.mallory):
+        with pytest.raises(Denied):
+            abort_rotation(rotation, actor=acting(person, "claim"))
+    change_member_roles(place, roles=["developer", "lead"], actor=acting(world.admin, "people"))
+    abort_rotation(rotation, actor=acting(world.anna, "claim"))  # a lead now, who was never shown the secret
+    assert key.rotations.get(pk=rotation.pk).state == "aborted"

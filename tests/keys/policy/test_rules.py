@@ -12,8 +12,8 @@ import pytest
 from audit.actor import Actor, ActorKind, Auth, StepUp
 from keys.policy import rules
 from keys.policy.decisions import Decision, Deny
-from keys.policy.facts import ActorFacts, KeyFacts, RequestFacts
-from keys.states import EnvironmentClass, RequestState, Role, TeamRole
+from keys.policy.facts import ActorFacts, KeyFacts, RequestFacts, RotationFacts
+from keys.states import EnvironmentClass, RequestState, Role, RotationCause, TeamRole
 
 AT = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ME, OTHER, THIRD = uuid4(), uuid4(), uuid4()
@@ -100,6 +100,13 @@ def claim(who: ActorFacts = OWNER, key: KeyFacts = KEY, by: Actor | None = None)
 
 def reinstate(who: ActorFacts, key: KeyFacts = KEY) -> Decision:
     return rules.may_reinstate(actor("reinstate"), who, key, at=AT)
+
+
+def stop_rotation(
+    who: ActorFacts, *, cause: RotationCause = RotationCause.LEAVER, old_known_to: frozenset[UUID] = frozenset()
+) -> Decision:
+    rotation = RotationFacts(cause=cause, old_known_to=old_known_to)
+    return rules.may_stop_rotation(actor("claim"), who, KEY, rotation, at=AT)
 
 
 def offer(who: ActorFacts, key: KeyFacts = KEY) -> Decision:
@@ -230,6 +237,15 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
     "strangers rotate": (
         "may_not_rotate",
         lambda: rules.may_rotate(actor("claim"), person({ELSEWHERE: LEAD}), KEY, at=AT),
+    ),
+    "members stop what replaces a known secret": ("may_not_stop_replacement", lambda: stop_rotation(OWNER)),
+    "who knows the secret stops its replacement": (
+        "knows_the_old_secret",
+        lambda: stop_rotation(OWNER_LEAD, old_known_to=frozenset({ME})),
+    ),
+    "strangers stop a rotation": (
+        "may_not_rotate",
+        lambda: stop_rotation(person({ELSEWHERE: LEAD}), cause=RotationCause.SCHEDULE),
     ),
     "owners act on many": (
         "may_not_act_on_many",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from rest_framework.test import APIClient
 
 from audit import clock
 from audit.actor import Actor
@@ -17,6 +18,7 @@ from audit.models import AuditEvent
 from keys.catalogue.policies import add_version, rules_of
 from keys.errors import Conflict
 from keys.lifecycle.claiming import claim_secret
+from keys.lifecycle.leaving import name_recipient
 from keys.lifecycle.revocation import reinstate_key, report_leak, suspend_key
 from keys.lifecycle.rotation import start_rotation
 from keys.models import Environment, KeyVersion, ManagedKey, Policy, Rotation, Sighting, UsageCount
@@ -275,6 +277,33 @@ def test_those_who_may_only_look_leave_one_denial(world: World, as_: Browser, ac
     assert denied.count() == before + 1
     assert denied[0].envelope()["details"]["operation"] == operation
     assert Rotation.objects.open().get().state == "activated"
+
+
+def test_who_was_passed_over_neither_sees_how_to_stop_that_nor_does_it_by_either_door(
+    world: World, as_: Browser
+) -> None:
+    key, _, _ = issued(world)  # Alice leads the team and knows the secret
+    name_recipient(key, recipient=world.anna, rotate=True, actor=acting(world.admin, "handover"))
+    rotation = key.rotations.open().get()
+    page, stop, api = (
+        f"/keys/{key.number}/rotation/",
+        f"/keys/{key.number}/rotation/stop/",
+        f"/api/v1/rotations/{rotation.pk}/abort",
+    )
+    for who, code, said in (("alice", 403, 403), ("anna", 403, 403), ("bob", 403, 403), ("mallory", 404, 404)):
+        browser = as_(who, "claim")
+        assert stop not in browser.get(page).content.decode()
+        assert [browser.get(stop).status_code, browser.post(stop, {}).status_code] == [code, code]
+        program = APIClient()
+        program.force_authenticate(user=acting(getattr(world, who), "claim"))
+        assert program.post(api, {}, format="json").status_code == said
+    assert "somebody else has to stop that" in as_("alice", "claim").post(stop, {}).content.decode()
+    assert key.rotations.open().get().state == "prepared"
+    responder = as_("responder", "claim")
+    assert stop in responder.get(page).content.decode()
+    assert responder.post(stop, {}).status_code == 302
+    rotation.refresh_from_db()
+    assert rotation.state == "aborted"
 
 
 def test_the_owners_do_not_move_the_end_that_is_for_administrators(world: World, as_: Browser) -> None:
