@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
 
-from keys.crypto.envelope import open_sealed, seal
+from keys.crypto.envelope import open_sealed, rewrap, seal
+from keys.crypto.errors import IntegrityFailed
 from keys.crypto.keyring import Keyring
 from keys.crypto.row_mac import VersionFields, row_mac, verify_row_mac
 from keys.crypto.secrets import Secret
@@ -78,3 +80,15 @@ def mac_of(version: KeyVersion) -> str:
 def mac_holds(version: KeyVersion) -> bool:
     """Whether the row is what an operation last wrote."""
     return verify_row_mac(version_fields(version), version.row_mac, keyring())
+
+
+def rewritten(version: KeyVersion) -> dict[str, str]:
+    """What the newest keys make of a version that is what an operation last wrote; CryptoError of any other, which stays as it is."""
+    fields = version_fields(version)
+    if not verify_row_mac(fields, version.row_mac, keyring()):
+        raise IntegrityFailed("the row is not what an operation wrote")
+    sealed = version.sealed_secret
+    if sealed:
+        context = _context(version.pk, version.kid, version.managed_key.environment.tag)
+        sealed = rewrap(sealed, context=context, keyring=keyring())
+    return {"sealed_secret": sealed, "row_mac": row_mac(replace(fields, sealed_secret=sealed), keyring())}

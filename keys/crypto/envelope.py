@@ -75,11 +75,10 @@ def open_sealed(sealed: str, *, context: Mapping[str, str], keyring: Keyring) ->
     return opened
 
 
-def needs_rewrap(sealed: str, *, context: Mapping[str, str], keyring: Keyring) -> bool:
-    """Say whether another than the newest KEK wraps the data key."""
-    parts = _parse(sealed)
-    newest = keyring.keks.primary_id(_kek_class(context))
-    return (parts.wrap_algorithm, parts.kek_id) != (keyring.keks.algorithm, newest)
+def newest_wrappings(keyring: Keyring) -> tuple[str, ...]:
+    """Return how every sealed text begins whose data key is under the KEK of new writes, for each class of KEKs."""
+    keks = keyring.keks
+    return tuple("$".join([FORMAT, ALGORITHM, keks.algorithm, keks.primary_id(name), ""]) for name in KEK_CLASSES)
 
 
 def rewrap(sealed: str, *, context: Mapping[str, str], keyring: Keyring) -> str:

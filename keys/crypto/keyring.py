@@ -81,6 +81,7 @@ class Keyring:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), 0o600)
+                _keep_owner(file.fileno(), path)
                 _write_through(file.fileno(), self._to_json())
             Path(temporary).replace(path)
         except BaseException:
@@ -104,12 +105,21 @@ class Keyring:
         """Return every key of a purpose, the primary first."""
         return self._ring(purpose).newest_first()
 
-    def rotated(self, purpose: str, *, at: datetime) -> "Keyring":
-        """Return a keyring with a new primary for a purpose.
+    def waiting(self, purpose: str) -> Key | None:
+        """Return the key of a purpose that reads and does not write yet, if there is one."""
+        return self._ring(purpose).waiting
 
-        Save it everywhere before anything writes with it.
-        """
-        return self._with(purpose, self._ring(purpose).with_primary(Key.generate(purpose, at=at)))
+    def with_waiting(self, purpose: str, *, at: datetime) -> "Keyring":
+        """Return a keyring with a next key for a purpose. Every process gets it before anything writes with it."""
+        return self._with(purpose, self._ring(purpose).with_waiting(Key.generate(purpose, at=at)))
+
+    def promoted(self, purpose: str) -> "Keyring":
+        """Return a keyring that writes with the key that waited."""
+        return self._with(purpose, self._ring(purpose).promoted())
+
+    def rotated(self, purpose: str, *, at: datetime) -> "Keyring":
+        """Return a keyring with a new primary for a purpose: both steps at once, where no other process reads."""
+        return self.with_waiting(purpose, at=at).promoted(purpose)
 
     def without(self, purpose: str, key_id: str) -> "Keyring":
         """Return a keyring that has forgotten an old key, once nothing names it any more."""
@@ -142,6 +152,13 @@ class Keyring:
 
     def __reduce__(self) -> Never:
         raise TypeError("a keyring is not serialised")
+
+
+def _keep_owner(descriptor: int, path: Path) -> None:
+    """Give the file to whom the one it replaces belongs: replaced by root, it would be out of the reach of whoever reads it."""
+    if os.geteuid() == 0 and path.exists():
+        facts = path.stat()
+        os.fchown(descriptor, facts.st_uid, facts.st_gid)
 
 
 def _write_through(descriptor: int, content: Secret) -> None:

@@ -63,11 +63,23 @@ class Ring:
         others = [key for key in self.keys.values() if key.id != self.primary_id]
         return (self.primary, *sorted(others, key=lambda key: (key.created_at, key.id), reverse=True))
 
-    def with_primary(self, key: Key) -> "Ring":
-        """Return a ring in which `key` makes new writes and all others still verify."""
-        if key.id in self.keys:
-            raise ValueError("a key id is never reused")
-        return Ring(primary_id=key.id, keys={**self.keys, key.id: key})
+    @property
+    def waiting(self) -> Key | None:
+        """The next primary: it reads already, and writes from when every process that reads has it."""
+        youngest = max(self.keys.values(), key=lambda key: key.created_at)
+        return youngest if youngest.created_at > self.primary.created_at else None
+
+    def with_waiting(self, key: Key) -> "Ring":
+        """Return a ring in which `key` waits to be the primary."""
+        if any(key.id == each.id or key.created_at <= each.created_at for each in self.keys.values()):
+            raise ValueError("a key that waits is younger than all others, and its id is its own")
+        return replace(self, keys={**self.keys, key.id: key})
+
+    def promoted(self) -> "Ring":
+        """Return a ring in which the key that waits makes new writes, and all others still verify."""
+        if self.waiting is None:
+            raise UnknownKey("no key of the ring waits")
+        return replace(self, primary_id=self.waiting.id)
 
     def without(self, key_id: str) -> "Ring":
         """Return a ring that has forgotten an old key; what only that key made is lost for good."""

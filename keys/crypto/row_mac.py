@@ -99,9 +99,9 @@ def verify_row_mac(fields: Columns, mac: str, keyring: Keyring) -> bool:
     return hmac.compare_digest(found, bytes.fromhex(match[2]))
 
 
-def needs_new_mac(mac: str, keyring: Keyring) -> bool:
-    """Say whether a MAC was made by another than the newest key."""
-    return not mac.startswith(f"{ALGORITHM}:{keyring.primary(ROW_MAC).id}:")
+def newest_mac(keyring: Keyring) -> str:
+    """Return how every MAC begins that the key of new writes made."""
+    return f"{ALGORITHM}:{keyring.primary(ROW_MAC).id}:"
 
 
 def _mac(key: bytes, fields: Columns) -> bytes:

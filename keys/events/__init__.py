@@ -58,6 +58,13 @@ from keys.events.factors import (
     TotpSeedUnreadable,
 )
 from keys.events.jobs import ScheduleChanged, ScheduleCreated
+from keys.events.keyring import (
+    KeyringKeyAdded,
+    KeyringKeyForgotten,
+    KeyringKeyPromoted,
+    KeyringRewriteBegun,
+    KeyringRewritten,
+)
 from keys.events.keys import (
     ClaimFailed,
     ClaimIntended,
@@ -206,6 +213,11 @@ __all__ = [
     "KeyRenewed",
     "KeyRevoked",
     "KeyShortened",
+    "KeyringKeyAdded",
+    "KeyringKeyForgotten",
+    "KeyringKeyPromoted",
+    "KeyringRewriteBegun",
+    "KeyringRewritten",
     "LogSampled",
     "MemberAdded",
     "MemberRemoved",

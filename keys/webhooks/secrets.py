@@ -11,7 +11,7 @@ from uuid import UUID
 
 from standardwebhooks import Webhook
 
-from keys.crypto.envelope import open_sealed, seal
+from keys.crypto.envelope import open_sealed, rewrap, seal
 from keys.crypto.secrets import Secret
 from keys.models import WebhookEndpoint
 from keys.sealing import keyring
@@ -41,6 +41,15 @@ def open_secrets(endpoint: WebhookEndpoint, *, at: datetime) -> tuple[Secret, ..
     if endpoint.previous_secret and endpoint.previous_until is not None and endpoint.previous_until > at:
         sealed.append(endpoint.previous_secret)
     return tuple(open_sealed(each, context=_context(endpoint.pk), keyring=keyring()) for each in sealed)
+
+
+def rewritten(endpoint: WebhookEndpoint) -> dict[str, str]:
+    """The secrets of an endpoint under the newest key-encryption key; CryptoError when one does not open."""
+    stored = {"sealed_secret": endpoint.sealed_secret, "previous_secret": endpoint.previous_secret}
+    context = _context(endpoint.pk)
+    return {
+        name: rewrap(sealed, context=context, keyring=keyring()) if sealed else "" for name, sealed in stored.items()
+    }
 
 
 def signature(secrets_: Sequence[Secret], *, message_id: str, at: datetime, body: str) -> str:

@@ -1,11 +1,9 @@
-"""What the pages for operators print is run: the proxy of docs/deployment.md, the program of docs/crypto.md."""
+"""What the pages for operators print is run: the proxy of docs/deployment.md."""
 
 from __future__ import annotations
 
 import http.client
 import ssl
-import subprocess
-import sys
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,9 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from keys.crypto.keyring import ROW_MAC, Keyring
 from tests.sdk.cookbook import Application, nginx, running, write_files
-from tests.servers import ROOT, free_port
+from tests.servers import free_port
 
 HOST = "keys.example.org"
 PLACES = {
@@ -76,16 +73,3 @@ def test_the_proxy_of_the_page_sends_each_path_where_it_belongs_and_believes_no_
             assert (heard["host"], heard["x-forwarded-for"], heard["x-forwarded-proto"]) == (HOST, "127.0.0.1", "https")
             assert "x_forwarded_for" not in heard
         assert ask("/metrics") == 404
-
-
-def test_the_program_of_the_page_adds_a_primary_and_forgets_nothing(tmp_path: Path) -> None:
-    (program,) = write_files("../crypto.md", tmp_path, {})
-    path = tmp_path / "keyring.json"
-    before = Keyring.generate(at=datetime.now(tz=UTC))
-    before.create(path)
-    command = [sys.executable, program, path, ROW_MAC]
-    subprocess.run(command, cwd=ROOT, env={"PYTHONPATH": "."}, check=True, capture_output=True)
-    after = Keyring.load(path)
-    assert after.primary(ROW_MAC).id != before.primary(ROW_MAC).id
-    assert after.find(ROW_MAC, before.primary(ROW_MAC).id).id == before.primary(ROW_MAC).id
-    assert path.stat().st_mode & 0o777 == 0o600

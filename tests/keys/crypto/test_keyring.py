@@ -123,7 +123,7 @@ def test_only_an_old_key_can_be_forgotten(path: Path, at: datetime) -> None:
     old = keyring.primary("pepper")
     with pytest.raises(ValueError, match="primary"):
         keyring.without("pepper", old.id)
-    rotated = keyring.rotated("pepper", at=at)
+    rotated = keyring.rotated("pepper", at=at + timedelta(days=1))
     forgotten = rotated.without("pepper", old.id)
     with pytest.raises(UnknownKey):
         forgotten.find("pepper", old.id)
@@ -148,6 +148,22 @@ def test_a_save_that_fails_leaves_the_old_file(path: Path, at: datetime, monkeyp
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError, match="disk full"):
-        keyring.rotated("pepper", at=at).save(path)
+        keyring.rotated("pepper", at=at + timedelta(days=1)).save(path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_key_that_waits_reads_and_does_not_write(path: Path, at: datetime) -> None:
+    keyring = Keyring.load(path)
+    assert keyring.waiting("row-mac") is None
+    waits = keyring.with_waiting("row-mac", at=at + timedelta(days=1))
+    waiting = waits.waiting("row-mac")
+    assert waiting is not None
+    assert waits.primary("row-mac") == keyring.primary("row-mac")
+    assert waits.find("row-mac", waiting.id) == waiting
+    promoted = waits.promoted("row-mac")
+    assert (promoted.primary("row-mac"), promoted.waiting("row-mac")) == (waiting, None)
+    with pytest.raises(UnknownKey):
+        promoted.promoted("row-mac")
+    with pytest.raises(ValueError, match="younger"):
+        keyring.with_waiting("row-mac", at=at)

@@ -1,0 +1,53 @@
+"""The steps at the shell, in words that say what comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from keys.crypto.keyring import PURPOSES
+from keys.rekeying.steps import read_ring
+from tests.people import World, issued
+
+pytestmark = pytest.mark.usefixtures("ring_file", "db")
+
+
+def keyring(*arguments: str) -> str:
+    out = StringIO()
+    call_command("keyring", *arguments, stdout=out, no_color=True)
+    return out.getvalue()
+
+
+def test_a_rotation_from_the_first_look_to_the_last(world: World, restart: Callable[[], None]) -> None:
+    issued(world)
+    old = read_ring().primary("row-mac").id
+    first = keyring("status")
+    assert [line.split()[0] for line in first.splitlines()] == list(PURPOSES)
+    assert "writes" in first
+    assert "restart every process" in keyring("add", "row-mac")
+    assert "waits" in keyring("status")
+    assert "keyring rewrite" in keyring("promote", "row-mac")
+    restart()
+    assert "versions were written anew" in keyring("rewrite")
+    [line] = [each for each in keyring("status").splitlines() if old in each]
+    assert line.split()[-3:] == ["reads", "0", "rows"]
+    assert "forgotten" in keyring("forget", "row-mac", old)
+    assert old not in keyring("status")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "STEP"),
+        (("add",), "PURPOSE"),
+        (("add", "kek-moon"), "kek-moon"),
+        (("promote", "row-mac"), r"^No next key for row-mac waits\. Add one"),
+        (("forget", "row-mac", "nothing"), r"^The keyring holds no key of this name"),
+    ],
+)
+def test_what_does_not_fit_is_said_in_words(arguments: tuple[str, ...], words: str) -> None:
+    with pytest.raises(CommandError, match=words):
+        keyring(*arguments)
