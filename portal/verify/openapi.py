@@ -44,8 +44,8 @@ _FORM: Final[Shape] = {
 _ADDRESS: Final[Shape] = {
     "name": "Keystead-Client-Address",
     "in": "header",
-    "schema": {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}]},
-    "description": "The client's, as the one who asks saw it.",
+    "schema": {"type": "string", "anyOf": [{"format": "ipv4"}, {"format": "ipv6"}, {"const": ""}]},
+    "description": "The client's, as the one who asks saw it; empty like missing: not known.",
 }
 
 

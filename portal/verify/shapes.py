@@ -70,7 +70,10 @@ _LINES: Final[Shape] = {
 SHAPES: Final[dict[str, Shape]] = {
     "Client": _whole(
         {
-            "address": _text(description="IPv4 or IPv6; without it, a key with allowed networks is refused."),
+            "address": {
+                "type": ["string", "null"],
+                "description": "IPv4 or IPv6; without it, a key with allowed networks is refused.",
+            },
             **{name: _text(maxLength=most) for name, most in LONGEST_TEXT.items()},
         },
         description="Who presented the key to the service that asks, as far as that service knows.",

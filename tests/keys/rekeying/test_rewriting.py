@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from audit.actor import Actor
 from audit.models import AuditEvent
 from keys import sealing
 from keys.lifecycle.revocation import reinstate_key, suspend_key
-from keys.models import KeyVersion, TotpDevice, VerificationChange
+from keys.models import KeyVersion, ManagedKey, TotpDevice, VerificationChange
 from keys.people.proofs import Proof, prove_recovery_code
 from keys.people.recovery_codes import make_recovery_codes
 from keys.rekeying import rewriting
@@ -71,6 +72,7 @@ def test_after_a_rewrite_nothing_needs_the_old_keys(world: World, restart: Resta
     endpoint.refresh_from_db()
     webhook_secrets = [each.reveal() for each in open_secrets(endpoint, at=clock.now())]
     before = rotate(restart, *REWRITTEN)
+    assert rows_by_key()[before["kek-people"]] == TotpDevice.objects.count() + len(webhook_secrets)
     position = VerificationChange.objects.order_by("-id").values_list("id", flat=True)[0]
     done = rewrite(actor=SHELL, told=quietly)
     counted = rows_by_key()
@@ -93,6 +95,17 @@ def test_after_a_rewrite_nothing_needs_the_old_keys(world: World, restart: Resta
     assert done["versions"].written == KeyVersion.objects.count()
     assert b'"left":0' in bytes(event.payload)
     assert version.pk in {each.pk for each in KeyVersion.objects.all() if mac_holds(each)}
+
+
+def test_a_shared_secret_follows_its_kek_alone(world: World, restart: Restart) -> None:
+    allow_signing(world)
+    version = signer_of(world, "hmac-sha256").version
+    before = rotate(restart, "kek-production")["kek-production"]
+    assert rewrite(actor=SHELL, told=quietly)["versions"].written == 1
+    stored = KeyVersion.objects.select_related("managed_key__environment").get(pk=version.pk)
+    assert before in version.sealed_secret
+    assert before not in stored.sealed_secret
+    assert mac_holds(stored)
 
 
 def test_a_forged_row_is_left_as_it_is(world: World, superuser: Any, restart: Restart) -> None:
@@ -155,35 +168,53 @@ def test_who_is_killed_goes_on_where_it_ended(world: World, restart: Restart, ri
     assert AuditEvent.objects.filter(action="keyring.rewrite-begun").count() == 4
 
 
-def test_what_somebody_holds_is_told_and_written_the_next_time(
-    world: World, restart: Restart, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rewriting, "_PAUSE", 0.0)
-    held, other = issued(world, name="Held")[0], issued(world, name="Other")[1]
-    rotate(restart, "row-mac")
+@contextmanager
+def held(key: ManagedKey) -> Iterator[Callable[[], None]]:
+    """Let somebody else hold the row of a key until the end, or until what is given is called."""
     took, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT id FROM keys_managedkey WHERE id = %s FOR UPDATE", [held.pk])
+                cursor.execute("SELECT id FROM keys_managedkey WHERE id = %s FOR UPDATE", [key.pk])
                 took.set()
                 let_go.wait(30)
         finally:
             connections.close_all()
 
+    def end() -> None:
+        let_go.set()
+        holder.join()
+
     holder = threading.Thread(target=hold)
     holder.start()
     assert took.wait(30)
     try:
-        assert rewrite(actor=SHELL, told=quietly)["versions"].held == held.versions.count()
+        yield end
     finally:
-        let_go.set()
-        holder.join()
+        end()
+
+
+def test_what_somebody_holds_is_told_and_written_the_next_time(
+    world: World, restart: Restart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rewriting, "_PAUSE", 0.0)
+    key, other = issued(world, name="Held")[0], issued(world, name="Other")[1]
+    rotate(restart, "row-mac")
+    with held(key):
+        assert rewrite(actor=SHELL, told=quietly)["versions"].held == key.versions.count()
     other.refresh_from_db()
     assert mac_holds(other)
     done = rewrite(actor=SHELL, told=quietly)["versions"]
-    assert (done.written, done.held) == (held.versions.count(), 0)
+    assert (done.written, done.held) == (key.versions.count(), 0)
+
+
+def test_what_somebody_held_for_a_moment_is_come_back_to(world: World, restart: Restart) -> None:
+    key = issued(world)[0]
+    before = rotate(restart, "row-mac")
+    with held(key) as end:
+        rewrite(actor=SHELL, told=lambda *_: end())
+    assert rows_by_key()[before["row-mac"]] == 0
 
 
 def test_operations_at_the_same_time_and_the_rewrite_lose_nothing_of_each_other(

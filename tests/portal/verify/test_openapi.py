@@ -103,6 +103,7 @@ def test_verdicts_of_every_sort_are_what_is_described(door, world):
     asked: list[tuple[str, object, int]] = [
         ("/v1/verify", {"key": text}, 200),
         ("/v1/verify", {"key": "x"}, 200),
+        ("/v1/verify", {"key": text, "client": {"address": None}}, 200),
         ("/v1/verify", {}, 422),
         ("/v1/verify", b"{", 400),
         ("/v1/verify:batch", {"keys": [{"key": text}, {"key": mint("prod").secret.reveal()}]}, 200),
@@ -150,9 +151,20 @@ def test_the_door_keeps_its_word(door, examples, monkeypatch):
                 "coverage": {"enabled": examples > 2},
                 "stateful": {"enabled": False},
             },
-            "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "400", "401", "403", "422"]}},
+            "checks": {
+                "positive_data_acceptance": {"expected-statuses": ["2xx", "400", "401", "403", "422"]},
+                "negative_data_rejection": {"expected-statuses": ["400", "401", "403", "413", "415", "422", "5xx"]},
+            },
             # A gateway whose own credential is wrong is told 503: 401 would be passed on to its client.
-            "operations": [{"include-path": "/v1/forward-auth", "checks": {"not_a_server_error": {"enabled": False}}}],
+            "operations": [
+                {
+                    "include-path": "/v1/forward-auth",
+                    "checks": {
+                        "not_a_server_error": {"enabled": False},
+                        "missing_required_header": {"expected-statuses": ["400", "503"]},
+                    },
+                }
+            ],
         }
     )
 
