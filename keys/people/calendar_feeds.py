@@ -85,6 +85,8 @@ def find_feed(token: str) -> CalendarFeed | None:
     return feed if member.exists() else None
 
 
-def note_reading(feed: CalendarFeed, *, at: datetime) -> None:
-    """Remember to the hour that a calendar came, so that its person sees an address that others use."""
-    CalendarFeed.objects.filter(Q(read_at=None) | Q(read_at__lte=at - READ_NOTED), pk=feed.pk).update(read_at=at)
+def note_reading(feed: CalendarFeed, token: str, *, at: datetime) -> None:
+    """Remember to the hour that a calendar came, so that its person sees an address that others use; under the newest hash key."""
+    link_hash = links.hash_of(Secret(token), purpose=links.CALENDAR)
+    living = CalendarFeed.objects.living().filter(pk=feed.pk)
+    living.filter(Q(read_at=None) | Q(read_at__lte=at - READ_NOTED)).update(read_at=at, link_hash=link_hash)

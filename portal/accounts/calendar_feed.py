@@ -25,7 +25,7 @@ def calendar_feed(http: HttpRequest, token: str) -> HttpResponse:
     if feed is None:
         return HttpResponse(_("There is no calendar here."), status=404, content_type="text/plain; charset=utf-8")
     at = clock.now()
-    note_reading(feed, at=at)
+    note_reading(feed, token, at=at)
     return calendar_file(http, reader_of(feed), team=feed.team, at=at)
 
 

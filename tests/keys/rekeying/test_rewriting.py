@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from audit.models import AuditEvent
 from keys import sealing
 from keys.lifecycle.revocation import reinstate_key, suspend_key
 from keys.models import KeyVersion, ManagedKey, TotpDevice, VerificationChange
+from keys.people.calendar_feeds import find_feed, make_feed, note_reading, remove_feed
 from keys.people.proofs import Proof, prove_recovery_code
 from keys.people.recovery_codes import make_recovery_codes
 from keys.rekeying import rewriting
@@ -34,7 +36,7 @@ from keys.verification.reasons import Reason
 from keys.verification.retelling import Retelling
 from keys.webhooks.endpoints import rotate_endpoint_secret
 from keys.webhooks.secrets import open_secrets
-from tests.accounts import BROWSER, joined, self_of
+from tests.accounts import BROWSER, joined, self_of, token_of
 from tests.forks import Fork
 from tests.keys.verification.test_verifier import ask, change_behind_the_back
 from tests.keys.webhooks.test_endpoints import endpoint_of
@@ -266,3 +268,18 @@ def test_people_sign_in_with_what_they_have_across_a_whole_rotation(world: World
     nora.signs_in(Client(headers=BROWSER))
     proof = prove_recovery_code(nora.person, actor=self_of(nora.person), code=codes[0].reveal())
     assert isinstance(proof, Proof)
+
+
+def test_the_address_of_a_calendar_follows_when_it_is_read(world: World, restart: Restart) -> None:
+    fresh = make_feed(world.alice, actor=acting(world.alice, "*"))
+    token = token_of(fresh.link).removesuffix(".ics")
+    before = rotate(restart, "session-hash")["session-hash"]
+    feed = find_feed(token)
+    assert feed is not None
+    assert rows_by_key()[before] == 1
+    note_reading(feed, token, at=clock.now())
+    assert rows_by_key()[before] == 0
+    assert find_feed(token) == feed
+    remove_feed(feed, actor=acting(world.alice, "*"))
+    note_reading(feed, token, at=clock.now() + timedelta(hours=2))  # it was found before, and is noted after
+    assert find_feed(token) is None
