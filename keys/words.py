@@ -65,7 +65,6 @@ REQUESTS: Final[Mapping[str, Promise]] = {
         "The policy became stricter and no longer allows this. Ask the requester to edit the request."
     ),
     "programs_never_approve": _("Programs never approve. A person has to decide."),
-    "recipient_not_in_owner_team": _("Whoever receives the secret has to be a member of the team that owns the key."),
     "renewal_waiting": _("A renewal of this key is already waiting for approval."),
     "renewals_are_not_edited": _("A renewal is not edited. Withdraw it and ask for another."),
     "renewals_keep_scopes": _(
@@ -290,18 +289,6 @@ INPUT: Final[Mapping[str, Promise]] = {
     "log_not_interrupted": _("This database is not behind its log."),
     "log_not_recovered": _("The lost end of the log is not back yet: audit_sealer --recover takes it up."),
     "log_origin_is_new": _("A new log has begun, so nobody knows what was lost. A person must answer for the rows."),
-    "keks_are_elsewhere": _("The key-encryption keys do not live in the keyring: rotate them where they live."),
-    "keyring_key_needed": _(
-        "%(rows)s rows were made with this key and would be lost. Write them anew first, or wait until they have ended."
-    ),
-    "keyring_key_waits": _("A next key for %(purpose)s waits already. Restart every process, then promote it."),
-    "keyring_no_such_key": _("The keyring holds no key of this name for this purpose."),
-    "keyring_nothing_waits": _("No next key for %(purpose)s waits. Add one, and restart every process."),
-    "keyring_primary_stays": _("This key makes what is newly written. Add and promote another one first."),
-    "keyring_read_before": _(
-        "These verifiers have not read the next key yet, and would take what it makes for forged: %(names)s. Restart them first."
-    ),
-    "keyring_read_only": _("The folder of the keyring cannot be written here. Do this where the file lies."),
     "row_does_not_follow": _("The row %(row)s could not be brought to what the log says, so nothing was changed."),
     "busy_retry": _("Somebody else is changing the same thing. Nothing was changed by you; try again in a moment."),
     "changed_meanwhile": _("Somebody else changed this at the same moment. Look at it again and decide anew."),

@@ -17,6 +17,17 @@ from keys.rekeying.steps import PURPOSES, add_keys, forget_key, promote_keys, re
 RESTART: Final = (
     "Copy the file to where the old one is backed up and to every host, and restart every process that reads it."
 )
+WORDS: Final = {
+    "keks_are_elsewhere": "The key-encryption keys do not live in the keyring: rotate them where they live.",
+    "keyring_key_needed": "%(rows)s rows were made with this key and would be lost. Write them anew first, or wait until they have ended.",
+    "keyring_key_waits": "A next key for %(purpose)s waits already. Restart every process, then promote it.",
+    "keyring_no_such_key": "The keyring holds no key of this name for this purpose.",
+    "keyring_nothing_waits": "No next key for %(purpose)s waits. Add one, and restart every process.",
+    "keyring_primary_stays": "This key makes what is newly written. Add and promote another one first.",
+    "keyring_read_before": "These verifiers have not read the next key yet, and would take what it makes for forged: %(names)s. "
+    "Restart them first.",
+    "keyring_read_only": "The folder of the keyring cannot be written here. Do this where the file lies.",
+}
 _BETWEEN: Final = 5.0  # seconds from one line of progress to the next
 
 
@@ -40,7 +51,7 @@ class Command(BaseCommand):
         forget.add_argument("--even-so", action="store_true", help="although rows would be lost that it made")
 
     def handle(self, *args: Any, step: str, **options: Any) -> None:
-        with said_in_words():
+        with said_in_words(WORDS):
             steps: dict[str, Callable[..., None]] = {
                 "status": self._status,
                 "add": self._add,
