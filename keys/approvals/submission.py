@@ -81,14 +81,7 @@ def request_renewal(
 
 def _submit(prepared: Prepared, *, actor: Actor, at: datetime, renews: ManagedKey | None = None) -> KeyRequest:
     who = standing_of(actor, at=at)
-    enforce(
-        may_request(
-            who,
-            owner_team_id=prepared.owner_team.pk,
-            environment_id=prepared.environment.pk,
-            recipient_in_team=True,  # prepare() found the recipient among the team's living members
-        )
-    )
+    enforce(may_request(who, owner_team_id=prepared.owner_team.pk, environment_id=prepared.environment.pk))
     request = KeyRequest(
         number=next_number("keys_request_number"),
         created_at=at,
@@ -141,11 +134,7 @@ def edit_request(request: KeyRequest, draft: Draft, *, actor: Actor) -> KeyReque
     if request.renews_id is not None:
         raise Conflict("renewals_are_not_edited")
     prepared = prepare(draft, actor=actor)
-    enforce(
-        may_request(
-            who, owner_team_id=prepared.owner_team.pk, environment_id=prepared.environment.pk, recipient_in_team=True
-        )
-    )
+    enforce(may_request(who, owner_team_id=prepared.owner_team.pk, environment_id=prepared.environment.pk))
     void_approvals(request, actor=actor, at=at)
     move_request(
         request,

@@ -22,8 +22,8 @@ NUDGE_PERIOD = timedelta(hours=12)
 CLAIM_REPEAT_PERIOD = timedelta(seconds=60)
 
 
-def may_request(who: ActorFacts, *, owner_team_id: UUID, environment_id: UUID, recipient_in_team: bool) -> Decision:
-    """A member asks for their own team; a program for the team that owns it, naming a member who will claim."""
+def may_request(who: ActorFacts, *, owner_team_id: UUID, environment_id: UUID) -> Decision:
+    """A member asks for their own team; a program for the team that owns it. Who will claim was found among its members."""
     if not who.active:
         return Deny("not_active", "request.active")
     if not who.is_in(owner_team_id):
@@ -32,8 +32,6 @@ def may_request(who: ActorFacts, *, owner_team_id: UUID, environment_id: UUID, r
         return Deny("scope_missing", "request.scope", {"scope": "requests:write"})
     if who.key_id is not None and who.environment_id != environment_id:
         return Deny("other_environment", "request.environment")
-    if not recipient_in_team:
-        return Deny("recipient_not_in_owner_team", "request.recipient")
     return ALLOW
 
 

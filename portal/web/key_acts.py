@@ -82,7 +82,6 @@ def acts_on(key: ManagedKey, versions: Sequence[KeyVersion], *, actor: Actor, at
                 who,
                 owner_team_id=key.owner_team_id,
                 environment_id=key.environment_id,
-                recipient_in_team=True,
             )
         ),
         hand_over=but_for_step_up(may_offer_transfer(actor, who, facts, at=at)) and lives_on,

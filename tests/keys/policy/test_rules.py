@@ -88,10 +88,8 @@ def stop(who: ActorFacts, key: KeyFacts = KEY, by: Actor | None = None) -> Decis
     return rules.may_revoke(by or actor("revoke"), who, key, at=AT)
 
 
-def request(
-    who: ActorFacts = OWNER, *, team: UUID = MINE, environment: UUID = PROD, recipient: bool = True
-) -> Decision:
-    return rules.may_request(who, owner_team_id=team, environment_id=environment, recipient_in_team=recipient)
+def request(who: ActorFacts = OWNER, *, team: UUID = MINE, environment: UUID = PROD) -> Decision:
+    return rules.may_request(who, owner_team_id=team, environment_id=environment)
 
 
 def claim(who: ActorFacts = OWNER, key: KeyFacts = KEY, by: Actor | None = None) -> Decision:
@@ -165,7 +163,6 @@ DENIED: dict[str, tuple[str, Callable[[], Decision]]] = {
     "for another team": ("not_in_owner_team", lambda: request(team=ELSEWHERE)),
     "a program without the scope": ("scope_missing", lambda: request(program())),
     "a program elsewhere": ("other_environment", lambda: request(program("requests:write"), environment=DEV)),
-    "for a stranger": ("recipient_not_in_owner_team", lambda: request(recipient=False)),
     "somebody else's request": ("not_the_requester", lambda: change(OWNER)),
     "a request of nobody": ("not_the_requester", lambda: change(NOBODY_ACTIVE, requester_id=None)),
     "a program's without scope": (
