@@ -20,7 +20,7 @@ from keys.verification.loading import inside
 from keys.verification.snapshot import Entry, Grant, Held, Place
 from keys.verification.tallies import Tallies
 from portal.verify.memory import Memory
-from portal.verify.quick_verdicts import QuickVerdicts
+from portal.verify.quick.verdicts import QuickVerdicts
 
 FLAT = 1.6  # a dictionary of a million does not fit the caches of the processor; more than that would be our doing
 

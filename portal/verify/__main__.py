@@ -9,7 +9,7 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from portal.logs import configuration
-from portal.verify.workers import Server
+from portal.verify.serving.workers import Server
 
 # Milliseconds. Proxies and balancers keep connections for a minute: who is first to close one loses no question on its way.
 IDLE: Final = 75_000

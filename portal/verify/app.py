@@ -17,16 +17,17 @@ from django.core.handlers.wsgi import WSGIRequest
 from keys.verification.feed import Feed
 from keys.verification.tallies import Tallies
 from portal.metrics import is_for_programs
-from portal.verify import gauges, openapi
+from portal.verify import gauges
+from portal.verify.contract import openapi
 from portal.verify.database import Database
 from portal.verify.forward_auth import forward_auth
 from portal.verify.introspection import introspect
 from portal.verify.memory import AskTheDatabase, Memory
 from portal.verify.problems import LATER, Reply, problem
 from portal.verify.questions import ANSWER, Endpoint, verify, verify_batch
-from portal.verify.quick import Quick
-from portal.verify.quick_introspection import QuickIntrospection
-from portal.verify.quick_verdicts import QuickVerdicts
+from portal.verify.quick.introspection import QuickIntrospection
+from portal.verify.quick.ordinary import Quick
+from portal.verify.quick.verdicts import QuickVerdicts
 from portal.verify.reading import Body, Refused
 from portal.verify.signed import PATH as SIGNED
 from portal.verify.signed import verify_signature

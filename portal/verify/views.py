@@ -8,7 +8,7 @@ from gunicorn.http.errors import ParseException
 
 from portal import client_address
 from portal.middleware import request_id_of
-from portal.verify import openapi
+from portal.verify.contract import openapi
 from portal.verify.door import Knock, answer
 from portal.verify.problems import Reply, problem
 from portal.verify.reading import Body, Refused

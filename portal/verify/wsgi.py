@@ -22,10 +22,10 @@ from keys.verification.tallies import Tallies  # noqa: E402 - as above
 from portal.checks import refuse_unsafe_production  # noqa: E402 - as above
 from portal.engines import die_with_parent  # noqa: E402 - as above
 from portal.verify.app import VerifyApplication  # noqa: E402 - as above
-from portal.verify.carrying import carried  # noqa: E402 - as above
 from portal.verify.gathering import Gathering  # noqa: E402 - as above
 from portal.verify.patience import Patience  # noqa: E402 - as above
-from portal.verify.upkeep import Upkeep  # noqa: E402 - as above
+from portal.verify.serving.carrying import carried  # noqa: E402 - as above
+from portal.verify.serving.upkeep import Upkeep  # noqa: E402 - as above
 
 refuse_unsafe_production()
 # A worker whose server was killed would go on, and share the port with the next one.

@@ -16,7 +16,7 @@ from keys.models import Environment, ManagedKey
 from keys.states import RevocationReason
 from keys.verification.sharing import signing_keys
 from keys.verification.telling import Place
-from portal.verify.doorbell import Doorbell
+from portal.verify.feed.doorbell import Doorbell
 from tests.people import World, acting
 
 PATIENCE = 10.0  # seconds

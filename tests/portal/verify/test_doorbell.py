@@ -11,7 +11,7 @@ import pytest
 
 from keys.models import KeyVersion
 from keys.verification.ringing import Ringer
-from portal.verify import doorbell, lines
+from portal.verify.feed import doorbell, lines
 from tests.keys.verification.following import behind_the_back
 from tests.people import issued, verifying_credential
 from tests.portal.verify.bells import PATIENCE, Call, beside, listening, pending, revoke

@@ -27,9 +27,9 @@ from keys.verification.snapshot import NEVER
 from keys.verification.standing import standing_of
 from keys.verification.tallies import Tallies
 from portal.verify import gathering, signed
-from portal.verify.carrying import carried
 from portal.verify.gathering import Gathering
 from portal.verify.reading import Refused
+from portal.verify.serving.carrying import carried
 from tests.people import acting, verifying_credential
 from tests.portal.verify.knocking import Door
 from tests.portal.verify.signed_questions import CHANGES, WRONG, now, received

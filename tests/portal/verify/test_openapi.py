@@ -16,7 +16,7 @@ from schemathesis.transport.wsgi import WSGITransport
 
 from keys.crypto.key_text import mint
 from portal.verify.app import ENDPOINTS
-from portal.verify.openapi import DOCUMENT, PATH
+from portal.verify.contract.openapi import DOCUMENT, PATH
 from portal.verify.problems import TITLES
 from tests.people import issued, verifying_credential
 from tests.portal.test_schema_fuzz import told as failures_in

@@ -13,8 +13,8 @@ from keys.signatures.reading import HEADERS
 from portal.verify.app import ENDPOINTS
 from portal.verify.forward_auth import _key_in, _scopes_in
 from portal.verify.introspection import _token, address_in
-from portal.verify.quick_introspection import QuickIntrospection
-from portal.verify.quick_verdicts import QuickVerdicts
+from portal.verify.quick.introspection import QuickIntrospection
+from portal.verify.quick.verdicts import QuickVerdicts
 from portal.verify.reading import Refused, read_question
 from portal.verify.signed import read_signed_question
 from tests.people import issued, verifying_credential

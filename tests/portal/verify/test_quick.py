@@ -16,8 +16,8 @@ from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
 from keys.verification.loading import inside
 from keys.verification.snapshot import Entry, Grant, Place
-from portal.verify import quick_verdicts
 from portal.verify.introspection import meaning_of
+from portal.verify.quick import verdicts as quick_verdicts
 from tests.people import acting, issued, verifying_credential
 from tests.portal.verify.doors import FORM
 from tests.portal.verify.knocking import Door

@@ -11,8 +11,8 @@ from keystead_client import IntegrityError
 
 from keys.verification import lease, ringing
 from keys.verification.ringing import Ring, Ringer, Told
-from portal.verify import doorbell
-from portal.verify.lines import shown_by
+from portal.verify.feed import doorbell
+from portal.verify.feed.lines import shown_by
 from tests.people import issued, verifying_credential
 from tests.portal.verify.bells import PATIENCE, Call, beside, event_in, listening, place_of, revoke
 

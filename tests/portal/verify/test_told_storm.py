@@ -23,7 +23,7 @@ from keys.verification.renewing import Asked, Changes, renew_clients
 from keys.verification.ringing import Ring, Ringer
 from keys.verification.sharing import signing_keys, snapshot_of
 from keys.verification.verifier import Binding
-from portal.verify.lines import told_of
+from portal.verify.feed.lines import told_of
 from tests.people import World, acting, issued, verifying_credential
 from tests.portal.verify.bells import revoke
 

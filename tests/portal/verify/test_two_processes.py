@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from keys.verification.shared_limits import DOUBT
-from portal.verify.precedence import CARRIER
+from portal.verify.serving.precedence import CARRIER
 from tests.people import issued, verifying_credential
 from tests.portal.verify.signed_questions import received
 from tests.portal.verify.storms import VerifyServer, servers_of

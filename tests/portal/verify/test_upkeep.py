@@ -14,7 +14,7 @@ from keys.verification import tallies as counting
 from keys.verification.feed import Feed
 from keys.verification.snapshot import Entry, Grant, Place
 from keys.verification.tallies import SIZE, Tallies, read
-from portal.verify.upkeep import Upkeep
+from portal.verify.serving.upkeep import Upkeep
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from keys.verification.renewing import Asked, renew_clients
 from keys.verification.ringing import Ring
 from keys.verification.sharing import position_in
 from keys.verification.verifier import Binding
-from portal.verify.doorbell import Doorbell
-from portal.verify.lines import shown_by
+from portal.verify.feed.doorbell import Doorbell
+from portal.verify.feed.lines import shown_by
 from portal.verify.problems import Reply
 from portal.verify.renewals import Knock
 from tests.people import issued, verifying_credential

@@ -48,7 +48,7 @@ _YES: Final[Example] = _OF_KEY | _AT
 _NO: Final[Example] = {"valid": False, "reason": "expired"}
 _TIME: Final[Example] = {"server_time": 1790000003}
 
-# By the names of the shapes (portal/verify/shapes.py).
+# By the names of the shapes (portal/verify/contract/shapes.py).
 EXAMPLES: Final[dict[str, dict[str, Example]]] = {
     "Question": {"question": _QUESTION},
     "Verdict": {"valid": _YES, "refused": _NO},

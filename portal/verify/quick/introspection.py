@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from keys.verification.snapshot import Entry
 from keys.verification.tallies import NOBODY
 from portal.verify.introspection import INACTIVE, meaning_of
-from portal.verify.quick import Around, Plain, Quick, address_of
+from portal.verify.quick.ordinary import Around, Plain, Quick, address_of
 from portal.verify.reading import LONGEST_KEY
 
 # Letters, digits and underscores stand for themselves in a form.

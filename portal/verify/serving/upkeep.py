@@ -14,7 +14,7 @@ from keys.verification.feed import Feed
 from keys.verification.shared_limits import SharedLimits
 from keys.verification.snapshot import NEVER
 from keys.verification.tallies import Tallies
-from portal.verify.precedence import answers_before_bytes
+from portal.verify.serving.precedence import answers_before_bytes
 
 HEARD_WITHIN: Final = 2.0  # seconds
 EVERY: Final = 0.5

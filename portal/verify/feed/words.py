@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 from uuid import UUID
 
-from portal.verify.exchanges import Receive
+from portal.verify.feed.exchanges import Receive
 from portal.verify.reading import Refused, members_of
 
 LONGEST_WORD: Final = 4096  # bytes; a position may list many open transactions

@@ -13,7 +13,7 @@ from keys.verification.recall import why_unknown
 from keys.verification.snapshot import Entry
 from keys.verification.tallies import NOBODY, SeenAs
 from portal.verify.memory import Instants, Memory
-from portal.verify.quick import LONGEST, Around, Plain, Quick, address_of
+from portal.verify.quick.ordinary import LONGEST, Around, Plain, Quick, address_of
 from portal.verify.reading import MOST_SCOPES, scanned
 
 MOST_REMEMBERED: Final = 4096

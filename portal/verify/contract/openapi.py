@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from portal.verify.examples import EXAMPLES, problem_examples
+from portal.verify.contract.examples import EXAMPLES, problem_examples
+from portal.verify.contract.shapes import SHAPES, Shape, ref
 from portal.verify.problems import Reply
-from portal.verify.shapes import SHAPES, Shape, ref
 
 PATH: Final = "/v1/openapi.json"
 _REFUSALS: Final = {

@@ -29,12 +29,12 @@ from keys.verification.lookup import VERIFIER
 from keys.verification.renewing import acknowledge_clients, renew_clients
 from keys.verification.ringing import Ring, Ringer
 from portal.verify.door import program_of
-from portal.verify.exchanges import Receive, Scope, Send, address_of, headers_of, need, raw_headers, read_body, say
-from portal.verify.lines import BEAT, Line, Lines, shown_by
+from portal.verify.feed.exchanges import Receive, Scope, Send, address_of, headers_of, need, raw_headers, read_body, say
+from portal.verify.feed.lines import BEAT, Line, Lines, shown_by
+from portal.verify.feed.words import read_word, words_of
 from portal.verify.problems import NEVER_STORED, Reply, problem
 from portal.verify.reading import Refused, members_of
 from portal.verify.renewals import Answer, Knock, Renewals
-from portal.verify.words import read_word, words_of
 
 BEAT_EVERY: Final = 1.0  # seconds between two beats
 FRESH: Final = 3.0  # seconds after the last look at the database in which beats are sent: each stands for a look

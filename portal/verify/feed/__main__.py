@@ -8,7 +8,7 @@ import resource
 from granian.constants import HTTPModes, Interfaces
 
 from portal.logs import configuration
-from portal.verify.workers import Server
+from portal.verify.serving.workers import Server
 
 SOCKETS = 8192
 
@@ -19,7 +19,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(SOCKETS, hard) if hard > 0 else SOCKETS, hard))
     host, _, port = (os.environ.get("KEYSTEAD_FEED_BIND") or "127.0.0.1:8200").rpartition(":")
     Server(
-        "portal.verify.asgi:application",
+        "portal.verify.feed.asgi:application",
         address=host.strip("[]"),
         port=int(port),
         interface=Interfaces.ASGI,

@@ -14,7 +14,7 @@ django.setup()
 
 from portal.checks import refuse_unsafe_production  # noqa: E402 - the settings may be read only after the setup above
 from portal.engines import die_with_parent  # noqa: E402 - as above
-from portal.verify.doorbell import Doorbell  # noqa: E402 - as above
+from portal.verify.feed.doorbell import Doorbell  # noqa: E402 - as above
 
 refuse_unsafe_production()
 # A worker whose server was killed would go on, and share the port with the next one.

@@ -1,0 +1,1 @@
+"""Answer ordinary questions at the speed of the server; whatever is not ordinary goes the careful way."""
