@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Literal, ParamSpec, TypeVar, overload
@@ -27,7 +28,9 @@ M = TypeVar("M", bound=models.Model)
 # Somebody else holds a row, or the database is too busy to finish in time.
 HELD_UP = (LockNotAvailable, DeadlockDetected, SerializationFailure, QueryCanceled)
 _depth: ContextVar[int] = ContextVar("operation_depth", default=0)
-
+_rehearsing: ContextVar[bool] = ContextVar("operation_rehearsing", default=False)
+# Denials that an act brings about for whoever does it twice, or that only time does.
+OF_ITSELF = frozenset({"already_decided", "request_not_pending", "request_lapsed", "key_revoked", "step_up_required"})
 
 Grants = Literal["never", "sometimes", "always"]
 
@@ -64,19 +67,11 @@ def _operation(function: Callable[P, R], *, grants: Grants) -> Callable[P, R]:
         try:
             with transaction.atomic(durable=depth == 0):
                 result = function(*args, **kwargs)
-                if grants == "always":
-                    refuse_if_log_is_behind()
+                _allow_commit(grants=grants, outermost=depth == 0)
                 return result
         except Denied as denied:
             if depth == 0:
-                refused: Any = kwargs["actor"]
-                subject = args[0] if args else None
-                correlation = str(kwargs.get("correlation", ""))
-                record_denial(
-                    denied, operation=function.__name__, subject=subject, actor=refused, correlation=correlation
-                )
-                if denied.alarm is not None:
-                    _record_after_rollback(denied.alarm, actor=refused)
+                _tell_of(denied, function.__name__, args, kwargs)
             raise
         except SecretBlocked as blocked:
             if depth == 0:
@@ -98,6 +93,41 @@ def _operation(function: Callable[P, R], *, grants: Grants) -> Callable[P, R]:
     run.is_operation = True  # type: ignore[attr-defined]
     run.grants = grants  # type: ignore[attr-defined]
     return run
+
+
+def _allow_commit(*, grants: Grants, outermost: bool) -> None:
+    if grants == "always":
+        refuse_if_log_is_behind()
+    if outermost and _rehearsing.get():
+        raise Rehearsed
+
+
+def _tell_of(denied: Denied, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:  # Any: the operation's
+    if _rehearsing.get() and denied.code in OF_ITSELF:
+        raise Rehearsed from denied
+    actor = kwargs["actor"]
+    subject, correlation = args[0] if args else None, str(kwargs.get("correlation", ""))
+    record_denial(denied, operation=name, subject=subject, actor=actor, correlation=correlation)
+    if denied.alarm is not None:
+        _record_after_rollback(denied.alarm, actor=actor)
+
+
+class Rehearsed(Exception):
+    """Nobody is refused who asks for this again, and nothing was changed."""
+
+
+@contextmanager
+def rehearsal() -> Iterator[None]:
+    """Try what was done before: Denied and NotFound where this actor may not do it any more, and never a change.
+
+    What only stands in the way because it was done once is no refusal, nor is presence that was proved for the first time.
+    """
+    token = _rehearsing.set(True)
+    try:
+        with suppress(Rehearsed):
+            yield
+    finally:
+        _rehearsing.reset(token)
 
 
 def refuse_if_log_is_behind() -> None:

@@ -12,12 +12,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audit.actor import Actor
-from keys.errors import Conflict
+from keys.errors import Conflict, Gone, Invalid, TooMany, Unavailable
+from keys.operations import rehearsal
 from portal.api.problems import BadRequest, KeyReused
 from portal.models import IdempotencyRecord
 
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotency-Replayed"
+_NOT_THEIRS: Final = frozenset({"not_in_owner_team", "not_your_service"})
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}", re.ASCII)
 
 
@@ -30,8 +32,9 @@ def refuse_key(request: Request) -> None:
 def once(request: Request, *, actor: Actor, act: Callable[[], Response]) -> Response:
     """Run `act` once for each key: the same request again gets the first answer, another one under that key is refused.
 
-    Only answers of success are kept. A refusal changed nothing, so the key is free again. When a process dies in between,
-    its key stays taken until it expires: nobody knows whether the act happened, and the caller has to look.
+    Who may not do it any more is refused like anew. Only answers of success are kept. A refusal changed nothing, so the key is
+    free again. When a process dies in between, its key stays taken until it expires: nobody knows whether the act happened,
+    and the caller has to look.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -43,7 +46,7 @@ def once(request: Request, *, actor: Actor, act: Callable[[], Response]) -> Resp
     records = IdempotencyRecord.objects.visible_to(actor)
     record = records.reserve(actor=actor, key_hash=key_hash, request_digest=digest)
     if record is None:
-        return _again(records.filter(key_hash=key_hash).first(), digest)
+        return _again(records.filter(key_hash=key_hash).first(), digest, act)
     answer: Response | None = None
     try:
         answer = act()
@@ -60,9 +63,22 @@ def _digest(request: Request) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _again(record: IdempotencyRecord | None, digest: str) -> Response:
+def _again(record: IdempotencyRecord | None, digest: str, act: Callable[[], Response]) -> Response:
     if record is None or (record.status is None and record.request_digest == digest):
         raise Conflict("idempotency_in_progress")
     if record.request_digest != digest:
         raise KeyReused("idempotency_key_reused")
+    _refuse_out_of_reach(act)
     return Response(json.loads(record.body), status=record.status, headers={REPLAYED: "true"})
+
+
+def _refuse_out_of_reach(act: Callable[[], Response]) -> None:
+    """Refuse, as a new request would be, whoever may not see or do this any more: the answer of before is not theirs now."""
+    try:
+        with rehearsal():
+            act()
+    except Invalid as invalid:
+        if any(code.startswith("unknown_") or code in _NOT_THEIRS for code, _ in invalid.fields.values()):
+            raise  # what is named there does not exist for them any more, or is not theirs
+    except (Conflict, Gone, TooMany, Unavailable):
+        return  # they may; what the first request did stands in the way, or nothing is granted just now

@@ -1,12 +1,18 @@
 """The same POST under the same key is done once."""
 
+import functools
 import json
 
 import pytest
 from django.db import connection
+from django.test import Client
 
-from keys.models import KeyRequest
+from audit.models import AuditEvent
+from keys.lifecycle.handover import accept_transfer, offer_transfer
+from keys.models import KeyRequest, Membership
+from keys.people.teams import change_member_roles, end_membership
 from portal.models import IdempotencyRecord
+from tests.people import acting
 from tests.portal.api.test_bad_input import DRAFT
 
 
@@ -85,3 +91,103 @@ def test_a_claim_takes_no_key_and_keeps_no_answer(stage):
     assert (again.status_code, again.json()["code"]) == (410, "claimed_already")
     assert secret not in again.content.decode()
     assert not IdempotencyRecord.objects.exists()
+
+
+def again_and_anew(client, path, body, key="k-1"):
+    """What the repeat of a request gets, and what the same request gets that was never sent before."""
+    told = [client.post(path, body, format="json", **named) for named in ({"HTTP_IDEMPOTENCY_KEY": key}, {})]
+    return [(answer.status_code, answer.json().get("code")) for answer in told]
+
+
+def denials():
+    return AuditEvent.objects.filter(action="access.denied").count()
+
+
+def leaves_the_team(stage, person, team):
+    end_membership(Membership.objects.living().get(team=team, person=person), actor=acting(stage.world.admin, "people"))
+
+
+def test_who_left_the_team_gets_no_answer_of_before(stage):
+    alice, world = stage.client("developer"), stage.world
+    path, body = f"/api/v1/keys/{stage.living.pk}/suspend", {"reason": "investigation"}
+    assert alice.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k-1").status_code == 200
+    assert ask(alice, key="k-2").status_code == 201
+    leaves_the_team(stage, world.alice, world.reporting)
+    before = denials()
+    assert again_and_anew(alice, path, body) == [(403, "may_not_stop_key")] * 2, "who asked for a key goes on to see it"
+    assert denials() == before + 2, "each is on record like any other"
+    again, anew = again_and_anew(alice, "/api/v1/requests", DRAFT, key="k-2")
+    assert again == anew
+    assert again[0] in (403, 422)
+
+
+def test_whose_role_has_ended_is_refused_like_anew(stage):
+    bob, world = stage.client("approver"), stage.world
+    path, body = f"/api/v1/requests/{stage.pending.pk}/approve", {"digest": stage.pending.digest}
+    assert bob.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k-1").status_code == 200
+    place = Membership.objects.living().get(team=world.orders_team, person=world.bob)
+    change_member_roles(place, roles=["developer"], actor=acting(world.admin, "people"))
+    assert again_and_anew(bob, path, body) == [(403, "not_an_approver")] * 2
+
+
+def test_a_key_that_went_to_another_team_took_its_answers_along(stage):
+    alice, world = stage.client("developer"), stage.world
+    path, body = f"/api/v1/keys/{stage.living.pk}/suspend", {"reason": "investigation"}
+    assert alice.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k-1").status_code == 200
+    offer = offer_transfer(stage.living, to_team=world.other, actor=acting(world.alice, "handover"))
+    accept_transfer(offer, recipient=world.mallory, actor=acting(world.mallory, "handover"))
+    assert again_and_anew(alice, path, body) == [(404, "not_found")] * 2
+
+
+def test_what_the_first_request_did_stands_in_nobodys_way(stage):
+    """Anew they would be refused because it was done: that is what the key is for. Presence was proved for the first."""
+    bob, responder = stage.client("approver"), stage.client("responder")
+    approve, digest = f"/api/v1/requests/{stage.pending.pk}/approve", {"digest": stage.pending.digest}
+    revoke, reason = f"/api/v1/keys/{stage.living.pk}/revoke", {"reason": "superseded"}
+    for client, path, body in ((bob, approve, digest), (responder, revoke, reason)):
+        first = client.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k-1")
+        assert first.status_code == 200
+        events = AuditEvent.objects.count()
+        later = stage.as_person(stage.world.bob if client is bob else stage.world.responder)
+        for caller in (client, later):
+            again = caller.post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k-1")
+            assert (again.status_code, again.get("Idempotency-Replayed")) == (200, "true")
+            assert json.loads(again.content) == json.loads(first.content)
+        assert AuditEvent.objects.count() == events, "neither done again nor refused"
+
+
+def test_a_stranger_learns_nothing_by_a_key_of_somebody_else(stage):
+    path, body = f"/api/v1/keys/{stage.living.pk}/suspend", {"reason": "investigation"}
+    stage.client("developer").post(path, body, format="json", HTTP_IDEMPOTENCY_KEY="k-1")
+    assert again_and_anew(stage.client("stranger"), path, body) == [(404, "not_found")] * 2
+
+
+def test_no_answer_with_a_secret_takes_a_key():
+    schema = json.loads(Client().get("/api/v1/openapi.json").content)
+
+    def names(part):
+        if isinstance(part, dict):
+            if "$ref" in part:
+                return names(functools.reduce(dict.__getitem__, part["$ref"].split("/")[1:], schema))
+            return set(part.get("properties", ())).union(*map(names, part.values()))
+        return set().union(*map(names, part)) if isinstance(part, list) else set()
+
+    taking, giving = set(), set()
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if not isinstance(operation, dict) or "operationId" not in operation:
+                continue
+            if any(each["name"] == "Idempotency-Key" for each in operation.get("parameters", ())):
+                taking.add(operation["operationId"])
+            if names(operation["responses"]) & {
+                "secret",
+                "address",
+                "token",
+                "access_token",
+                "device_code",
+                "user_code",
+            }:
+                giving.add(operation["operationId"])
+    assert {"versions_claim", "webhooks_create", "webhooks_rotate", "me_make_calendar"} <= giving
+    assert len(taking) > 20
+    assert not taking & giving
