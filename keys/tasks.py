@@ -43,9 +43,9 @@ from keys.people.session_table import forget_dead_sessions
 from keys.reports.export_jobs import forget_exports, make_waiting
 from keys.reports.inspections import ask_nightly, inspect_waiting
 from keys.retention.periods import expire_private_parts
-from keys.verification.forgetting import forget_verifying
-from keys.verification.integrity import Sweep, sweep_integrity
-from keys.verification.retelling import Retelling
+from keys.verification.watching.forgetting import forget_verifying
+from keys.verification.watching.integrity import Sweep, sweep_integrity
+from keys.verification.watching.retelling import Retelling
 from keys.webhooks.delivering import deliver_due
 from keys.webhooks.queue import READER as WEBHOOKS
 from keys.webhooks.queue import forget_deliveries, queue_deliveries

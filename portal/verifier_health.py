@@ -6,7 +6,7 @@ from django.db.utils import Error as DatabaseError
 from django.utils.translation import gettext_lazy as _
 
 from audit import clock
-from keys.verification.overview import count_doors
+from keys.verification.watching.overview import count_doors
 from portal.parts import Part
 
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from keys.verification.sharing import MAGIC, RECORD
+from keys.verification.programs.sharing import MAGIC, RECORD
 
 SIGNATURE = 64  # bytes at the end
 

@@ -8,8 +8,8 @@ from uuid import uuid4
 from benchmarks.cluster import Cluster
 from benchmarks.results import Result, at_most, told
 from benchmarks.verify.sizes import Sizes
-from keys.verification.snapshot import Entry, Grant, Place
-from keys.verification.tallies import NOBODY, TallyFile
+from keys.verification.counting.tallies import NOBODY, TallyFile
+from keys.verification.memory.snapshot import Entry, Grant, Place
 
 GOAL = 0.2
 

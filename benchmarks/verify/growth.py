@@ -14,11 +14,11 @@ from benchmarks.measuring import held_bytes, in_child
 from benchmarks.results import Result, at_most, told
 from benchmarks.verify.sizes import Sizes
 from keys.crypto.digests import digest
-from keys.verification import lease
-from keys.verification.feed import Feed
-from keys.verification.loading import inside
-from keys.verification.snapshot import Entry, Grant, Held, Place
-from keys.verification.tallies import Tallies
+from keys.verification.counting.tallies import Tallies
+from keys.verification.memory import lease
+from keys.verification.memory.feed import Feed
+from keys.verification.memory.loading import inside
+from keys.verification.memory.snapshot import Entry, Grant, Held, Place
 from portal.verify.memory import Memory
 from portal.verify.quick.verdicts import QuickVerdicts
 

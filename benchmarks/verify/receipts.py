@@ -24,7 +24,7 @@ from keys import doorbell
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Verifier
 from keys.states import RevocationReason
-from keys.verification.receipts import How, stop_with_receipt
+from keys.verification.watching.receipts import How, stop_with_receipt
 from portal import embedded
 from portal.engines import die_with_parent
 
@@ -35,7 +35,7 @@ FOLLOWING = """
 import sys, signal, threading
 import django
 django.setup()
-from keys.verification.feed import Feed
+from keys.verification.memory.feed import Feed
 sys.setswitchinterval(0.001)
 feeds = [Feed(name=f"{sys.argv[1]}-{n}").start() for n in range(int(sys.argv[2]))]
 over = threading.Event()

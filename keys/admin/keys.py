@@ -23,7 +23,7 @@ from keys.lifecycle.inventory import Standing, line_of, standing_as
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
 from keys.models import KeyVersion, ManagedKey
 from keys.states import RevocationReason, SuspensionReason, VersionState
-from keys.verification.receipts import stop_with_receipt
+from keys.verification.watching.receipts import stop_with_receipt
 
 KEYS = gettext_lazy("Keys")
 TONES = {

@@ -18,8 +18,8 @@ from django.db import DataError, connection, transaction
 
 from audit import clock
 from keys.models import KeyVersion, UsageBatch
-from keys.verification.sightings import MOST_SIGHTINGS
-from keys.verification.tallies import SUFFIX, UNFINISHED, SeenAs, Tally, read, without_secrets
+from keys.verification.counting.sightings import MOST_SIGHTINGS
+from keys.verification.counting.tallies import SUFFIX, UNFINISHED, SeenAs, Tally, read, without_secrets
 
 MOST_FILES: Final = 200
 ABANDONED: Final = 3600  # seconds

@@ -15,7 +15,7 @@ from django.db.models import Max, Sum
 
 from keys.models import Rotation, Sighting, UsageCount
 from keys.states import VALID
-from keys.verification.sightings import MOST_SIGHTINGS
+from keys.verification.counting.sightings import MOST_SIGHTINGS
 
 # Whoever was not seen on the old version for so long is no longer waited for. A job that runs once a week is.
 WINDOW: Final = timedelta(days=7)

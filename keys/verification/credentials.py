@@ -13,9 +13,9 @@ from keys.policy.addresses import outside_networks
 from keys.sealing import keyring
 from keys.signatures.reading import SignedRequest
 from keys.states import VALID
+from keys.verification.counting.sightings import note_use
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
-from keys.verification.sightings import note_use
 from keys.verification.signed import SignedVerdict, judge_signed
 from keys.verification.verifier import (
     Binding,

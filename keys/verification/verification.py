@@ -8,10 +8,10 @@ from typing import Final
 from keys.crypto.secrets import Secret
 from keys.sealing import keyring
 from keys.states import VALID
-from keys.verification.limits import Limiter
+from keys.verification.counting.limits import Limiter
+from keys.verification.counting.sightings import note_use
 from keys.verification.lookup import Found, find
 from keys.verification.reasons import Reason
-from keys.verification.sightings import note_use
 from keys.verification.verifier import Binding, Question, decide, kid_of
 
 _here: Final = Limiter()

@@ -47,7 +47,7 @@ class Client:
 
     @property
     def seen_as(self) -> tuple[str | None, str, str]:
-        """What it is counted by (keys.verification.tallies)."""
+        """What it is counted by (keys.verification.counting.tallies)."""
         return self.address, self.user_agent, self.instance
 
 

@@ -18,7 +18,7 @@ from keys.people.standing import standing_of
 from keys.policy.enforcement import enforce
 from keys.policy.rules import may_act_on_many
 from keys.states import RevocationReason
-from keys.verification.receipts import stop_listed
+from keys.verification.watching.receipts import stop_listed
 from portal.api.doors import Door, offered
 from portal.api.fields import Body, Identifier, Text, WholeNumber, YesNo
 from portal.api.parameters import read_uuid

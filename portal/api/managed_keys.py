@@ -17,8 +17,8 @@ from keys.lifecycle.rotation import issue_new_version
 from keys.models import KeyVersion, ManagedKey
 from keys.monitoring.usage import counts_of, sightings_of
 from keys.states import RevocationReason, SuspensionReason
-from keys.verification.overview import receipts_of
-from keys.verification.receipts import stop_with_receipt
+from keys.verification.watching.overview import receipts_of
+from keys.verification.watching.receipts import stop_with_receipt
 from portal.api.catalogue import TAGS
 from portal.api.doors import Door, found, offered
 from portal.api.fields import Nothing

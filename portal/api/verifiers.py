@@ -6,7 +6,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from keys.verification.overview import read_verifiers
+from keys.verification.watching.overview import read_verifiers
 from portal.api.doors import Door, offered
 
 S = serializers

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from django.core.handlers.wsgi import WSGIRequest
 
-from keys.verification.feed import Feed
-from keys.verification.tallies import Tallies
+from keys.verification.counting.tallies import Tallies
+from keys.verification.memory.feed import Feed
 from portal.metrics import is_for_programs
 from portal.verify import gauges
 from portal.verify.contract import openapi

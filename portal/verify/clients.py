@@ -17,11 +17,11 @@ from django.views.decorators.csrf import csrf_exempt
 
 from keys.errors import Invalid, Unavailable
 from keys.text import line
-from keys.verification import lease
+from keys.verification.counting.sightings import note_now_and_then
 from keys.verification.credentials import Credential
-from keys.verification.renewing import acknowledge_clients, holder_of, register, renew_clients
-from keys.verification.sharing import signing_keys, snapshot_of, term_of
-from keys.verification.sightings import note_now_and_then
+from keys.verification.memory import lease
+from keys.verification.programs.renewing import acknowledge_clients, holder_of, register, renew_clients
+from keys.verification.programs.sharing import signing_keys, snapshot_of, term_of
 from keys.verification.verifier import Binding
 from portal import client_address
 from portal.middleware import request_id_of

@@ -15,15 +15,15 @@ from keys.errors import Unavailable
 from keys.nonces.members import NonceStoreUnavailable
 from keys.signatures.reading import SignedRequest
 from keys.states import VALID
+from keys.verification.counting.limits import Limiter
+from keys.verification.counting.sightings import note_use
 from keys.verification.credentials import authenticate_credential
-from keys.verification.lease import clock
-from keys.verification.limits import Limiter
-from keys.verification.loading import Catalogue, entry_of
 from keys.verification.lookup import find
+from keys.verification.memory.lease import clock
+from keys.verification.memory.loading import Catalogue, entry_of
+from keys.verification.memory.snapshot import Entry
 from keys.verification.reasons import Reason
-from keys.verification.sightings import note_use
 from keys.verification.signed import SignedVerdict, judge_signed
-from keys.verification.snapshot import Entry
 from keys.verification.verification import verify_key
 from keys.verification.verifier import Binding, Question, out_of_bounds
 from portal import client_address

@@ -11,10 +11,10 @@ from django.db import DatabaseError
 
 from keys.catalogue.own_service import VERIFY_SCOPE
 from keys.errors import Unavailable
+from keys.verification.counting.sightings import note_use
 from keys.verification.credentials import Credential, authenticate_credential
-from keys.verification.loading import told_time
 from keys.verification.lookup import Found
-from keys.verification.sightings import note_use
+from keys.verification.memory.loading import told_time
 from keys.verification.verification import verify_key
 from keys.verification.verifier import scopes_unsigned
 from portal.verify.problems import Reply, problem, reply

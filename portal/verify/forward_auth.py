@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from keys.verification.memory.snapshot import Entry
 from keys.verification.reasons import Reason
-from keys.verification.snapshot import Entry
 from keys.verification.verifier import Client, Question
 from portal.verify.introspection import address_in
 from portal.verify.problems import NEVER_STORED, Reply

@@ -22,9 +22,9 @@ from keys.nonces.members import NonceStoreUnavailable, Signed
 from keys.nonces.spending import Nonces
 from keys.signatures.reading import SignedRequest
 from keys.states import VALID
+from keys.verification.counting.tallies import Tallies
+from keys.verification.memory.snapshot import Entry
 from keys.verification.signed import SignedVerdict, Unspent
-from keys.verification.snapshot import Entry
-from keys.verification.tallies import Tallies
 from keys.verification.verifier import Question
 from portal.verify.memory import Asker, AskTheDatabase, Memory
 from portal.verify.problems import Reply, problem

@@ -9,7 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from keys.verification.lease import clock
+from keys.verification.memory.lease import clock
 from portal.verify.problems import Reply
 from portal.verify.signed import PATH as SIGNED
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl
 from django.conf import settings
 
 from keys.policy.addresses import read_address
-from keys.verification.loading import inside
-from keys.verification.snapshot import Entry
+from keys.verification.memory.loading import inside
+from keys.verification.memory.snapshot import Entry
 from keys.verification.verifier import Client, Question
 from portal.verify.memory import Asker
 from portal.verify.problems import Reply

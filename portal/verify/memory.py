@@ -16,17 +16,17 @@ from keys.catalogue.own_service import OWN_SERVICE
 from keys.policy.addresses import outside_networks
 from keys.signatures.reading import SignedRequest
 from keys.states import VALID, KeyKind
-from keys.verification.feed import Feed
-from keys.verification.lease import clock
-from keys.verification.limits import Limiter
-from keys.verification.loading import entry_of, told_time
+from keys.verification.counting.limits import Limiter
+from keys.verification.counting.tallies import SeenAs, Tallies
 from keys.verification.lookup import Found
+from keys.verification.memory.feed import Feed
+from keys.verification.memory.lease import clock
+from keys.verification.memory.loading import entry_of, told_time
+from keys.verification.memory.recall import name_of, not_in_force, why_refused, why_unknown
+from keys.verification.memory.snapshot import Entry, Place
 from keys.verification.reasons import Reason
-from keys.verification.recall import name_of, not_in_force, why_refused, why_unknown
 from keys.verification.signed import SignedVerdict, Unspent, is_spent_first, judge_unspent
-from keys.verification.snapshot import Entry, Place
 from keys.verification.standing import Standing, standing_of
-from keys.verification.tallies import SeenAs, Tallies
 from keys.verification.verifier import Question, out_of_bounds
 from portal import client_address
 from portal.verify.door import bearer_of

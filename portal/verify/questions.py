@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from keys.signatures.reading import SignedRequest
+from keys.verification.memory.snapshot import Entry
 from keys.verification.reasons import Reason
 from keys.verification.signed import SignedVerdict
-from keys.verification.snapshot import Entry
 from keys.verification.verifier import Question
 from portal.verify.memory import Asker, Instants
 from portal.verify.problems import NEVER_STORED, Reply

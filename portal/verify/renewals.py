@@ -22,9 +22,9 @@ from django.db import connections
 from django.db.utils import Error as DatabaseError
 
 from keys.errors import Unavailable
+from keys.verification.counting.sightings import note_now_and_then
 from keys.verification.lookup import VERIFIER
-from keys.verification.renewing import LOST, NO_MEMORY, UNKNOWN, Asked, Changes, is_position, written
-from keys.verification.sightings import note_now_and_then
+from keys.verification.programs.renewing import LOST, NO_MEMORY, UNKNOWN, Asked, Changes, is_position, written
 from portal.verify.door import program_of
 from portal.verify.problems import NEVER_STORED, Reply, reply
 from portal.verify.reading import Refused

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from keys.nonces.members import NonceStoreUnavailable
 from keys.signatures.reading import HEADERS, Header, SignedRequest, is_content_digest
+from keys.verification.memory.snapshot import Entry
 from keys.verification.signed import SignedVerdict
-from keys.verification.snapshot import Entry
 from keys.verification.verifier import Question
 from portal.verify.problems import LATER, RESPOND, Reply, reply
 from portal.verify.questions import ANSWER, Source, ask, instants

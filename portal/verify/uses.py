@@ -10,11 +10,11 @@ from django.http import HttpRequest
 
 from keys.monitoring.tally_files import add_batch, versions_by_kid
 from keys.states import VALID
+from keys.verification.counting.tallies import Tally
 from keys.verification.credentials import Credential
+from keys.verification.programs.renewing import holder_of
+from keys.verification.programs.sharing import time_of_database
 from keys.verification.reasons import Reason
-from keys.verification.renewing import holder_of
-from keys.verification.sharing import time_of_database
-from keys.verification.tallies import Tally
 from keys.verification.verifier import Binding
 from portal.verify.clients import body_of, for_programs
 from portal.verify.problems import NEVER_STORED, Reply

@@ -16,9 +16,9 @@ django.setup()
 from django.conf import settings  # noqa: E402 - the settings may be read only after the setup above
 
 from keys.nonces.spending import nonces  # noqa: E402 - as above
-from keys.verification.feed import Feed  # noqa: E402 - as above
-from keys.verification.shared_limits import SharedLimits  # noqa: E402 - as above
-from keys.verification.tallies import Tallies  # noqa: E402 - as above
+from keys.verification.counting.shared_limits import SharedLimits  # noqa: E402 - as above
+from keys.verification.counting.tallies import Tallies  # noqa: E402 - as above
+from keys.verification.memory.feed import Feed  # noqa: E402 - as above
 from portal.checks import refuse_unsafe_production  # noqa: E402 - as above
 from portal.engines import die_with_parent  # noqa: E402 - as above
 from portal.verify.app import VerifyApplication  # noqa: E402 - as above

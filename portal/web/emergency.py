@@ -23,7 +23,7 @@ from keys.policy.rules import may_act_on_many
 from keys.policy.step_up import but_for_step_up
 from keys.reports.labels import actor_name
 from keys.states import RevocationReason
-from keys.verification.receipts import stop_listed
+from keys.verification.watching.receipts import stop_listed
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.components import Stat, Term

@@ -19,7 +19,7 @@ from keys.lifecycle.inventory import KeyLine, Standing, ending_soon, line_of, li
 from keys.models import KeyVersion, ManagedKey, Scope, Team
 from keys.monitoring.usage import usage_of
 from keys.states import Role, RotationState
-from keys.verification.overview import receipts_of
+from keys.verification.watching.overview import receipts_of
 from portal.web.action_items import action_items
 from portal.web.components import Tab
 from portal.web.doors import needs_in, page

@@ -21,7 +21,7 @@ from keys.models import KeyVersion, ManagedKey
 from keys.monitoring.usage import usage_of
 from keys.policy.rules import may_reinstate, may_revoke, may_suspend
 from keys.states import RevocationReason, SuspensionReason
-from keys.verification.receipts import stop_with_receipt
+from keys.verification.watching.receipts import stop_with_receipt
 from portal.templatetags.times import relative
 from portal.web.attempts import confirmed
 from portal.web.components import Term, Words

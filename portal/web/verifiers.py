@@ -12,8 +12,8 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from audit.actor import Actor
-from keys.verification.overview import ToldReceipt, VerifierState, read_receipts, read_verifiers
-from keys.verification.receipts import How
+from keys.verification.watching.overview import ToldReceipt, VerifierState, read_receipts, read_verifiers
+from keys.verification.watching.receipts import How
 from portal.web.doors import page
 
 HOW: Final[Mapping[str, Promise]] = {

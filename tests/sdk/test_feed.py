@@ -18,7 +18,7 @@ from keystead_client.events import reaches
 from keys.lifecycle.revocation import revoke_key
 from keys.models import UsageCount, Verifier
 from keys.states import RevocationReason
-from keys.verification.receipts import How, stop_with_receipt
+from keys.verification.watching.receipts import How, stop_with_receipt
 from tests.people import acting, issued, verifying_credential
 from tests.sdk.cookbook import nginx, running, until
 from tests.sdk.node import CLIENT, need_node

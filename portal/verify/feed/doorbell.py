@@ -24,10 +24,10 @@ from django.db.utils import Error as DatabaseError
 
 from keys.errors import Unavailable
 from keys.verification.credentials import Credential
-from keys.verification.lease import clock
 from keys.verification.lookup import VERIFIER
-from keys.verification.renewing import acknowledge_clients, renew_clients
-from keys.verification.ringing import Ring, Ringer
+from keys.verification.memory.lease import clock
+from keys.verification.programs.renewing import acknowledge_clients, renew_clients
+from keys.verification.programs.ringing import Ring, Ringer
 from portal.verify.door import program_of
 from portal.verify.feed.exchanges import Receive, Scope, Send, address_of, headers_of, need, raw_headers, read_body, say
 from portal.verify.feed.lines import BEAT, Line, Lines, shown_by

@@ -10,8 +10,8 @@ from uuid import UUID
 
 from audit.canonical import canonical_json
 from keys.verification.credentials import Credential
-from keys.verification.ringing import Ring
-from keys.verification.telling import SIGNED_EVENT, Place, signed
+from keys.verification.programs.ringing import Ring
+from keys.verification.programs.telling import SIGNED_EVENT, Place, signed
 
 MOST_WAITING: Final = 64 * 1024  # bytes that wait for one reader; behind more it has lost the thread, and asks
 LONGEST_EVENT: Final = 48 * 1024  # bytes; clients read lines of 64 KiB

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar, Final
 
-from keys.verification.snapshot import Entry
-from keys.verification.tallies import NOBODY
+from keys.verification.counting.tallies import NOBODY
+from keys.verification.memory.snapshot import Entry
 from portal.verify.introspection import INACTIVE, meaning_of
 from portal.verify.quick.ordinary import Around, Plain, Quick, address_of
 from portal.verify.reading import LONGEST_KEY

@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Final
 
 from keys.policy.addresses import read_address
 from keys.states import VALID
-from keys.verification.lease import clock
-from keys.verification.recall import digest_of, why_refused
-from keys.verification.snapshot import Entry
-from keys.verification.tallies import SeenAs
+from keys.verification.counting.tallies import SeenAs
+from keys.verification.memory.lease import clock
+from keys.verification.memory.recall import digest_of, why_refused
+from keys.verification.memory.snapshot import Entry
 from keys.verification.verifier import Client, Question
 from portal.verify import patience
 from portal.verify.memory import Memory

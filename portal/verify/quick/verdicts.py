@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Final
 
-from keys.verification.recall import why_unknown
-from keys.verification.snapshot import Entry
-from keys.verification.tallies import NOBODY, SeenAs
+from keys.verification.counting.tallies import NOBODY, SeenAs
+from keys.verification.memory.recall import why_unknown
+from keys.verification.memory.snapshot import Entry
 from portal.verify.memory import Instants, Memory
 from portal.verify.quick.ordinary import LONGEST, Around, Plain, Quick, address_of
 from portal.verify.reading import MOST_SCOPES, scanned

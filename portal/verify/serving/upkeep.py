@@ -9,11 +9,11 @@ import structlog
 from django.db.utils import Error as DatabaseError
 
 from keys.nonces.spending import Nonces
-from keys.verification import lease
-from keys.verification.feed import Feed
-from keys.verification.shared_limits import SharedLimits
-from keys.verification.snapshot import NEVER
-from keys.verification.tallies import Tallies
+from keys.verification.counting.shared_limits import SharedLimits
+from keys.verification.counting.tallies import Tallies
+from keys.verification.memory import lease
+from keys.verification.memory.feed import Feed
+from keys.verification.memory.snapshot import NEVER
 from portal.verify.serving.precedence import answers_before_bytes
 
 HEARD_WITHIN: Final = 2.0  # seconds

@@ -36,8 +36,8 @@ from keys.models import JobLease, KeyRequest, KeyVersion, ManagedKey, Rotation
 from keys.sealing import keyring
 from keys.states import Overlap, RevocationReason, RotationCause, SuspensionReason
 from keys.tasks import end_what_is_over, rotate
+from keys.verification.counting.sightings import note_use
 from keys.verification.lookup import find
-from keys.verification.sightings import note_use
 from keys.verification.verifier import Client, is_genuine, is_intact, kid_of, not_in_force
 from tests.ahead import stand_at
 from tests.fetching import INSIDE, OTHER_TOKEN, OUTSIDE, TOKEN, client_of

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from keys.verification import lookup, sightings
+from keys.verification import lookup
+from keys.verification.counting import sightings
 from portal.layout import layout_at
 from tests.ahead import travelling
 from tests.fetching import fetching as fetching_key

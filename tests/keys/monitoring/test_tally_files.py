@@ -21,9 +21,9 @@ from keys.crypto.key_text import mint
 from keys.models import Sighting, UsageBatch, UsageCount
 from keys.monitoring import tally_files
 from keys.monitoring.tally_files import add_batch, add_files
-from keys.verification.sightings import MOST_SIGHTINGS, note_use
-from keys.verification.snapshot import Entry, Grant, Place
-from keys.verification.tallies import MAGIC, NOBODY, Tallies, Tally, TallyFile, read
+from keys.verification.counting.sightings import MOST_SIGHTINGS, note_use
+from keys.verification.counting.tallies import MAGIC, NOBODY, Tallies, Tally, TallyFile, read
+from keys.verification.memory.snapshot import Entry, Grant, Place
 from keys.verification.verifier import Client
 from tests.people import issued
 from tests.servers import ROOT
@@ -33,8 +33,8 @@ import sys, time, uuid
 import django
 django.setup()
 from pathlib import Path
-from keys.verification.snapshot import Entry, Grant, Place
-from keys.verification.tallies import TallyFile
+from keys.verification.memory.snapshot import Entry, Grant, Place
+from keys.verification.counting.tallies import TallyFile
 grant = Grant(Place(uuid.uuid4(), uuid.uuid4()), "bearer", uuid.uuid4(), (), ())
 entry = Entry(uuid.UUID(sys.argv[2]), uuid.uuid4(), b"", grant, 0.0, None)
 file = TallyFile(Path(sys.argv[1]))

@@ -10,8 +10,8 @@ from django.db import connections
 
 from keys.models import Environment, KeyVersion
 from keys.verification.lookup import VERIFIER
-from keys.verification.renewing import Asked, acknowledge_clients, register, renew_clients
-from keys.verification.sharing import snapshot_of
+from keys.verification.programs.renewing import Asked, acknowledge_clients, register, renew_clients
+from keys.verification.programs.sharing import snapshot_of
 from keys.verification.verifier import Binding
 from portal.verify.renewals import Serve
 from tests.people import verifying_credential

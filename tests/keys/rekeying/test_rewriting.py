@@ -31,9 +31,9 @@ from keys.rekeying.rewriting import rewrite
 from keys.rekeying.steps import PURPOSES, add_keys, forget_key, promote_keys, read_ring
 from keys.sealing import mac_holds, open_secret
 from keys.states import SuspensionReason
-from keys.verification.integrity import Sweep
 from keys.verification.reasons import Reason
-from keys.verification.retelling import Retelling
+from keys.verification.watching.integrity import Sweep
+from keys.verification.watching.retelling import Retelling
 from keys.webhooks.endpoints import rotate_endpoint_secret
 from keys.webhooks.secrets import open_secrets
 from tests.accounts import BROWSER, joined, self_of, token_of

@@ -8,11 +8,11 @@ from psycopg import Connection
 
 from keys.crypto.digests import digest
 from keys.crypto.secrets import Secret
-from keys.verification import lease
-from keys.verification.feed import Feed
+from keys.verification.memory import lease
+from keys.verification.memory.feed import Feed
+from keys.verification.memory.recall import why_refused
+from keys.verification.memory.snapshot import Place
 from keys.verification.reasons import Reason
-from keys.verification.recall import why_refused
-from keys.verification.snapshot import Place
 from keys.verification.verifier import Question
 from tests.people import World
 

@@ -14,11 +14,11 @@ from keys.crypto.digests import digest
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
 from keys.models import Environment, KeyVersion, VerificationChange, Verifier
 from keys.states import RevocationReason
-from keys.verification import lease
-from keys.verification.feed import Feed
-from keys.verification.integrity import Sweep, sweep_integrity
+from keys.verification.memory import lease
+from keys.verification.memory.feed import Feed
 from keys.verification.reasons import Reason
-from keys.verification.receipts import How, stop_with_receipt
+from keys.verification.watching.integrity import Sweep, sweep_integrity
+from keys.verification.watching.receipts import How, stop_with_receipt
 from tests.keys.verification.following import behind_the_back, following, place_of, said
 from tests.people import acting, issued
 

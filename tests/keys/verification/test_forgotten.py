@@ -8,11 +8,11 @@ import pytest
 
 from audit import clock
 from keys.models import Environment, KeyVersion, VerificationChange
-from keys.verification import lease
-from keys.verification.forgetting import forget_verifying
-from keys.verification.renewing import LOST, Asked, Changes, register, renew_clients
-from keys.verification.sharing import position_in
+from keys.verification.memory import lease
+from keys.verification.programs.renewing import LOST, Asked, Changes, register, renew_clients
+from keys.verification.programs.sharing import position_in
 from keys.verification.verifier import Binding
+from keys.verification.watching.forgetting import forget_verifying
 from tests.people import issued, verifying_credential
 from tests.portal.verify.bells import revoke
 

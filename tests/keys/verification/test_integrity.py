@@ -20,8 +20,8 @@ from keys.lifecycle.rotation import issue_new_version
 from keys.operations import operation
 from keys.sealing import mac_holds
 from keys.states import RevocationReason
-from keys.verification.integrity import Sweep, _written_since, sweep_integrity
 from keys.verification.reasons import Reason
+from keys.verification.watching.integrity import Sweep, _written_since, sweep_integrity
 from tests.keys.verification.following import behind_the_back
 from tests.keys.verification.test_verifier import ask, change_behind_the_back
 from tests.people import acting, issued
@@ -51,10 +51,12 @@ LATER = "UPDATE keys_keyversion SET expires_at = expires_at + interval '1 day' W
 
 def test_what_is_written_is_looked_at_next_however_much_there_is(world, superuser, monkeypatch):
     """Nothing is gone through by pieces here, as if there were too many."""
-    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.watching.integrity.PIECE", 0.0)
     versions = {place: issued(world, name=f"Changed {place}")[1] for place in ("version", "key", "environment")}
     sweep, looked_at = Sweep(), []
-    monkeypatch.setattr("keys.verification.integrity.mac_holds", lambda row: looked_at.append(row.pk) or mac_holds(row))
+    monkeypatch.setattr(
+        "keys.verification.watching.integrity.mac_holds", lambda row: looked_at.append(row.pk) or mac_holds(row)
+    )
     assert (sweep.failures(), looked_at) == ([], [])
     behind_the_back(superuser, LATER, versions["version"].pk)
     assert [each.pk for each in sweep.failures()] == [versions["version"].pk] == looked_at
@@ -69,7 +71,7 @@ def test_what_is_written_is_looked_at_next_however_much_there_is(world, superuse
 
 
 def test_what_was_not_yet_committed_at_one_look_is_looked_at_by_the_next(world, superuser, monkeypatch):
-    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.watching.integrity.PIECE", 0.0)
     version, sweep = issued(world)[1], Sweep()
     sweep.failures()
     change_behind_the_back(superuser, "SELECT 1")
@@ -81,7 +83,7 @@ def test_what_was_not_yet_committed_at_one_look_is_looked_at_by_the_next(world, 
 
 
 def test_what_is_written_during_a_look_is_looked_at_by_the_next(world, superuser, monkeypatch):
-    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.watching.integrity.PIECE", 0.0)
     version, sweep = issued(world)[1], Sweep()
     sweep.failures()
 
@@ -91,15 +93,15 @@ def test_what_is_written_during_a_look_is_looked_at_by_the_next(world, superuser
         return seen
 
     with monkeypatch.context() as patched:
-        patched.setattr("keys.verification.integrity._written_since", look_and_write)
+        patched.setattr("keys.verification.watching.integrity._written_since", look_and_write)
         assert sweep.failures() == []
     assert [each.pk for each in sweep.failures()] == [version.pk]
 
 
 def test_a_look_that_is_stopped_is_not_in_vain(world, superuser, monkeypatch):
     """Whoever writes an environment writes all its keys: more than fit into a look would be begun again and again."""
-    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
-    monkeypatch.setattr("keys.verification.integrity._CHUNK", 1)
+    monkeypatch.setattr("keys.verification.watching.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.watching.integrity._CHUNK", 1)
     versions = [issued(world, name=f"Key {number}")[1] for number in range(3)]
     sweep, left = Sweep(), iter(())
     sweep.failures()
@@ -109,7 +111,7 @@ def test_a_look_that_is_stopped_is_not_in_vain(world, superuser, monkeypatch):
             raise SoftTimeLimitExceeded
         return mac_holds(row)
 
-    monkeypatch.setattr("keys.verification.integrity.mac_holds", slow)
+    monkeypatch.setattr("keys.verification.watching.integrity.mac_holds", slow)
     behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 500 WHERE tag = 'prod'")
     behind_the_back(superuser, LATER, versions[2].pk)
     for _ in range(4):
@@ -122,9 +124,9 @@ def test_a_look_that_is_stopped_is_not_in_vain(world, superuser, monkeypatch):
 
 def test_what_is_written_is_gone_through_for_so_long_and_the_rest_at_the_next_look(world, superuser, monkeypatch):
     ticks = itertools.count(step=20)
-    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
-    monkeypatch.setattr("keys.verification.integrity._CHUNK", 1)
-    monkeypatch.setattr("keys.verification.integrity.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr("keys.verification.watching.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.watching.integrity._CHUNK", 1)
+    monkeypatch.setattr("keys.verification.watching.integrity.time", SimpleNamespace(monotonic=lambda: next(ticks)))
     for number in range(3):
         issued(world, name=f"Key {number}")
     sweep = Sweep()
@@ -138,9 +140,9 @@ def test_what_is_written_is_gone_through_for_so_long_and_the_rest_at_the_next_lo
 def test_all_is_gone_through_piece_by_piece_and_again(world, superuser, monkeypatch):
     """Also what was changed before anybody looked, or by somebody whose write shows nowhere."""
     ticks = itertools.count(step=6)
-    monkeypatch.setattr("keys.verification.integrity._CHUNK", 2)
-    monkeypatch.setattr("keys.verification.integrity.time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    monkeypatch.setattr("keys.verification.integrity._written_since", lambda _: [])
+    monkeypatch.setattr("keys.verification.watching.integrity._CHUNK", 2)
+    monkeypatch.setattr("keys.verification.watching.integrity.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr("keys.verification.watching.integrity._written_since", lambda _: [])
     versions = sorted(issued(world, name=f"Key {number}")[1].pk for number in range(5))
     behind_the_back(superuser, LATER, versions[3])
     sweep = Sweep()
@@ -261,7 +263,7 @@ def test_one_that_cannot_be_recorded_keeps_no_other_from_its_record_and_has_its_
     world, superuser, monkeypatch
 ):
     """Whoever holds the lock of one key hides neither it nor those after it; no piece comes upon them here."""
-    monkeypatch.setattr("keys.verification.integrity.PIECE", 0.0)
+    monkeypatch.setattr("keys.verification.watching.integrity.PIECE", 0.0)
     versions = [issued(world, name=f"Key {number}")[1] for number in range(2)]
     sweep = Sweep()
     assert sweep_integrity(sweep, actor=SWEEP) == 0

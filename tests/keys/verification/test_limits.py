@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from keys.verification.limits import DAY, MINUTE, STEP, Limiter
+from keys.verification.counting.limits import DAY, MINUTE, STEP, Limiter
 from keys.verification.reasons import Reason
 
 KEY = uuid.uuid4()
@@ -76,7 +76,7 @@ def test_a_clock_that_is_set_back_by_a_moment_gives_no_second_helping():
 
 
 def test_what_is_remembered_is_bounded(monkeypatch):
-    monkeypatch.setattr("keys.verification.limits.MOST", 10)
+    monkeypatch.setattr("keys.verification.counting.limits.MOST", 10)
     limiter = Limiter()
     for day in range(3):
         for _ in range(10):

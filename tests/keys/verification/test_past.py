@@ -14,10 +14,10 @@ import psycopg
 import pytest
 
 from keys.models import Environment, KeyVersion
-from keys.verification import lease
-from keys.verification.renewing import LOST, Asked, register, renew_clients
-from keys.verification.ringing import Ring, Ringer
-from keys.verification.sharing import position_in
+from keys.verification.memory import lease
+from keys.verification.programs.renewing import LOST, Asked, register, renew_clients
+from keys.verification.programs.ringing import Ring, Ringer
+from keys.verification.programs.sharing import position_in
 from keys.verification.verifier import Binding
 from portal import embedded, engines
 from portal.layout import Layout, layout_at

@@ -8,8 +8,8 @@ import pytest
 from django.db import connection
 
 from keys.models import Verifier
-from keys.verification import lease
-from keys.verification.lease import Holder, further
+from keys.verification.memory import lease
+from keys.verification.memory.lease import Holder, further
 
 pytestmark = pytest.mark.usefixtures("committed_db")
 

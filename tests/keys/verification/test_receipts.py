@@ -10,8 +10,9 @@ from django.db import OperationalError
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Environment, VerificationChange, Verifier
 from keys.states import RevocationReason
-from keys.verification import lease, receipts
-from keys.verification.receipts import How, stop_with_receipt
+from keys.verification.memory import lease
+from keys.verification.watching import receipts
+from keys.verification.watching.receipts import How, stop_with_receipt
 from tests.keys.verification.following import behind_the_back, following, place_of
 from tests.people import acting, issued
 

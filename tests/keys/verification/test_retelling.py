@@ -14,7 +14,7 @@ from keys.models import ManagedKey, VerificationChange
 from keys.operations import operation
 from keys.states import RevocationReason
 from keys.verification.reasons import Reason
-from keys.verification.retelling import AWAY, Retelling
+from keys.verification.watching.retelling import AWAY, Retelling
 from tests.keys.verification.following import following, said
 from tests.people import World, acting, issued
 
@@ -78,7 +78,7 @@ def test_it_is_noticed_as_long_as_a_verifier_may_have_stood_still(
     world: World, superuser: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at = [1000.0]
-    monkeypatch.setattr("keys.verification.retelling.time.monotonic", lambda: at[0])
+    monkeypatch.setattr("keys.verification.watching.retelling.time.monotonic", lambda: at[0])
     retelling = Retelling()
     retelling.tell_again()
     key, _, _ = issued(world)

@@ -11,13 +11,14 @@ import redis
 
 from keys.crypto.keyring import Keyring
 from keys.sealing import keyring
-from keys.verification import count_reports, lease
-from keys.verification.count_reports import read_report, write_report
-from keys.verification.feed import Feed
-from keys.verification.limits import DAY, MINUTE, STEP, STEPS, Counts, Limiter
+from keys.verification.counting import count_reports
+from keys.verification.counting.count_reports import read_report, write_report
+from keys.verification.counting.limits import DAY, MINUTE, STEP, STEPS, Counts, Limiter
+from keys.verification.counting.roster import Roster, read_roster
+from keys.verification.counting.shared_limits import DOUBT, PERIOD, PLACE, SharedLimits
+from keys.verification.memory import lease
+from keys.verification.memory.feed import Feed
 from keys.verification.reasons import Reason
-from keys.verification.roster import Roster, read_roster
-from keys.verification.shared_limits import DOUBT, PERIOD, PLACE, SharedLimits
 from tests.keys.verification.following import following
 
 KEY = uuid4()

@@ -15,13 +15,14 @@ from keys.crypto.digests import CURRENT_ALGORITHM, digest
 from keys.crypto.row_mac import VersionFields, row_mac
 from keys.crypto.secrets import Secret
 from keys.sealing import keyring
-from keys.verification import sharing, signed
-from keys.verification.loading import Catalogue, entry_of
+from keys.verification import signed
 from keys.verification.lookup import Found
+from keys.verification.memory.loading import Catalogue, entry_of
+from keys.verification.memory.recall import name_of, why_refused, why_unknown
+from keys.verification.memory.snapshot import Entry, Place
+from keys.verification.programs import sharing
 from keys.verification.reasons import Reason
-from keys.verification.recall import name_of, why_refused, why_unknown
 from keys.verification.signed import judge_signed
-from keys.verification.snapshot import Entry, Place
 from keys.verification.verifier import Binding, Client, Question, decide, kid_of, out_of_bounds
 from tests.keys.signatures.test_vectors import request_of
 from tests.servers import ROOT

@@ -184,7 +184,7 @@ def test_uses_and_sightings_are_counted(world, key):
 
 
 def test_invented_clients_do_not_fill_the_disk(world, key, monkeypatch):
-    monkeypatch.setattr("keys.verification.sightings.MOST_SIGHTINGS", 3)
+    monkeypatch.setattr("keys.verification.counting.sightings.MOST_SIGHTINGS", 3)
     _, version, secret = key
     for number in range(6):
         client = Client(instance=f"pod-{number}")

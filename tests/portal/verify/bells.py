@@ -14,8 +14,8 @@ from keystead_client.events import Event, read_event
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Environment, ManagedKey
 from keys.states import RevocationReason
-from keys.verification.sharing import signing_keys
-from keys.verification.telling import Place
+from keys.verification.programs.sharing import signing_keys
+from keys.verification.programs.telling import Place
 from portal.verify.feed.doorbell import Doorbell
 from tests.people import World, acting
 

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from keys.verification.feed import Feed
-from keys.verification.lease import clock
-from keys.verification.snapshot import NEVER
-from keys.verification.tallies import Tallies
+from keys.verification.counting.tallies import Tallies
+from keys.verification.memory.feed import Feed
+from keys.verification.memory.lease import clock
+from keys.verification.memory.snapshot import NEVER
 from portal.verify.app import VerifyApplication
 from tests.keys.verification.following import following
 

@@ -19,10 +19,11 @@ from keys.crypto.secrets import Secret
 from keys.lifecycle.revocation import revoke_key
 from keys.models import Sighting, UsageCount, Verifier
 from keys.states import RevocationReason
-from keys.verification import lease, renewing
-from keys.verification.receipts import How, stop_with_receipt
-from keys.verification.renewing import SIGNED_CHANGES
-from keys.verification.sharing import MAGIC, RECORD, SIGNED_SNAPSHOT
+from keys.verification.memory import lease
+from keys.verification.programs import renewing
+from keys.verification.programs.renewing import SIGNED_CHANGES
+from keys.verification.programs.sharing import MAGIC, RECORD, SIGNED_SNAPSHOT
+from keys.verification.watching.receipts import How, stop_with_receipt
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.signing_keys import allow_signing, signer_of

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from keys.models import KeyVersion
-from keys.verification.ringing import Ringer
+from keys.verification.programs.ringing import Ringer
 from portal.verify.feed import doorbell, lines
 from tests.keys.verification.following import behind_the_back
 from tests.people import issued, verifying_credential

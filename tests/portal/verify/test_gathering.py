@@ -23,9 +23,9 @@ from keys.nonces.in_force import StoreInForce
 from keys.nonces.in_valkey import NoncesInValkey
 from keys.nonces.spending import Nonces
 from keys.states import RevocationReason
-from keys.verification.snapshot import NEVER
+from keys.verification.counting.tallies import Tallies
+from keys.verification.memory.snapshot import NEVER
 from keys.verification.standing import standing_of
-from keys.verification.tallies import Tallies
 from portal.verify import gathering, signed
 from portal.verify.gathering import Gathering
 from portal.verify.reading import Refused

@@ -18,9 +18,9 @@ from keys.lifecycle.revocation import revoke_key
 from keys.models import ManagedKey, Sighting, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
-from keys.verification.recall import name_of
-from keys.verification.snapshot import NEVER
-from keys.verification.tallies import TallyFile
+from keys.verification.counting.tallies import TallyFile
+from keys.verification.memory.recall import name_of
+from keys.verification.memory.snapshot import NEVER
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.portal.verify.knocking import Door

@@ -14,8 +14,8 @@ from keys.lifecycle.revocation import revoke_key
 from keys.models import ManagedKey, Sighting, UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
-from keys.verification.loading import inside
-from keys.verification.snapshot import Entry, Grant, Place
+from keys.verification.memory.loading import inside
+from keys.verification.memory.snapshot import Entry, Grant, Place
 from portal.verify.introspection import meaning_of
 from portal.verify.quick import verdicts as quick_verdicts
 from tests.people import acting, issued, verifying_credential

@@ -16,7 +16,7 @@ import redis
 
 from keys.lifecycle.revocation import revoke_key
 from keys.states import RevocationReason
-from keys.verification.receipts import How, stop_with_receipt
+from keys.verification.watching.receipts import How, stop_with_receipt
 from portal.embedded import Engines
 from tests.keys.jobs.processes import silenced
 from tests.people import World, acting, issued, verifying_credential

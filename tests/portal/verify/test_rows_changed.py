@@ -6,7 +6,7 @@ import pytest
 
 from audit.actor import Actor
 from audit.models import AuditEvent
-from keys.verification.integrity import Sweep, sweep_integrity
+from keys.verification.watching.integrity import Sweep, sweep_integrity
 from tests.keys.verification.following import behind_the_back
 from tests.people import issued, verifying_credential
 from tests.portal.verify.doors import DOORS, Caller, is_accepted

@@ -9,8 +9,9 @@ import time
 import pytest
 from keystead_client import IntegrityError
 
-from keys.verification import lease, ringing
-from keys.verification.ringing import Ring, Ringer, Told
+from keys.verification.memory import lease
+from keys.verification.programs import ringing
+from keys.verification.programs.ringing import Ring, Ringer, Told
 from portal.verify.feed import doorbell
 from portal.verify.feed.lines import shown_by
 from tests.people import issued, verifying_credential

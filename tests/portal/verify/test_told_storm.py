@@ -18,10 +18,10 @@ from keys.crypto.digests import digest
 from keys.lifecycle.revocation import reinstate_key, suspend_key
 from keys.models import Environment, KeyVersion, VerificationChange
 from keys.states import SuspensionReason
-from keys.verification import renewing
-from keys.verification.renewing import Asked, Changes, renew_clients
-from keys.verification.ringing import Ring, Ringer
-from keys.verification.sharing import signing_keys, snapshot_of
+from keys.verification.programs import renewing
+from keys.verification.programs.renewing import Asked, Changes, renew_clients
+from keys.verification.programs.ringing import Ring, Ringer
+from keys.verification.programs.sharing import signing_keys, snapshot_of
 from keys.verification.verifier import Binding
 from portal.verify.feed.lines import told_of
 from tests.people import World, acting, issued, verifying_credential

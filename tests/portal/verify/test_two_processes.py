@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from keys.verification.shared_limits import DOUBT
+from keys.verification.counting.shared_limits import DOUBT
 from portal.verify.serving.precedence import CARRIER
 from tests.people import issued, verifying_credential
 from tests.portal.verify.signed_questions import received

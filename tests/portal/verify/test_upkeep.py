@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from keys.verification import lease
-from keys.verification import tallies as counting
-from keys.verification.feed import Feed
-from keys.verification.snapshot import Entry, Grant, Place
-from keys.verification.tallies import SIZE, Tallies, read
+from keys.verification.counting import tallies as counting
+from keys.verification.counting.tallies import SIZE, Tallies, read
+from keys.verification.memory import lease
+from keys.verification.memory.feed import Feed
+from keys.verification.memory.snapshot import Entry, Grant, Place
 from portal.verify.serving.upkeep import Upkeep
 
 

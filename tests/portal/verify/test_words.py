@@ -9,12 +9,13 @@ from uuid import uuid4
 import pytest
 
 from keys.models import KeyVersion, Verifier
-from keys.verification import lease, renewing
-from keys.verification.receipts import How, stop_with_receipt
-from keys.verification.renewing import Asked, renew_clients
-from keys.verification.ringing import Ring
-from keys.verification.sharing import position_in
+from keys.verification.memory import lease
+from keys.verification.programs import renewing
+from keys.verification.programs.renewing import Asked, renew_clients
+from keys.verification.programs.ringing import Ring
+from keys.verification.programs.sharing import position_in
 from keys.verification.verifier import Binding
+from keys.verification.watching.receipts import How, stop_with_receipt
 from portal.verify.feed.doorbell import Doorbell
 from portal.verify.feed.lines import shown_by
 from portal.verify.problems import Reply

@@ -16,7 +16,7 @@ from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.lifecycle.rotation import issue_new_version, start_rotation, undo_rotation
 from keys.models import ManagedKey, RevocationReceipt, Sighting, UsageCount
 from keys.states import Overlap, RevocationReason
-from keys.verification.receipts import How
+from keys.verification.watching.receipts import How
 from tests.fetching import INSIDE, TOKEN, client_of, due, fetching
 from tests.keys.verification.following import following
 from tests.people import World, acting, approved, issued, submitted

@@ -19,7 +19,7 @@ def forget_verifying(*, before: datetime) -> int:
     """Delete changes from before `before`, and leases and batches that are older still; returns how many rows.
 
     The last of those changes stay: whoever was away for so long that some are gone has not seen these either, and it shows
-    (keys.verification.lease).
+    (keys.verification.memory.lease).
     """
     last = VerificationChange.objects.filter(at__lt=before).aggregate(at=Max("at"))["at"] or before
     rows = (

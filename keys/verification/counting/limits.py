@@ -1,6 +1,6 @@
 """Hold keys to their limits: so many accepted requests a minute, and so many a day, over all verifiers together.
 
-Each verifier decides by what it counted itself and what it last heard of the others (keys/verification/shared_limits.py); nothing
+Each verifier decides by what it counted itself and what it last heard of the others (keys/verification/counting/shared_limits.py); nothing
 is asked while somebody waits. While it cannot know what the others count, it accepts no more than its share of what is left.
 """
 

@@ -18,12 +18,12 @@ from django.db import connections
 from django.db.utils import Error as DatabaseError
 
 from audit.bound import bound_cursor
-from keys.verification import lease
-from keys.verification.hearing import Hearing
 from keys.verification.lookup import VERIFIER
-from keys.verification.sharing import position_in
-from keys.verification.snapshot import NEVER
-from keys.verification.telling import Change, Place, changes_of
+from keys.verification.memory import lease
+from keys.verification.memory.hearing import Hearing
+from keys.verification.memory.snapshot import NEVER
+from keys.verification.programs.sharing import position_in
+from keys.verification.programs.telling import Change, Place, changes_of
 
 SLOWEST: Final = 0.5  # seconds between two looks when nobody rings
 RETRY: Final = 0.25  # seconds until the database is asked again after it failed
@@ -54,7 +54,7 @@ class Ringer:
     """A thread that looks at the database at each ring of Valkey, and often enough without, and tells what changed."""
 
     def __init__(self, tell: Callable[[Ring], object]) -> None:
-        self.looked_at = NEVER  # by keys.verification.lease.clock
+        self.looked_at = NEVER  # by keys.verification.memory.lease.clock
         self._tell = tell
         self._past = self._here = ""  # which database this is, and the position in it up to which was looked
         # Up to where nothing is left to be told: everywhere, and in places of which something was told since.

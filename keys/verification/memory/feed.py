@@ -19,12 +19,12 @@ import structlog
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
-from keys.verification import lease
-from keys.verification.hearing import Hearing
-from keys.verification.lease import MARGIN, Holder
-from keys.verification.loading import Catalogue, load, load_keys
 from keys.verification.lookup import VERIFIER
-from keys.verification.snapshot import NEVER, Snapshot
+from keys.verification.memory import lease
+from keys.verification.memory.hearing import Hearing
+from keys.verification.memory.lease import MARGIN, Holder
+from keys.verification.memory.loading import Catalogue, load, load_keys
+from keys.verification.memory.snapshot import NEVER, Snapshot
 
 SLOWEST: Final = 0.5  # seconds between two looks when nobody rings
 FASTEST: Final = 0.05
@@ -89,7 +89,7 @@ class Feed:
             place.fresh_until = NEVER
 
     def tick(self) -> None:
-        """Renew the lease, then read what changed, then be fresh until the lease ends (see keys.verification.lease)."""
+        """Renew the lease, then read what changed, then be fresh until the lease ends (see keys.verification.memory.lease)."""
         began = lease.clock()
         self._due_at = began + self._period()
         terms = self.catalogue.terms()

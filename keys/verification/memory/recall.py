@@ -13,8 +13,8 @@ from keys.crypto.key_text import is_well_formed
 from keys.policy.addresses import outside_networks
 from keys.states import KeyKind
 from keys.verification.brownouts import is_browned_out
+from keys.verification.memory.snapshot import Entry, Place
 from keys.verification.reasons import Reason
-from keys.verification.snapshot import Entry, Place
 from keys.verification.verifier import Question
 
 digest_of: Final = digester()

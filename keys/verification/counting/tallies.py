@@ -26,7 +26,7 @@ import structlog
 
 from keys.crypto.key_text import without_keys
 from keys.states import VALID
-from keys.verification.snapshot import Entry
+from keys.verification.memory.snapshot import Entry
 from keys.verification.verifier import Client
 
 MAGIC: Final = b"KSUSES1\n"

@@ -16,14 +16,14 @@ from audit import clock
 from audit.bound import bound_cursor
 from keys.doorbell import ring
 from keys.models import ManagedKey, RevocationReceipt
-from keys.verification import lease
-from keys.verification.loading import told_time
+from keys.verification.memory import lease
+from keys.verification.memory.loading import told_time
 
 LOOKS: Final = (0.004, 0.02)  # seconds between two looks at the leases: while word comes in, and the longest
 _CHANGES: Final = """
 SELECT array_agg(DISTINCT txid::text) FROM keys_verificationchange WHERE managed_key_id = ANY(%s)
 """
-# `ends` is by the lease that stands now, and by any longer one before it (keys.verification.lease): a later one is only
+# `ends` is by the lease that stands now, and by any longer one before it (keys.verification.memory.lease): a later one is only
 # served under after a look, which shows the stop. Of changes that are not known any more nobody has said that they have them.
 _LEASES: Final = """
 SELECT v.id::text, v.name,

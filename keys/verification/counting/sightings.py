@@ -10,8 +10,8 @@ from uuid import UUID
 import structlog
 from django.db import DatabaseError, connections
 
+from keys.verification.counting.tallies import without_secrets
 from keys.verification.lookup import VERIFIER
-from keys.verification.tallies import without_secrets
 from keys.verification.verifier import Client
 
 # Whoever holds a key could otherwise fill the disk with invented clients.

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from keys.doorbell import ring_after_commit
 from keys.models import VerificationChange
 
-# Whoever has been away for longer reads everything (keys.verification.lease).
+# Whoever has been away for longer reads everything (keys.verification.memory.lease).
 AWAY: Final = timedelta(hours=12).total_seconds()
 _FINISHED: Final = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _UNTOLD: Final = """

@@ -18,12 +18,12 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from keys.sealing import keyring
-from keys.verification import lease
-from keys.verification.count_reports import Report, name_in, read_record, read_report, write_report
-from keys.verification.feed import Feed
-from keys.verification.limits import DAY, STEP, STEPS, Counts, Limiter
-from keys.verification.roster import Roster, read_roster
-from keys.verification.snapshot import NEVER
+from keys.verification.counting.count_reports import Report, name_in, read_record, read_report, write_report
+from keys.verification.counting.limits import DAY, STEP, STEPS, Counts, Limiter
+from keys.verification.counting.roster import Roster, read_roster
+from keys.verification.memory import lease
+from keys.verification.memory.feed import Feed
+from keys.verification.memory.snapshot import NEVER
 
 PERIOD: Final = 0.25  # seconds between two reports
 DOUBT: Final = 2.0  # seconds after which a report says too little about now

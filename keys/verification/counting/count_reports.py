@@ -15,7 +15,7 @@ from uuid import UUID
 
 from keys.crypto.keyring import Keyring
 from keys.crypto.report_mac import LENGTH, is_ours, report_mac
-from keys.verification.limits import STEP, STEPS, Counts
+from keys.verification.counting.limits import STEP, STEPS, Counts
 
 MAGIC: Final = b"KSCOUNT2"
 MOST_TOLD: Final = 20_000  # keys in a report, those used last first: 580 kB, or 1.6 MB while all are in use

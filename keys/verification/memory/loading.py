@@ -15,9 +15,9 @@ from keys.catalogue.own_service import OWN_SERVICE, VERIFY_SCOPE
 from keys.crypto.digests import CURRENT_ALGORITHM
 from keys.sealing import keyring
 from keys.states import KeyKind
-from keys.verification import lease
 from keys.verification.lookup import EVERYTHING, VERIFIER, Found, found_in
-from keys.verification.snapshot import NEVER, Entry, Grant, Held, Place, Snapshot
+from keys.verification.memory import lease
+from keys.verification.memory.snapshot import NEVER, Entry, Grant, Held, Place, Snapshot
 from keys.verification.standing import Standing, standing_of
 from keys.verification.verifier import is_intact
 

@@ -9,9 +9,17 @@ from uuid import UUID
 from audit.canonical import canonical_json
 from keys.crypto import base64url, snapshot_keys
 from keys.sealing import keyring
-from keys.verification.loading import read_few
 from keys.verification.lookup import Found
-from keys.verification.sharing import digest_of, end_of, milliseconds, policy_of, public_key_of, signs, verifies
+from keys.verification.memory.loading import read_few
+from keys.verification.programs.sharing import (
+    digest_of,
+    end_of,
+    milliseconds,
+    policy_of,
+    public_key_of,
+    signs,
+    verifies,
+)
 
 SIGNED_EVENT: Final = b"keystead event v1\n"
 Place = tuple[UUID, UUID]  # a service in an environment

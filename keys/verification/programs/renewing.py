@@ -1,6 +1,6 @@
 """Register the verifiers of clients, renew their leases, and tell each what changed of what it holds: as many as ask at once.
 
-Five statements serve one verifier or five hundred. The order is that of keys.verification.lease: first the leases are committed,
+Five statements serve one verifier or five hundred. The order is that of keys.verification.memory.lease: first the leases are committed,
 then what changed is read.
 """
 
@@ -20,11 +20,11 @@ from django.db import connection, transaction
 from audit import clock
 from audit.bound import bound_cursor
 from keys.models import Verifier
-from keys.verification import lease
-from keys.verification.lease import Holder, Renewal
 from keys.verification.lookup import VERIFIER
-from keys.verification.sharing import PAST, PAST_LENGTH, position_in
-from keys.verification.telling import Change, Place, changes_of, signed
+from keys.verification.memory import lease
+from keys.verification.memory.lease import Holder, Renewal
+from keys.verification.programs.sharing import PAST, PAST_LENGTH, position_in
+from keys.verification.programs.telling import Change, Place, changes_of, signed
 from keys.verification.verifier import Binding
 
 SIGNED_CHANGES: Final = b"keystead changes v1\n"

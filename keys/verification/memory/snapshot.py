@@ -1,7 +1,7 @@
 """Hold in memory what verification asks of every version: a digest leads to what it opens, where, from where and until when.
 
 Whatever many versions share is one object, so that a million versions fit into memory and a comparison is one of addresses.
-What is here is only as good as the lease of its place (keys/verification/feed.py); nobody may answer without asking that.
+What is here is only as good as the lease of its place (keys/verification/memory/feed.py); nobody may answer without asking that.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Place:
     service: str = ""
     environment: str = ""
     staleness: float = 0.0  # seconds; 0 means that the database is asked each time
-    fresh_until: float = NEVER  # by this machine's clock (keys.verification.lease.clock)
+    fresh_until: float = NEVER  # by this machine's clock (keys.verification.memory.lease.clock)
     signature_required: bool = False
     signed_scopes: frozenset[str] = frozenset()
 

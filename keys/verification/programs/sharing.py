@@ -22,9 +22,9 @@ from keys.crypto.digests import CURRENT_ALGORITHM
 from keys.crypto.errors import Malformed
 from keys.sealing import keyring
 from keys.states import KeyKind
-from keys.verification import lease
-from keys.verification.loading import read_found, told_time
 from keys.verification.lookup import VERIFIER, Found
+from keys.verification.memory import lease
+from keys.verification.memory.loading import read_found, told_time
 from keys.verification.standing import standing_of
 from keys.verification.verifier import Binding, is_intact, scopes_unsigned
 

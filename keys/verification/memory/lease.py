@@ -71,7 +71,7 @@ _END: Final = "UPDATE keys_verifier SET stopped_at = clock_timestamp(), valid_un
 _LINE: Final = """
 (SELECT system_identifier FROM pg_control_system())::text || '/' || left(pg_walfile_name(pg_current_wal_lsn()), 8)"""
 PAST: Final = f"SELECT {_LINE} || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())"  # noqa: S608 - a constant of ours
-# Changes are kept for a day, and the last of those before (keys.verification.forgetting): who has not seen one of so long ago may
+# Changes are kept for a day, and the last of those before (keys.verification.watching.forgetting): who has not seen one of so long ago may
 # have missed others that are gone.
 FORGOTTEN: Final = "interval '12 hours'"
 # One statement, so one snapshot: what it shows is exactly what the snapshot that it names sees. It names what a past begins with

@@ -1,0 +1,1 @@
+"""Count what is presented, and by whom, and hold keys to their limits over all verifiers."""
