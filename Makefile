@@ -94,11 +94,17 @@ install-bench: install-dev
 	$(call ensure,$(RUNTIME) $(DEV) $(BENCH),bench,-r $(BENCH))
 
 # Chromium is the one thing pip does not bring. Without it the browser journeys are skipped, except in CI.
+# Its headless shell does the same for less; where Debian has it, it is taken, also beside a Chromium with windows.
+APT_INSTALL := DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 browser:
-	@if command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then \
+	@is() { command -v "$$1" >/dev/null 2>&1; }; \
+	may() { [ "$$(id -u)" = 0 ] && is apt-get; }; \
+	shell() { may && apt-cache show chromium-headless-shell >/dev/null 2>&1 && $(APT_INSTALL) chromium-headless-shell >/dev/null 2>&1; }; \
+	if is chromium-headless-shell; then :; \
+	elif is chromium || is chromium-browser || is google-chrome; then shell || :; \
+	elif may; then \
 		echo "Installing Chromium for the browser journeys ..."; \
-		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; } >/dev/null \
+		{ apt-get update -qq && { shell || $(APT_INSTALL) chromium; }; } >/dev/null \
 			|| { [ "$$CI" != true ] || { echo "CI needs Chromium and could not install it."; exit 1; }; }; \
 	elif [ "$$CI" = true ]; then echo "CI needs Chromium, and it is not installed."; exit 1; \
 	else echo "Chromium is not installed: the browser journeys will be skipped."; fi
