@@ -242,7 +242,7 @@ def start_postgres(layout: Layout, programs: Path, *, durable: bool) -> "subproc
             "fsync": "off",
             "full_page_writes": "off",
             "synchronous_commit": "off",
-            "max_wal_size": "2GB",
+            "max_wal_size": "512MB",
         }
     clear_stale_pid(layout.postgres)
     command: list[str | Path] = [programs / "postgres", "-D", layout.postgres]

@@ -19,6 +19,7 @@ import redis
 from portal import embedded, engines
 from portal.engines import EngineFailed
 from portal.layout import layout_at
+from tests.engines import new_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -27,8 +28,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become s
 @pytest.fixture
 def folder():
     """A data folder that another user can reach, unlike pytest's own."""
-    path = Path(tempfile.mkdtemp(prefix="keystead-embedded-"))
-    path.chmod(0o755)
+    path = new_folder("keystead-embedded-")
     yield path
     home = layout_at(path).home
     shutil.rmtree(path, ignore_errors=True)

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
@@ -17,6 +16,7 @@ import pytest
 
 from portal.layout import layout_at
 from portal.supervisor import FEED_PORT_APART, VERIFY_PORT_APART
+from tests.engines import new_folder
 from tests.servers import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -97,8 +97,7 @@ def wait_until_gone(pids: set[int], seconds: float = 20) -> None:
 
 @pytest.fixture(scope="module")
 def folder():
-    path = Path(tempfile.mkdtemp(prefix="keystead-supervised-"))
-    path.chmod(0o755)
+    path = new_folder("keystead-supervised-")
     yield path
     home = layout_at(path).home
     shutil.rmtree(path, ignore_errors=True)
