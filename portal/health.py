@@ -27,7 +27,7 @@ from keys.notifications.reactions import READER
 from portal import pulses
 from portal.job_health import jobs_part, rotations_part, webhooks_part
 from portal.parts import Part
-from portal.verifier_health import verifiers_part
+from portal.verifier_health import usage_part, verifiers_part
 
 GREATEST_SKEW: Final = timedelta(seconds=2)
 MAIL_CHECK_PERIOD: Final = 30.0
@@ -206,6 +206,7 @@ PARTS: list[Callable[[], Part | None]] = [
     jobs_part,
     rotations_part,
     verifiers_part,
+    usage_part,
     webhooks_part,
     forward_part,
 ]

@@ -62,6 +62,14 @@ def add_files(folder: Path) -> int:
     return sum(islice((count for count in added if count is not None), MOST_FILES))
 
 
+def count_aside(folder: Path) -> int | None:
+    """How many files were given up and lie there still; None where there is no such folder, or it is not for us."""
+    try:
+        return sum(path.suffix == ASIDE for path in folder.iterdir())
+    except OSError:
+        return None
+
+
 def add_batch(batch: UUID, tallies: Sequence[Tally]) -> int:
     """Add counts once; a batch that is known already adds nothing."""
     with transaction.atomic():

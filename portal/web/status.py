@@ -35,6 +35,7 @@ PURPOSES: Mapping[str, Promise] = {
     "jobs": _("Does what is due. The rows say what; a message only wakes."),
     "rotations": _("Replaces secrets while both work."),
     "verifiers": _("Answers services from memory. What was revoked is dead at every one of them."),
+    "usage": _("Tells when each key was last used. Verifiers count in files; a worker adds them to the database."),
     "webhooks": _("Tells other programs."),
     "forward": _("Sends the sealed log on to your log server. What it did not get is kept and sent later."),
 }
@@ -80,6 +81,11 @@ REMEDIES: Mapping[tuple[str, str], Promise] = {
     ("verifiers", "unreachable"): _("The database does not tell. See above."),
     ("verifiers", "silent"): _(
         "No door holds a lease, so none answers: start portal.verify, or read its log. Until then services are told to refuse."
+    ),
+    ("usage", "put_aside"): _(
+        "Files of counts could not be read and were put aside: some uses are missing in last used and in charts. The worker's log "
+        "says why. Look into the files that end in .aside; rename one to .uses to have it tried again, or delete it: "
+        "docs/operations.md."
     ),
     ("webhooks", "unreachable"): _("The database does not tell. See above."),
     ("webhooks", "late"): _("Deliveries wait. Start a worker, or look at its log."),

@@ -11,6 +11,7 @@ from audit import clock, log
 from audit.actor import Actor
 from audit.events import LogRead
 from keys.models import Verifier
+from keys.monitoring import tally_files
 from portal import health, pulses
 
 pytestmark = pytest.mark.django_db
@@ -121,3 +122,18 @@ def test_a_door_that_verified_and_holds_no_lease_is_missed():
     assert _parts()[1]["status"] == "degraded"
     Verifier.objects.update(valid_until=clock.now() - timedelta(days=2))
     assert "verifiers" not in _parts()[1]["parts"]
+
+
+def test_counts_that_were_put_aside_are_red_until_somebody_looked_into_them(settings, tmp_path):
+    settings.KEYSTEAD_USAGE_FOLDER = tmp_path / "usage"
+    assert "usage" not in _parts()[1]["parts"], "here is no such folder: the doors count on another machine"
+    settings.KEYSTEAD_USAGE_FOLDER.mkdir()
+    assert _parts()[1]["parts"]["usage"] == {"ok": True, "reason": ""}
+    damaged = settings.KEYSTEAD_USAGE_FOLDER / "no-batch.uses"
+    damaged.write_bytes(b"what no verifier has written")
+    tally_files.add_files(settings.KEYSTEAD_USAGE_FOLDER)
+    body = _parts()[1]
+    assert body["parts"]["usage"] == {"ok": False, "reason": "put_aside"}
+    assert body["status"] == "degraded"
+    damaged.with_suffix(".aside").unlink()
+    assert _parts()[1]["parts"]["usage"]["ok"]
