@@ -1,5 +1,7 @@
 """A client replaces its own secret over HTTP: contract, refusals, and what a stranger learns."""
 
+from uuid import uuid4
+
 import pytest
 from django.test import Client
 
@@ -10,6 +12,7 @@ from keys.models import Rotation
 from keys.states import RevocationReason
 from keys.verification import lookup
 from portal.rotation import views
+from portal.rotation.pace import seconds_to_wait
 from tests.fetching import INSIDE, OTHER_TOKEN, OUTSIDE, TOKEN, due, fetching
 from tests.people import acting
 
@@ -162,6 +165,34 @@ def test_who_asks_too_often_waits_and_without_valkey_nobody_does(key, monkeypatc
     assert int(answers[-1]["Retry-After"]) > 0
     monkeypatch.setattr("portal.rotation.pace.cache.add", _gone)
     assert ask("POST", "/next", key[2].reveal(), token=TOKEN).status_code == 409
+
+
+def test_no_sixty_seconds_hold_more_than_a_minute_may(monkeypatch):
+    now = [1_000_000_000.0 - 1_000_000_000 % 60 + 59]  # the last second of a minute
+    monkeypatch.setattr("portal.rotation.pace.time.time", lambda: now[0])
+    kid = uuid4().hex
+    assert [seconds_to_wait(kid, kind="fetch", most=12) for _ in range(12)] == [0] * 12
+    assert seconds_to_wait(uuid4().hex, kind="fetch", most=12) == 0, "each key has its own"
+    assert seconds_to_wait(kid, kind="see", most=12) == 0, "and each kind"
+    now[0] += 2  # the next minute, by the clock
+    waits = [seconds_to_wait(kid, kind="fetch", most=12) for _ in range(50)]
+    assert set(waits) == {59}, "who is refused, and asks again, waits no longer by that"
+    now[0] += waits[0] - 1
+    assert seconds_to_wait(kid, kind="fetch", most=12) == 1
+    now[0] += 1
+    assert [seconds_to_wait(kid, kind="fetch", most=12) == 0 for _ in range(13)] == [True] * 12 + [False]
+
+
+def test_the_first_of_many_is_free_again_first(monkeypatch):
+    now = [1_000_000_000.0]
+    monkeypatch.setattr("portal.rotation.pace.time.time", lambda: now[0])
+    kid = uuid4().hex
+    for _ in range(12):  # one in each step of five seconds
+        assert seconds_to_wait(kid, kind="fetch", most=12) == 0
+        now[0] += 5
+    assert seconds_to_wait(kid, kind="fetch", most=12) == 5
+    now[0] += 5
+    assert [seconds_to_wait(kid, kind="fetch", most=12) == 0 for _ in range(2)] == [True, False]
 
 
 def _gone(*_args, **_named):
