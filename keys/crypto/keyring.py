@@ -26,6 +26,7 @@ PEPPER: Final = "pepper"
 SESSION_HASH: Final = "session-hash"
 PURPOSES: Final = (ROW_MAC, PEPPER, SESSION_HASH, *(f"kek-{name}" for name in KEK_CLASSES))
 LOCAL_KEKS: Final = "keys.crypto.keks.local.LocalKeks"
+UNFINISHED: Final = ".keyring-"  # how a file begins that is not whole yet
 _LARGEST: Final = 256 * 1024
 
 
@@ -77,7 +78,7 @@ class Keyring:
 
     def save(self, path: Path) -> None:
         """Replace a keyring file so that a crash leaves either the old or the new one, whole."""
-        descriptor, temporary = tempfile.mkstemp(prefix=".keyring-", dir=path.parent)
+        descriptor, temporary = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(file.fileno(), 0o600)
@@ -105,13 +106,19 @@ class Keyring:
         """Return every key of a purpose, the primary first."""
         return self._ring(purpose).newest_first()
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """Return the ids of all keys: who holds these can read what they made."""
+        return tuple(sorted(key_id for ring in self.rings.values() for key_id in ring.keys))
+
     def waiting(self, purpose: str) -> Key | None:
         """Return the key of a purpose that reads and does not write yet, if there is one."""
         return self._ring(purpose).waiting
 
     def with_waiting(self, purpose: str, *, at: datetime) -> "Keyring":
         """Return a keyring with a next key for a purpose. Every process gets it before anything writes with it."""
-        return self._with(purpose, self._ring(purpose).with_waiting(Key.generate(purpose, at=at)))
+        ring = self._ring(purpose)
+        return self._with(purpose, ring.with_waiting(Key.generate(purpose, at=max(at, ring.next_at))))
 
     def promoted(self, purpose: str) -> "Keyring":
         """Return a keyring that writes with the key that waited."""

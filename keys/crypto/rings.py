@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from keys.crypto.errors import UnknownKey
@@ -66,8 +66,16 @@ class Ring:
     @property
     def waiting(self) -> Key | None:
         """The next primary: it reads already, and writes from when every process that reads has it."""
-        youngest = max(self.keys.values(), key=lambda key: key.created_at)
-        return youngest if youngest.created_at > self.primary.created_at else None
+        return self._youngest if self._youngest.created_at > self.primary.created_at else None
+
+    @property
+    def next_at(self) -> datetime:
+        """When a next key is made at the earliest: the clock that made the last may have been ahead, and their order counts."""
+        return self._youngest.created_at + timedelta.resolution
+
+    @property
+    def _youngest(self) -> Key:
+        return max(self.keys.values(), key=lambda key: key.created_at)
 
     def with_waiting(self, key: Key) -> "Ring":
         """Return a ring in which `key` waits to be the primary."""

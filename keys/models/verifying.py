@@ -38,7 +38,7 @@ class Verifier(models.Model):
 
     `terms` says for each environment how many milliseconds after `renewed_at` it stops answering; `applied` is the snapshot
     (pg_snapshot) of which everything visible is in its memory. A client's verifier holds the keys of one service and
-    environment, on behalf of its credential.
+    environment, on behalf of its credential. `reads` names the keys of the keyring that a process of ours was started with.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -52,6 +52,7 @@ class Verifier(models.Model):
     terms = models.JSONField(default=dict)
     applied = models.TextField()
     entries = models.BigIntegerField(default=0)
+    reads = models.JSONField(default=list, db_default=[])
     hears = models.BooleanField(default=False)  # the doorbell in Valkey; without it, it looks by itself
     stopped_at = models.DateTimeField(null=True)
 

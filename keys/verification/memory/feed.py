@@ -12,6 +12,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ import structlog
 from django.db import connections
 from django.db.utils import Error as DatabaseError
 
+from keys.sealing import keyring
 from keys.verification.lookup import VERIFIER
 from keys.verification.memory import lease
 from keys.verification.memory.hearing import Hearing
@@ -37,7 +39,8 @@ class Feed:
     """What one process holds of the keys, and the thread that keeps it fresh."""
 
     def __init__(self, *, name: str = "", on_tick: Callable[[], object] = lambda: None) -> None:
-        self.holder = Holder(id=uuid4(), name=name or f"{socket.gethostname()}:{os.getpid()}")
+        name = name or f"{socket.gethostname()}:{os.getpid()}"
+        self.holder = Holder(id=uuid4(), name=name, reads=keyring().key_ids)
         self.snapshot = Snapshot()
         self.catalogue = Catalogue()
         self.position = ""
@@ -140,7 +143,7 @@ class Feed:
 
     def _begin_anew(self) -> None:
         self.forget_freshness()
-        self.holder = Holder(id=uuid4(), name=self.holder.name)
+        self.holder = replace(self.holder, id=uuid4())
         self._due_at = NEVER
 
     def _follow(self) -> None:

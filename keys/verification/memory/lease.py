@@ -41,12 +41,12 @@ _APPLIED: Final = (
 # for each environment whichever ends later.
 _RENEW: Final = f"""
 INSERT INTO keys_verifier AS held (id, name, credential_id, service_id, environment_id, started_at, renewed_at, valid_until, terms,
-                           applied, entries, hears)
-SELECT id, name, credential, service, environment, at, at, at + longest * interval '1 millisecond', terms, applied, entries, hears
+                           applied, entries, reads, hears)
+SELECT id, name, credential, service, environment, at, at, at + longest * interval '1 millisecond', terms, applied, entries, reads, hears
 FROM (SELECT clock_timestamp() AS at) AS clock, unnest(
     %(ids)s::uuid[], %(names)s::text[], %(credentials)s::uuid[], %(services)s::uuid[], %(environments)s::uuid[], %(longest)s::bigint[],
-    %(terms)s::jsonb[], %(applied)s::text[], %(entries)s::bigint[], %(hears)s::boolean[]
-) AS renewal (id, name, credential, service, environment, longest, terms, applied, entries, hears)
+    %(terms)s::jsonb[], %(applied)s::text[], %(entries)s::bigint[], %(reads)s::jsonb[], %(hears)s::boolean[]
+) AS renewal (id, name, credential, service, environment, longest, terms, applied, entries, reads, hears)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, applied = {_APPLIED}, entries = excluded.entries,
     hears = excluded.hears, valid_until = greatest(held.valid_until, excluded.valid_until),
@@ -99,6 +99,7 @@ class Holder:
     credential: UUID | None = None
     service: UUID | None = None
     environment: UUID | None = None
+    reads: tuple[str, ...] = ()  # the keys of the keyring that a process of ours holds, as long as it lives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +174,7 @@ def renew_many(renewals: Sequence[Renewal]) -> dict[UUID, float]:
                 "terms": [json.dumps({str(place): term for place, term in each.terms.items()}) for each in renewals],
                 "applied": [each.applied for each in renewals],
                 "entries": [each.entries for each in renewals],
+                "reads": [json.dumps(holder.reads) for holder in holders],
                 "hears": [each.hears for each in renewals],
             },
         )

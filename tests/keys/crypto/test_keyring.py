@@ -9,7 +9,7 @@ import pytest
 
 from keys.crypto.errors import KeyringUnusable, UnknownKey
 from keys.crypto.keyring import PURPOSES, Keyring
-from keys.crypto.rings import KEY_ID_PATTERN
+from keys.crypto.rings import KEY_ID_PATTERN, Key
 
 
 @pytest.fixture
@@ -166,4 +166,5 @@ def test_a_key_that_waits_reads_and_does_not_write(path: Path, at: datetime) -> 
     with pytest.raises(UnknownKey):
         promoted.promoted("row-mac")
     with pytest.raises(ValueError, match="younger"):
-        keyring.with_waiting("row-mac", at=at)
+        keyring.rings["row-mac"].with_waiting(Key.generate("row-mac", at=at))
+    assert keyring.with_waiting("row-mac", at=at - timedelta(days=1)).waiting("row-mac"), "the clock was ahead"

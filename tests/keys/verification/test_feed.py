@@ -13,6 +13,7 @@ from audit.actor import Actor
 from keys.crypto.digests import digest
 from keys.lifecycle.revocation import reinstate_key, revoke_key, suspend_key
 from keys.models import Environment, KeyVersion, VerificationChange, Verifier
+from keys.sealing import keyring
 from keys.states import RevocationReason
 from keys.verification.memory import lease
 from keys.verification.memory.feed import Feed
@@ -338,3 +339,14 @@ def test_an_environment_that_wants_no_memory_has_none(world, key, superuser):
     assert place_of(feed, world).fresh_until < lease.clock()
     assert place_of(feed, world, "test").fresh_until > lease.clock()
     assert Environment.objects.get(tag="prod").max_staleness_ms == 0
+
+
+def test_a_verifier_tells_which_keys_of_the_keyring_it_reads(world):
+    """Of its own start, whenever its lease began: rows of a key that it lacks would look forged to it."""
+    feed = following()
+    reads = list(keyring().key_ids)
+    assert Verifier.objects.get(pk=feed.holder.id).reads == reads
+    lease.end(feed.holder.id)
+    feed.tick()
+    feed.tick()
+    assert Verifier.objects.get(stopped_at=None).reads == reads
