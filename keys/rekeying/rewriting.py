@@ -23,7 +23,7 @@ from keys.crypto.envelope import newest_wrappings
 from keys.crypto.errors import CryptoError
 from keys.crypto.row_mac import newest_mac
 from keys.doorbell import ring_after_commit
-from keys.errors import Denied
+from keys.errors import Busy, Denied
 from keys.events import KeyringRewriteBegun, KeyringRewritten
 from keys.models import KeyVersion, ManagedKey, TotpDevice, WebhookEndpoint
 from keys.operations import operation
@@ -131,8 +131,11 @@ def _lot(kind: _Kind, after: UUID) -> list[UUID]:
 
 def _write_some(kind: _Kind, lot: list[UUID], course: _Course, *, actor: Actor) -> None:
     """Halve what cannot be read until the row is alone: a time that no program can write must not keep the others as they are."""
+    written = left = 0
     try:
         written, left = _write(kind, lot, actor=actor)
+    except Busy:  # the table itself is held, say while an index is built
+        pass
     except DataError:
         if len(lot) == 1:
             course.left += 1

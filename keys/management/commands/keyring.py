@@ -19,14 +19,17 @@ RESTART: Final = (
 )
 WORDS: Final = {
     "keks_are_elsewhere": "The key-encryption keys do not live in the keyring: rotate them where they live.",
-    "keyring_key_needed": "%(rows)s rows were made with this key and would be lost. Write them anew first, or wait until they have ended.",
+    "keyring_key_needed": "%(rows)s rows were made with this key and would be lost. Write them anew first, or wait until they have ended. "
+    "What neither helps is given up with --even-so.",
     "keyring_key_waits": "A next key for %(purpose)s waits already. Restart every process, then promote it.",
     "keyring_no_such_key": "The keyring holds no key of this name for this purpose.",
+    "keyring_not_replaced": "The file stays as it was, though the step is on record: %(error)s. Mend that and repeat the step.",
     "keyring_nothing_waits": "No next key for %(purpose)s waits. Add one, and restart every process.",
     "keyring_primary_stays": "This key makes what is newly written. Add and promote another one first.",
-    "keyring_read_before": "These verifiers have not read the next key yet, and would take what it makes for forged: %(names)s. "
-    "Restart them first.",
+    "keyring_read_before": "These verifiers do not hold the next key, and would take what it makes for forged: %(names)s. Bring them the "
+    "file and restart them; one that was killed counts for a minute.",
     "keyring_read_only": "The folder of the keyring cannot be written here. Do this where the file lies.",
+    "keyring_unusable": "The keyring cannot be used: %(error)s.",
 }
 _BETWEEN: Final = 5.0  # seconds from one line of progress to the next
 
@@ -51,6 +54,8 @@ class Command(BaseCommand):
         forget.add_argument("--even-so", action="store_true", help="although rows would be lost that it made")
 
     def handle(self, *args: Any, step: str, **options: Any) -> None:
+        if "purposes" in options:
+            options["purposes"] = list(dict.fromkeys(options["purposes"]))
         with said_in_words(WORDS):
             steps: dict[str, Callable[..., None]] = {
                 "status": self._status,
@@ -67,18 +72,21 @@ class Command(BaseCommand):
             primary, waiting = ring.primary(purpose), ring.waiting(purpose)
             for key in ring.newest_first(purpose):
                 use = "writes" if key == primary else "waits" if key == waiting else "reads"
-                self.stdout.write(
-                    f"{purpose:16} {key.id:36} {key.created_at:%Y-%m-%d}  {use:6} {rows[key.id]:>10,} rows"
-                )
+                self._line(purpose, key.id, f"{key.created_at:%Y-%m-%d}", use, rows.pop(key.id, 0))
+        for name, number in sorted(rows.items()):
+            self._line("?", ascii(name)[1:-1], "", "absent", number)  # a forged row names whatever it likes
+
+    def _line(self, purpose: str, key: str, made: str, use: str, rows: int) -> None:
+        self.stdout.write(f"{purpose:16} {key:36} {made:10}  {use:6} {rows:>10,} rows")
 
     def _add(self, *, actor: Actor, purposes: list[str], **_options: Any) -> None:
-        for key in add_keys(list(dict.fromkeys(purposes)), actor=actor):
+        for key in add_keys(purposes, actor=actor):
             self.stdout.write(f"{key} waits.")
         self.stdout.write(RESTART)
         self.stdout.write(f"Then: manage.py keyring promote {' '.join(purposes)}")
 
     def _promote(self, *, actor: Actor, purposes: list[str], **_options: Any) -> None:
-        for key in promote_keys(list(dict.fromkeys(purposes)), actor=actor):
+        for key in promote_keys(purposes, actor=actor):
             self.stdout.write(f"{key} writes.")
         self.stdout.write(RESTART)
         self.stdout.write("Then: manage.py keyring rewrite")
@@ -97,7 +105,8 @@ class Command(BaseCommand):
             self.stdout.write(f"{course.written:,} {kind} were written anew.")
         if left := sum(course.left for course in done.values()):
             self.stdout.write(
-                f"{left:,} rows were left: they are not what an operation wrote. The log has them as version.integrity-failed."
+                f"{left:,} rows were left under the old keys: they are not what an operation wrote (of versions the log says "
+                "version.integrity-failed), or no key here opens them."
             )
         if held := sum(course.held for course in done.values()):
             raise CommandError(f"{held:,} rows were in use all the time. Run this again.")

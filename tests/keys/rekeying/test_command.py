@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from keys.crypto.keyring import PURPOSES
+from keys.models import KeyVersion
 from keys.rekeying.steps import read_ring
 from tests.people import World, issued
 
@@ -38,6 +40,19 @@ def test_a_rotation_from_the_first_look_to_the_last(world: World, restart: Calla
     assert old not in keyring("status")
 
 
+def test_a_key_that_rows_need_and_the_file_lacks_is_named(world: World, restart: Callable[[], None]) -> None:
+    """After a restore, or with the file of yesterday: everything looks forged, and this says why."""
+    issued(world)
+    old = read_ring().primary("row-mac").id
+    assert "absent" not in keyring("status")
+    keyring("add", "row-mac")
+    keyring("promote", "row-mac")
+    keyring("forget", "row-mac", old, "--even-so")
+    restart()
+    [line] = [each for each in keyring("status").splitlines() if old in each]
+    assert line.split()[-3:] == ["absent", str(KeyVersion.objects.count()), "rows"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -51,3 +66,9 @@ def test_a_rotation_from_the_first_look_to_the_last(world: World, restart: Calla
 def test_what_does_not_fit_is_said_in_words(arguments: tuple[str, ...], words: str) -> None:
     with pytest.raises(CommandError, match=words):
         keyring(*arguments)
+
+
+def test_a_file_that_is_no_keyring_is_said_in_words(ring_file: Path) -> None:
+    ring_file.write_text("{}")
+    with pytest.raises(CommandError, match="not a keystead-keyring-1 file"):
+        keyring("status")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection, connections, transaction
 from django.test import Client
 
@@ -127,6 +128,16 @@ def test_a_forged_row_is_left_as_it_is(world: World, superuser: Any, restart: Re
     assert ask(world, sound[2].reveal()) is None
 
 
+def test_what_a_forged_row_says_of_its_key_does_not_reach_a_terminal(world: World, superuser: Any, capsys: Any) -> None:
+    version = issued(world)[1]
+    change_behind_the_back(
+        superuser, "UPDATE keys_keyversion SET row_mac = %s WHERE id = %s", ["hmac-sha256:\x1b[2J:00", version.pk]
+    )
+    call_command("keyring", "status")
+    assert "absent          1 rows" in (told := capsys.readouterr().out)
+    assert r"\x1b[2J" in told
+
+
 @pytest.mark.parametrize("columns", ["expires_at = 'infinity'", "sealed_secret = 'ks1$A256GCM$A256GCMKW$kek$AA$AA$AA'"])
 def test_a_row_that_cannot_be_read_keeps_no_other_from_the_new_key(
     world: World, superuser: Any, restart: Restart, columns: str
@@ -173,12 +184,18 @@ def test_who_is_killed_goes_on_where_it_ended(world: World, restart: Restart, ri
 @contextmanager
 def held(key: ManagedKey) -> Iterator[Callable[[], None]]:
     """Let somebody else hold the row of a key until the end, or until what is given is called."""
+    with holding("SELECT id FROM keys_managedkey WHERE id = %s FOR UPDATE", [key.pk]) as end:
+        yield end
+
+
+@contextmanager
+def holding(statement: str, parameters: Sequence[object] = ()) -> Iterator[Callable[[], None]]:
     took, let_go = threading.Event(), threading.Event()
 
     def hold() -> None:
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                cursor.execute("SELECT id FROM keys_managedkey WHERE id = %s FOR UPDATE", [key.pk])
+                cursor.execute(statement, parameters)
                 took.set()
                 let_go.wait(30)
         finally:
@@ -209,6 +226,16 @@ def test_what_somebody_holds_is_told_and_written_the_next_time(
     assert mac_holds(other)
     done = rewrite(actor=SHELL, told=quietly)["versions"]
     assert (done.written, done.held) == (key.versions.count(), 0)
+
+
+def test_a_table_that_is_locked_for_a_moment_ends_no_rewrite(world: World, restart: Restart) -> None:
+    """An index that is built, say: what was written before stands, and so do the other kinds."""
+    issued(world)
+    before = rotate(restart, "row-mac", "kek-people")
+    with holding("LOCK TABLE keys_keyversion IN SHARE ROW EXCLUSIVE MODE") as end:
+        done = rewrite(actor=SHELL, told=lambda *_: end())
+    assert (done["versions"].held, done["seeds"].written) == (0, TotpDevice.objects.count())
+    assert {rows_by_key()[old] for old in before.values()} == {0}
 
 
 def test_what_somebody_held_for_a_moment_is_come_back_to(world: World, restart: Restart) -> None:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +28,7 @@ from keys.rekeying.steps import add_keys, forget_key, promote_keys, read_ring
 from keys.sealing import mac_holds
 from tests.people import World, acting, issued
 from tests.races import at_once
+from tests.servers import ROOT
 
 SHELL = Actor.operator("root")
 pytestmark = pytest.mark.usefixtures("db", "ring_file")
@@ -95,28 +103,31 @@ def test_of_several_purposes_all_are_changed_or_none(ring_file: Path) -> None:
     assert AuditEvent.objects.count() == events
 
 
-def test_nothing_is_promoted_that_a_living_verifier_has_not_read() -> None:
-    """It would take every row that is written from then on for forged."""
+def door(*, reads: Sequence[str], **columns: Any) -> Verifier:
+    """A verifier that began its lease just now, whatever it was started with."""
     at = clock.now()
-    verifier = Verifier.objects.create(
-        name="door", started_at=at, renewed_at=at, valid_until=at + timedelta(seconds=60), applied="1:1:"
-    )
+    ends = {"renewed_at": at, "valid_until": at + timedelta(seconds=60)}
+    return Verifier.objects.create(name="door", started_at=at, applied="1:1:", reads=reads, **{**ends, **columns})
+
+
+@pytest.mark.parametrize("terms", ["long", "none"])
+def test_nothing_is_promoted_that_a_living_verifier_cannot_read(terms: str) -> None:
+    """It would take every row that is written from then on for forged: one of a host without the new file, say, however lately
+    it was started, and also where all environments are asked of the database each time.
+    """
+    before = read_ring().key_ids
     add_keys(["row-mac"], actor=SHELL)
+    verifier = door(reads=before, **({} if terms == "long" else {"valid_until": clock.now()}))
     with pytest.raises(Conflict, match="keyring_read_before") as refused:
         promote_keys(["row-mac"], actor=SHELL)
     assert refused.value.params == {"names": "door"}
-    Verifier.objects.filter(pk=verifier.pk).update(started_at=clock.now())
+    Verifier.objects.filter(pk=verifier.pk).update(reads=read_ring().key_ids)
     assert promote_keys(["row-mac"], actor=SHELL)
 
 
-@pytest.mark.parametrize("gone", [{"stopped_at": True}, {"valid_until": False}])
-def test_a_verifier_that_is_gone_holds_up_nothing(gone: dict[str, bool]) -> None:
-    at = clock.now()
-    ends = at + timedelta(seconds=60) if "stopped_at" in gone else at - timedelta(seconds=1)
-    stopped = at if "stopped_at" in gone else None
-    Verifier.objects.create(
-        name="door", started_at=at, renewed_at=at, valid_until=ends, stopped_at=stopped, applied="1:1:"
-    )
+@pytest.mark.parametrize("gone", ["stopped_at", "renewed_at"])
+def test_a_verifier_that_is_gone_holds_up_nothing(gone: str) -> None:
+    door(reads=[], **{gone: clock.now() - timedelta(seconds=61)})
     add_keys(["row-mac"], actor=SHELL)
     assert promote_keys(["row-mac"], actor=SHELL)
 
@@ -188,6 +199,76 @@ def test_the_file_stays_its_owners(ring_file: Path) -> None:
     add_keys(["row-mac"], actor=SHELL)
     facts = ring_file.stat()
     assert (facts.st_uid, facts.st_gid, facts.st_mode & 0o777) == (10001, 10002, 0o600)
+
+
+def test_a_link_to_the_file_stays_one(settings: Any, ring_file: Path) -> None:
+    """Replaced itself, it would hide the step from every process that names the file."""
+    link = ring_file.parent / "elsewhere" / "keyring.json"
+    link.parent.mkdir()
+    link.symlink_to(ring_file)
+    settings.KEYSTEAD_KEYRING_FILE = str(link)
+    [added] = add_keys(["row-mac"], actor=SHELL)
+    assert link.is_symlink()
+    assert Keyring.load(ring_file).find("row-mac", added)
+
+
+@contextmanager
+def no_file_grows_longer_than(octets: int) -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_file_that_cannot_be_replaced_stays_and_it_is_said(ring_file: Path) -> None:
+    """A full disk, or a file that is mounted by itself: the log tells of the step already."""
+    before = ring_file.read_bytes()
+    with no_file_grows_longer_than(10), pytest.raises(Conflict, match="keyring_not_replaced") as refused:
+        add_keys(["row-mac"], actor=SHELL)
+    assert refused.value.params == {"error": "File too large"}
+    assert [each.name for each in ring_file.parent.iterdir()] == [ring_file.name]
+    assert ring_file.read_bytes() == before
+    assert add_keys(["row-mac"], actor=SHELL), "done again when there is room"
+
+
+def test_what_a_killed_step_left_does_not_keep_a_forgotten_key(ring_file: Path) -> None:
+    left = ring_file.parent / ".keyring-abcdefgh"
+    left.write_bytes(ring_file.read_bytes())
+    add_keys(["pepper"], actor=SHELL)
+    assert not left.exists()
+
+
+def test_a_key_that_was_made_by_a_clock_ahead_is_followed_by_another(ring_file: Path) -> None:
+    ring = read_ring()
+    ring.rotated("row-mac", at=clock.now() + timedelta(days=400)).save(ring_file)
+    added = add_keys(["row-mac"], actor=SHELL)
+    assert promote_keys(["row-mac"], actor=SHELL) == added
+    assert read_ring().primary("row-mac").id == added[0]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can give rights up")
+def test_the_rights_that_the_page_gives_a_container_are_enough(ring_file: Path) -> None:
+    """docker-compose.yml takes all rights of root away, and the secrets belong to the users of the image."""
+    page = (ROOT / "docs" / "crypto.md").read_text()
+    rights = [right.lower() for right in re.findall(r"--cap-add (\w+)", page)]
+    os.chown(ring_file, 10001, 10001)
+    program = "import pathlib, sys; from keys.crypto.keyring import Keyring; p = pathlib.Path(sys.argv[1]); Keyring.load(p).save(p)"
+    bounds = ",".join(["-all", *(f"+{right}" for right in rights)])
+    command = [
+        "setpriv",
+        "--bounding-set",
+        bounds,
+        "--inh-caps",
+        "-all",
+        "--no-new-privs",
+        sys.executable,
+        "-c",
+        program,
+    ]
+    subprocess.run([*command, ring_file], cwd=ROOT, check=True)
+    assert (ring_file.stat().st_uid, ring_file.stat().st_mode & 0o777) == (10001, 0o600)
 
 
 def test_of_many_who_add_at_once_one_does(committed_db: None, ring_file: Path) -> None:
