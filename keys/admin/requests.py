@@ -63,7 +63,7 @@ class Approve(Act[KeyRequest]):
         """The content, how far it is, and why this person may not decide."""
         who = standing_of(actor, at=at)
         rules = rules_for(row)
-        facts = request_facts(row, rules=rules)
+        facts = request_facts(row, rules=rules, at=at)
         progress = progress_of(row, rules, at=at)
         decision = ALLOW if seats_for(who, facts) else may_decide(who, facts, seat=who.person_id)
         found: Terms = [

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Q
 
 from audit.actor import Actor
 from keys.approvals.content import Content, content_of
@@ -98,9 +101,15 @@ def _create(request: KeyRequest, content: Content, rules: Rules, *, actor: Actor
     )
 
 
-def void_approvals(request: KeyRequest, *, actor: Actor, at: datetime) -> None:
-    """Let no decision about the old content count for the new."""
-    for approval in Approval.objects.standing().filter(request=request).select_for_update(no_key=True):
+def void_approvals(
+    request: KeyRequest, *, actor: Actor, at: datetime, in_the_way_of: tuple[UUID, UUID] | None = None
+) -> None:
+    """Let no decision about the old content count for the new; or those give way that stand in a person's or a seat's."""
+    rows = Approval.objects.standing().filter(request=request)
+    if in_the_way_of is not None:
+        person, seat = in_the_way_of
+        rows = rows.filter(Q(person_id=person) | Q(seat_id=seat))
+    for approval in rows.select_for_update(no_key=True):
         update(
             approval,
             ApprovalVoided,

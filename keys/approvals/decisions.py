@@ -173,7 +173,7 @@ def _rule(request: KeyRequest, *, actor: Actor, digest: str, signature: Signatur
     """Find out who decides and whether they may, before anything else is looked at or told."""
     at = clock.now()
     who = standing_of(actor, at=at)
-    facts = request_facts(request, rules=rules_for(request))
+    facts = request_facts(request, rules=rules_for(request), at=at)
     seats = seats_for(who, facts)
     seat = next(
         (each for each in seats if is_service_side(who, facts, seat=each)), seats[0] if seats else who.person_id
@@ -205,6 +205,8 @@ def _verify(
 def _write(
     request: KeyRequest, ruling: _Ruling, decision: str, *, actor: Actor, signature: Signature | None, comment: str
 ) -> None:
+    # The rule let them decide, so what is left in their place or the seat's counts no more: that delegation is over, or that role.
+    void_approvals(request, actor=actor, at=ruling.at, in_the_way_of=(ruling.person_id, ruling.seat))
     approval = Approval(
         created_at=ruling.at,
         request=request,

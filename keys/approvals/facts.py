@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 from keys.models import Approval, KeyRequest, ManagedKey
+from keys.people.standing import standing_of_person
 from keys.policy.bounds import Rules
 from keys.policy.facts import RequestFacts
+from keys.policy.rules import may_decide
 from keys.states import EnvironmentClass, RequestState
 
 
@@ -18,11 +22,25 @@ def holders_of(key: ManagedKey | None) -> frozenset[UUID]:
     return frozenset(person for person in (key.recipient_id, *claimers) if person is not None)
 
 
-def request_facts(request: KeyRequest, *, rules: Rules, decided: bool = True) -> RequestFacts:
-    """The facts of a request; `decided` reads who already decided (leave it out when recounting those decisions)."""
-    pairs = (
-        list(Approval.objects.standing().filter(request=request).values_list("person_id", "seat_id")) if decided else []
+def request_facts(request: KeyRequest, *, rules: Rules, at: datetime | None = None) -> RequestFacts:
+    """The facts of a request; with `at`, also who has decided it by then, of decisions that still count."""
+    facts = _facts(request, rules=rules)
+    if at is None:
+        return facts
+    rows = [each for each in Approval.objects.standing().filter(request=request) if still_counts(each, facts, at=at)]
+    return replace(
+        facts,
+        decided_people=frozenset(each.person_id for each in rows),
+        decided_seats=frozenset(each.seat_id for each in rows),
     )
+
+
+def still_counts(approval: Approval, facts: RequestFacts, *, at: datetime) -> bool:
+    """Whether its giver might still give it, from that seat; `facts` without who decided. What counts no more binds nobody."""
+    return bool(may_decide(standing_of_person(approval.person_id, at=at), facts, seat=approval.seat_id))
+
+
+def _facts(request: KeyRequest, *, rules: Rules) -> RequestFacts:
     return RequestFacts(
         state=RequestState(request.state),
         lapses_at=request.lapses_at,
@@ -37,6 +55,4 @@ def request_facts(request: KeyRequest, *, rules: Rules, decided: bool = True) ->
         service_team_id=request.service.owner_team_id,
         approver_team_id=rules.approver_team_id,
         environment_class=EnvironmentClass(request.environment.environment_class),
-        decided_people=frozenset(person for person, _ in pairs),
-        decided_seats=frozenset(seat for _, seat in pairs),
     )

@@ -53,7 +53,7 @@ def lock_approvers(request: KeyRequest) -> None:
 def progress_of(request: KeyRequest, rules: Rules, *, at: datetime) -> Progress:
     """Recount: an approval counts when it names this digest and its giver might still give it (DESIGN, invariant 7)."""
     given = of_service = 0
-    facts = request_facts(request, rules=rules, decided=False)
+    facts = request_facts(request, rules=rules)
     for approval in Approval.objects.standing().filter(request=request, decision__in=APPROVING, digest=request.digest):
         who = standing_of_person(approval.person_id, at=at)
         if not may_decide(who, facts, seat=approval.seat_id):

@@ -46,7 +46,7 @@ def prepare_statement(request: KeyRequest, *, decision: str, digest: str, actor:
     """Store the statement that `actor` is about to sign: this decision, this content, once, within five minutes."""
     at = clock.now()
     who = standing_of(actor, at=at)
-    facts = request_facts(request, rules=rules_for(request))
+    facts = request_facts(request, rules=rules_for(request), at=at)
     seats = seats_for(who, facts)
     enforce(may_decide(who, facts, seat=seats[0] if seats else who.person_id))
     ApprovalStatement.objects.filter(person_id=actor.id, request=request, used_at=None).delete()

@@ -150,7 +150,7 @@ def edit_request(request: KeyRequest, draft: Draft, *, actor: Actor) -> KeyReque
 
 
 def _enforce_own_open(request: KeyRequest, who: ActorFacts, *, at: datetime) -> None:
-    facts = request_facts(request, rules=rules_for(request), decided=False)
+    facts = request_facts(request, rules=rules_for(request))
     enforce(may_change_request(who, facts))
     if not is_open(facts, at=at):
         raise Conflict("request_not_open", state=request.state)

@@ -122,7 +122,7 @@ class ApprovalGiven(Event):
 
 
 class ApprovalVoided(Event):
-    """A decision no longer counts: the content changed."""
+    """A decision no longer counts: the content changed, or its delegation or role ended and another took its place."""
 
     action = "approval.voided"
     target_type = "approval"

@@ -57,7 +57,7 @@ class KeyRequestQuerySet(models.QuerySet["KeyRequest"]):
         approver = Q(service__owner_team__memberships__in=_living_approvers(seats)) | Q(
             policy__approver_team__memberships__in=_living_approvers(seats)
         )
-        decided = Approval.objects.filter(voided_at=None, person_id=person).values("request_id")
+        decided = Approval.objects.filter(voided_at=None, person_id=person, seat_id__in=seats).values("request_id")
         return (
             self.pending(at)
             .filter(pk__in=KeyRequest.objects.filter(approver).values("pk"))

@@ -49,9 +49,7 @@ def may_have_receipts(request: KeyRequest, *, actor: Actor) -> Decision:
     """Tell whether this person may take receipts of this request."""
     deciders = Approval.objects.filter(request=request).values_list("person_id", flat=True)
     who = standing_of(actor, at=clock.now())
-    return may_take_receipt(
-        who, request_facts(request, rules=rules_for(request), decided=False), deciders=set(deciders)
-    )
+    return may_take_receipt(who, request_facts(request, rules=rules_for(request)), deciders=set(deciders))
 
 
 def decisive_events(request: KeyRequest) -> list[Decisive]:

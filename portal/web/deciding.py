@@ -114,8 +114,9 @@ def decide(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
 
 def _enforce_deciding(request: KeyRequest, *, before: Callable[..., object], actor: Actor) -> None:
     """Refuse whoever may not decide before anything is asked of them or told to them; on record."""
-    who = standing_of(actor, at=clock.now())
-    facts = request_facts(request, rules=rules_for(request))
+    at = clock.now()
+    who = standing_of(actor, at=at)
+    facts = request_facts(request, rules=rules_for(request), at=at)
     seats = seats_for(who, facts)
     deciding = may_decide(who, facts, seat=seats[0] if seats else who.person_id)
     enforce_before(before, request, deciding, actor=actor)

@@ -103,7 +103,7 @@ def dossier_of(request: KeyRequest, *, actor: Actor) -> Dossier:
     held, template = held_by_team(request, at=at), template_of(request, content)
     environment_class = EnvironmentClass(request.environment.environment_class)
     who = standing_of(actor, at=at)
-    facts = request_facts(request, rules=rules)
+    facts = request_facts(request, rules=rules, at=at)
     seats = seats_for(who, facts)
     decision = may_decide(who, facts, seat=seats[0] if seats else who.person_id)
     pending = request.state == RequestState.PENDING and is_open(facts, at=at)

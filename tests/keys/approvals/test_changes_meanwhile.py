@@ -9,7 +9,9 @@ import pytest
 
 from audit import clock
 from audit.actor import Actor, ActorKind
+from audit.models import AuditEvent
 from keys.approvals.decisions import Narrowing, approve_request, narrow_request
+from keys.approvals.quorum import progress_of, rules_for
 from keys.approvals.signing import prepare_statement
 from keys.approvals.submission import request_renewal, submit_request
 from keys.catalogue.policies import current_policy, rules_of, set_policy
@@ -20,7 +22,8 @@ from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.handover import accept_transfer, offer_transfer
 from keys.lifecycle.revocation import reinstate_key, report_leak, suspend_key
 from keys.lifecycle.rotation import issue_new_version
-from keys.models import Environment, KeyRequest, ManagedKey, Membership, Scope
+from keys.models import Delegation, Environment, KeyRequest, ManagedKey, Membership, Scope
+from keys.people.delegates import end_delegation, name_delegate
 from keys.people.teams import add_member, end_membership
 from keys.states import SuspensionReason
 from keys.tasks import check_integrity, end_what_is_over
@@ -173,3 +176,63 @@ def test_a_recipient_who_left_receives_nothing(world: World) -> None:
     end_membership(membership, actor=acting(world.admin, "people"))
     with pytest.raises(Conflict, match="recipient_left"):
         agree(request, world.bob, world.carol)
+
+
+def in_bobs_place(world: World) -> Delegation:
+    """Carol decides for Bob today."""
+    at = clock.now()
+    return name_delegate(
+        world.bob, delegate=world.carol, actor=acting(world.bob, "people"), starts_at=at, ends_at=at + timedelta(days=1)
+    )
+
+
+@pytest.mark.parametrize("who", ["bob", "carol"])
+def test_what_a_delegate_approved_keeps_nobody_from_approving_when_that_is_over(world: World, who: str) -> None:
+    """It does not count any more, so whose seat it was decides, or the delegate from their own."""
+    delegation = in_bobs_place(world)
+    request = agree(submitted(world), world.carol)
+    approval = request.approvals.get()
+    assert (approval.person, approval.seat) == (world.carol, world.bob)
+    for person, code in (
+        (world.bob, "already_decided"),
+        (world.carol, "already_decided"),
+        (world.mallory, "not_an_app"),
+    ):
+        with pytest.raises(Denied, match=code):
+            agree(request, person)
+    end_delegation(delegation, actor=acting(world.bob))
+    at = clock.now()
+    assert progress_of(request, rules_for(request), at=at).given == 0
+    person = getattr(world, who)
+    assert request in KeyRequest.objects.awaiting(person.pk, [person.pk], at)
+    agree(request, person)
+    assert progress_of(request, rules_for(request), at=clock.now()).given == 1
+    approval.refresh_from_db()
+    assert approval.voided_at is not None
+    assert AuditEvent.objects.filter(action="approval.voided").count() == 1
+    with pytest.raises(Denied, match="already_decided"):
+        agree(request, person)
+    with pytest.raises(Denied, match="not_an_approver"):
+        agree(request, world.mallory)
+    agree(request, world.ben)
+    key = ManagedKey.objects.get()
+    assert set(key.request.approvals.standing().values_list("person_id", flat=True)) == {person.pk, world.ben.pk}  # type: ignore[union-attr]
+    assert not list(breaches())
+
+
+def test_an_approval_from_a_seat_without_its_role_keeps_the_delegate_from_nothing(world: World) -> None:
+    in_bobs_place(world)
+    request = agree(submitted(world), world.carol)
+    end_membership(
+        Membership.objects.get(team=world.orders_team, person=world.bob), actor=acting(world.admin, "people")
+    )
+    agree(request, world.carol, world.ben)  # from her own seat now
+    assert ManagedKey.objects.filter(request=request).exists()
+
+
+def test_a_delegation_that_goes_on_keeps_the_seat_taken(world: World) -> None:
+    in_bobs_place(world)
+    request = agree(submitted(world), world.carol)
+    with pytest.raises(Denied, match="already_decided"):
+        agree(request, world.bob)
+    assert request.approvals.standing().count() == 1
