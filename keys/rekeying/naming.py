@@ -34,10 +34,19 @@ def rows_by_key() -> Counter[str]:
     """How many stored texts name each key, by its id. What has ended and is only waiting to be deleted does not count."""
     counted: Counter[str] = Counter()
     for rows, column, form in _places(clock.now()):
-        name = Func(F(column), Value(form), function="substring", output_field=CharField())
-        named = rows.exclude(**{column: ""}).order_by().values_list(name).annotate(Count("pk"))
-        counted.update({key: number for key, number in named if key})
+        counted.update(_named(rows, column, form))
     return counted
+
+
+def makers_of_versions() -> set[str]:
+    """The keys that the row MACs of versions name, whatever the keyring holds."""
+    return set(_named(KeyVersion.objects.all(), "row_mac", _OF_HASHES))
+
+
+def _named(rows: Rows, column: str, form: str) -> dict[str, int]:
+    name = Func(F(column), Value(form), function="substring", output_field=CharField())
+    named = rows.exclude(**{column: ""}).order_by().values_list(name).annotate(Count("pk"))
+    return {key: number for key, number in named if key}
 
 
 def _places(at: datetime) -> Iterator[tuple[Rows, str, str]]:

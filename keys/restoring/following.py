@@ -21,8 +21,10 @@ from keys.models import DeviceSignIn, Session
 from keys.operations import operation
 from keys.people.device_sign_ins import end_sign_ins
 from keys.people.session_ends import WITH_ALL, end_rows
+from keys.rekeying.naming import makers_of_versions
 from keys.restoring.rows import Columns, Placed, as_stored, insert_row, stored_row, write_columns
 from keys.restoring.versions import fit_row_macs, intact_versions, stricter_state, tell_end, without_secret
+from keys.sealing import keyring
 from keys.text import paragraph
 
 MOST_TOLD = 100
@@ -46,13 +48,13 @@ class Followed:
 
 
 @operation
-def follow_log(*, actor: Actor) -> Followed:
+def follow_log(*, actor: Actor, even_so: bool = False) -> Followed:
     """Apply what the recovered events say to the rows they are about, all or none, and end the interruption.
 
     A row that is here and cannot be brought up stops everything: it might be a revocation. A row that the database never had
     and that finds no place (its number was given out again) stays away, is told, and verifies nothing.
     """
-    interruption = ready_to_follow(actor)
+    interruption = ready_to_follow(actor, even_so=even_so)
     if interruption.cause == NEW_ORIGIN:
         raise Conflict("log_origin_is_new")
     at = clock.now()
@@ -86,9 +88,9 @@ def follow_log(*, actor: Actor) -> Followed:
 
 
 @operation
-def answer_by_hand(*, actor: Actor, comment: str) -> Followed:
+def answer_by_hand(*, actor: Actor, comment: str, even_so: bool = False) -> Followed:
     """End the interruption of a new log: there is nothing to follow, so a person answers for the rows, in words."""
-    interruption = ready_to_follow(actor)
+    interruption = ready_to_follow(actor, even_so=even_so)
     if interruption.cause != NEW_ORIGIN:
         raise Conflict("log_can_be_followed")
     words = paragraph(comment, "comment", least=10)
@@ -105,8 +107,12 @@ def _sign_everybody_out(actor: Actor) -> None:
     end_rows(Session.objects.order_by("pk"), actor=actor, at=at, reason=WITH_ALL)
 
 
-def ready_to_follow(actor: Actor) -> AuditInterruption:
-    """Return the interruption that can be ended now; raise what is missing before."""
+def ready_to_follow(actor: Actor, *, even_so: bool = False) -> AuditInterruption:
+    """Return the interruption that can be ended now; raise what is missing before.
+
+    `even_so`: although versions name keys that the keyring lacks. Rows of a key that was forgotten since the backup look forged,
+    and what changed of them would never get a row MAC again; but rows may name it that are forged.
+    """
     if actor.kind != ActorKind.OPERATOR:
         raise Denied("shell_only", rule="log.follow")
     interruption = open_interruption()
@@ -114,6 +120,8 @@ def ready_to_follow(actor: Actor) -> AuditInterruption:
         raise Conflict("log_not_interrupted")
     if interruption.recovered_at is None:
         raise Conflict("log_not_recovered")
+    if not even_so and (lacking := makers_of_versions().difference(keyring().key_ids)):
+        raise Conflict("keyring_of_another_day", names=", ".join(map(ascii, sorted(lacking))))
     return interruption
 
 

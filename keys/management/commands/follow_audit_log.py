@@ -15,6 +15,8 @@ WORDS = {
     "log_not_interrupted": "This database is not behind its log; there is nothing to follow.",
     "log_not_recovered": "The lost end of the log is not back yet: audit_sealer --recover, as the sealer.",
     "log_origin_is_new": "A new log has begun, so nobody knows what was lost: --by-hand says who answers for the rows.",
+    "keyring_of_another_day": "Versions were written with keys that the keyring lacks: %(names)s. Bring back the keyring that belongs "
+    "to this backup, or say --even-so if nobody can.",
     "log_can_be_followed": "The log was recovered and can be followed: leave --by-hand out.",
 }
 
@@ -35,17 +37,21 @@ class Command(BaseCommand):
             help="after audit_sealer --new-origin: what you did about revocations since the backup (at least 10 characters)",
         )
 
-    def handle(self, *args: Any, **options: Any) -> None:
+        parser.add_argument(
+            "--even-so", action="store_true", help="although the keyring lacks keys that versions were written with"
+        )
+
+    def handle(self, *args: Any, even_so: bool, **options: Any) -> None:
         actor = Actor.at_the_shell()
         with said_in_words(WORDS):
             if options["by_hand"]:
-                answer_by_hand(actor=actor, comment=options["by_hand"])
+                answer_by_hand(actor=actor, comment=options["by_hand"], even_so=even_so)
                 self.stdout.write("It is on record who answers for the rows. Keys verify again.")
                 return
-            ready_to_follow(actor)
+            ready_to_follow(actor, even_so=even_so)
             # First: people and texts that were erased must be known by what the backup says of them.
             reapply_erasures(actor=actor)
-            self._say(follow_log(actor=actor))
+            self._say(follow_log(actor=actor, even_so=even_so))
 
     def _say(self, done: Followed) -> None:
         self.stdout.write(f"{done.rows} rows follow the log; {done.ended} versions ended because their secret is lost.")
