@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 
-from django.db.models import CharField, Exists, Func, OuterRef
+from django.db.models import CharField, Exists, Func, OuterRef, QuerySet
 
 from audit import clock
 from audit.actor import Actor
@@ -44,8 +44,11 @@ class SessionName(Func):
 
 def has_ended() -> Exists:
     """Say of each session of a query whether the log has its end: then somebody put its row back by SQL."""
-    ends = AuditEvent.objects.filter(target_type=SessionEnded.target_type, action=SessionEnded.action)
-    return Exists(ends.filter(target_id=SessionName(OuterRef("pk"))))
+    return Exists(_ends().filter(target_id=SessionName(OuterRef("pk"))))
+
+
+def _ends() -> QuerySet[AuditEvent]:
+    return AuditEvent.objects.filter(target_type=SessionEnded.target_type, action=SessionEnded.action)
 
 
 @operation
@@ -55,15 +58,31 @@ def end_session(session: Session, *, actor: Actor, reason: str = ENDED_BY_OWNER)
 
 
 def end_rows(sessions: Iterable[Session], *, actor: Actor, at: datetime, reason: str) -> int:
-    """End sessions inside an operation; returns how many. Of those that nobody began to sign in to, nothing is told."""
-    ends = []
+    """End sessions inside an operation; returns how many. Of those that nobody began to sign in to, nothing is told.
+
+    A session ends once: one whose end the log has already was put back by SQL, and that is told of it.
+    """
+    gone: dict[str, str] = {}
     for row in sessions:
-        gone, _ = Session.objects.filter(pk=row.pk).delete()  # waits for whoever ends it too, and one of the two tells
+        deleted, _ = Session.objects.filter(
+            pk=row.pk
+        ).delete()  # waits for whoever ends it too, and one of the two tells
         person = row.person_id or row.pending_person_id
-        if gone and person is not None:
-            ends.append(SessionEnded(target_id=session_name(row), reason=reason, person=str(person)))
-    record_many(ends, actor=actor, at=at)
-    return len(ends)
+        if deleted and person is not None:
+            gone[session_name(row)] = str(person)
+    if gone:
+        put_back = set(_ends().filter(target_id__in=gone).values_list("target_id", flat=True))
+        record_many(
+            [
+                SessionRefused(target_id=name, reason=PUT_BACK, person=person)
+                if name in put_back
+                else SessionEnded(target_id=name, reason=reason, person=person)
+                for name, person in gone.items()
+            ],
+            actor=actor,
+            at=at,
+        )
+    return len(gone)
 
 
 @operation

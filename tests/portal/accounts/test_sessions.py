@@ -8,6 +8,7 @@ from django.db import connection
 from django.test import Client
 
 from audit import clock
+from audit.models import AuditEvent
 from keys.models import Session
 from keys.operations import operation
 from keys.people.roles import change_roles, deactivate_person
@@ -146,6 +147,20 @@ def test_a_session_that_ended_opens_nothing_when_its_row_is_put_back(end):
     assert not Session.objects.filter(pk=before.pk).exists()
     told = last_event("session.refused")
     assert (told["target"]["id"], told["details"]["person"]) == (session_name(before), str(alice.person.pk))
+
+
+@pytest.mark.parametrize("end", [by_ending_it_elsewhere, by_the_end_of_all])
+def test_a_row_that_was_put_back_is_told_of_as_that_also_when_it_is_ended_before_it_is_used(end):
+    alice = joined("alice")
+    client = alice.signs_in()
+    before = Session.objects.get()
+    by_the_end_of_all(alice, client)
+    before.save(force_insert=True)
+    end(alice, client)
+    assert not Session.objects.filter(pk=before.pk).exists()
+    about = AuditEvent.objects.filter(target_id=session_name(before)).oldest_first()
+    assert list(about.values_list("action", flat=True)) == ["session.ended", "session.refused"]
+    assert last_event("session.refused")["details"]["person"] == str(alice.person.pk)
 
 
 def test_half_a_sign_in_that_ended_does_not_go_on_when_its_row_is_put_back():
