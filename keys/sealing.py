@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from uuid import UUID
 from django.conf import settings
 
 from keys.crypto.envelope import open_sealed, rewrap, seal
-from keys.crypto.errors import IntegrityFailed
+from keys.crypto.errors import IntegrityFailed, UnknownKey
 from keys.crypto.keyring import Keyring
 from keys.crypto.row_mac import VersionFields, row_mac, verify_row_mac
 from keys.crypto.secrets import Secret
@@ -90,5 +91,6 @@ def rewritten(version: KeyVersion) -> dict[str, str]:
     sealed = version.sealed_secret
     if sealed:
         context = _context(version.pk, version.kid, version.managed_key.environment.tag)
-        sealed = rewrap(sealed, context=context, keyring=keyring())
+        with suppress(UnknownKey):  # what sealed it is gone, and the secret lost; but nobody has changed the row
+            sealed = rewrap(sealed, context=context, keyring=keyring())
     return {"sealed_secret": sealed, "row_mac": row_mac(replace(fields, sealed_secret=sealed), keyring())}

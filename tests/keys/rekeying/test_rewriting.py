@@ -111,6 +111,21 @@ def test_a_shared_secret_follows_its_kek_alone(world: World, restart: Restart) -
     assert mac_holds(stored)
 
 
+def test_a_secret_that_nothing_opens_any_more_makes_no_row_look_forged(world: World, restart: Restart) -> None:
+    """Its KEK was forgotten too early: the key is lost, but nobody has changed its row."""
+    allow_signing(world)
+    version = signer_of(world, "hmac-sha256").version
+    before = rotate(restart, "row-mac", "kek-production")
+    forget_key("kek-production", before["kek-production"], actor=SHELL, even_so=True)
+    restart()
+    assert rewrite(actor=SHELL, told=quietly)["versions"].written == KeyVersion.objects.count()
+    forget_key("row-mac", before["row-mac"], actor=SHELL)
+    restart()
+    stored = KeyVersion.objects.select_related("managed_key__environment").get(pk=version.pk)
+    assert mac_holds(stored)
+    assert stored.sealed_secret == version.sealed_secret
+
+
 def test_a_forged_row_is_left_as_it_is(world: World, superuser: Any, restart: Restart) -> None:
     forged, sound = issued(world, name="Forged"), issued(world, name="Sound")
     change_behind_the_back(
