@@ -26,7 +26,7 @@ PEPPER: Final = "pepper"
 SESSION_HASH: Final = "session-hash"
 PURPOSES: Final = (ROW_MAC, PEPPER, SESSION_HASH, *(f"kek-{name}" for name in KEK_CLASSES))
 LOCAL_KEKS: Final = "keys.crypto.keks.local.LocalKeks"
-UNFINISHED: Final = ".keyring-"  # how a file begins that is not whole yet
+UNFINISHED: Final = ".keyring-unfinished-"  # how the name of a file begins that is not whole yet
 _LARGEST: Final = 256 * 1024
 
 

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from keys.rekeying.naming import rows_by_key
 from keys.rekeying.rewriting import rewrite
 from keys.rekeying.steps import add_keys, forget_key, promote_keys, read_ring
 from keys.sealing import mac_holds
+from tests.forks import Fork
 from tests.people import World, acting, issued
 from tests.races import at_once
 from tests.servers import ROOT
@@ -233,11 +235,21 @@ def test_a_file_that_cannot_be_replaced_stays_and_it_is_said(ring_file: Path) ->
     assert add_keys(["row-mac"], actor=SHELL), "done again when there is room"
 
 
-def test_what_a_killed_step_left_does_not_keep_a_forgotten_key(ring_file: Path) -> None:
-    left = ring_file.parent / ".keyring-abcdefgh"
-    left.write_bytes(ring_file.read_bytes())
+def save_and_be_killed(path: str) -> None:
+    """Be killed when the new file is written and not in its place yet."""
+    os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+    Keyring.load(Path(path)).save(Path(path))
+
+
+def test_what_a_killed_step_left_goes_and_what_somebody_put_there_stays(ring_file: Path) -> None:
+    """Keys that are forgotten would live on in it; a copy that an operator keeps may be the only one."""
+    backups = {ring_file.parent / name for name in (".keyring-20261123", ".keyring-backup.json", "keyring.json.old")}
+    for backup in backups:
+        backup.write_bytes(ring_file.read_bytes())
+    assert Fork(save_and_be_killed, str(ring_file)).ended() == -signal.SIGKILL
+    assert len(list(ring_file.parent.iterdir())) == len(backups) + 2
     add_keys(["pepper"], actor=SHELL)
-    assert not left.exists()
+    assert set(ring_file.parent.iterdir()) == {ring_file, *backups}
 
 
 def test_a_key_that_was_made_by_a_clock_ahead_is_followed_by_another(ring_file: Path) -> None:
