@@ -223,6 +223,7 @@ PEOPLE: Final[Mapping[str, Promise]] = {
     "too_many_device_sign_ins": _("Too many machines wait to be signed in. Try again in a few minutes."),
     "not_your_own": _("This is somebody else's."),
     "not_your_own_roles": _("Nobody gives roles to themselves. Ask another administrator or lead."),
+    "erasure_needs_another": _("You ended this person's place, so another administrator has to erase them."),
     "not_yourself": _("This cannot be done to oneself. Ask another administrator."),
     "passkey_known": _("This passkey is registered already."),
     "passkey_refused": _("The passkey was not accepted."),

@@ -195,6 +195,7 @@ class Erase(Act[Person]):
             _("Addresses of devices and free text in those events go too, also where others acted on this person."),
             _("That something was done, when, and under which identifier stays, and is still provable."),
             _("Nothing of it can be undone. Backups hold it until they are gone."),
+            _("Whoever ended this person's place does not erase them; another administrator does."),
         ]
 
     def preview(self, row: Person, *, actor: Actor, at: Any) -> Terms:

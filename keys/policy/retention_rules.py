@@ -47,10 +47,18 @@ def may_decide_periods(actor: Actor, who: ActorFacts, *, proposed_by: str, accep
     return may_set_periods(actor, who, at=at)
 
 
-def may_erase_person(actor: Actor, who: ActorFacts, person: PersonFacts, *, at: datetime) -> Decision:
-    """Administrators and the shell erase others; nobody erases themselves."""
+def may_erase_person(
+    actor: Actor, who: ActorFacts, person: PersonFacts, *, deactivated_by: str | None, at: datetime
+) -> Decision:
+    """Administrators and the shell erase others; nobody erases themselves, and no administrator whom they deactivated.
+
+    What is erased is gone for good, as with shorter periods: one person alone shall not unmake another. `deactivated_by` is None
+    where the log does not say it any more, which stands for anybody; the shell is left then.
+    """
     if who.person_id == person.person_id:
         return Deny("not_yourself", "erasure.separation")
+    if who.person_id is not None and not person.active and deactivated_by in (None, named(actor)):
+        return Deny("erasure_needs_another", "erasure.separation")
     return may_administer(actor, who, purpose="people", at=at)
 
 

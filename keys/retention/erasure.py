@@ -25,6 +25,7 @@ from keys.events import (
     ApprovalTextErased,
     FactorResetErased,
     PasskeyErased,
+    PersonDeactivated,
     PersonErased,
     RequestTextErased,
     SavedSearchChanged,
@@ -93,7 +94,8 @@ def erase_person(person: Person, *, actor: Actor, reason: str) -> Erasure:
     """
     person = locked(person)
     at = clock.now()
-    enforce(may_erase_person(actor, standing_of(actor, at=at), person_facts(person), at=at))
+    who, facts = standing_of(actor, at=at), person_facts(person)
+    enforce(may_erase_person(actor, who, facts, deactivated_by=_deactivated_by(person), at=at))
     if reason not in set(ErasureReason):
         raise Invalid.field("reason", "unknown_choice")
     if person.is_active:
@@ -102,6 +104,13 @@ def erase_person(person: Person, *, actor: Actor, reason: str) -> Erasure:
         raise Conflict("person_erased")
     naming = naming_of(person)
     return _erase(person, naming, actor=actor, at=at, reason=reason)
+
+
+def _deactivated_by(person: Person) -> str | None:
+    """Name who ended the place of a person, the last time; None when the log does not hold it."""
+    told = AuditEvent.objects.of_target("person", str(person.pk)).with_action(PersonDeactivated.action)
+    last = told.newest_first().first()
+    return None if last is None else f"{last.actor_type}:{last.actor_id}"
 
 
 def erasures_of(person: Person) -> list[AuditEvent]:

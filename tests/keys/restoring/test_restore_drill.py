@@ -96,7 +96,7 @@ def test_what_was_stopped_since_the_backup_is_stopped_again_before_anything_veri
     suspend_key(suspended, actor=acting(world.responder, "suspend"), reason=SuspensionReason.INVESTIGATION)
     claimed = claim_secret(waiting.versions.get(), actor=acting(world.alice, "claim"))
     new, _, unknown = issued(world, name="Fifth")
-    deactivate_person(world.mallory, actor=acting(world.admin, "people"))
+    deactivate_person(world.mallory, actor=acting(world.admin2, "people"))
     erase_person(world.mallory, actor=acting(world.admin, "people"), reason="objection")
     go_back(drill, dump)
 
@@ -164,7 +164,7 @@ def test_an_event_that_was_dumped_before_it_was_sealed_keeps_its_private_part(
     drill.stop()
     team = Team.objects.get(slug="reporting")
     issued_before = AuditEvent.objects.count()
-    deactivate_person(world.mallory, actor=acting(world.admin, "people"))
+    deactivate_person(world.mallory, actor=acting(world.admin2, "people"))
     dump = back_up(tmp_path / "keystead.dump")
     drill.start()
     drill.settle()

@@ -26,7 +26,7 @@ from keys.retention.reapplying import reapply_erasures
 from tests.audit.sealing import make_sealer
 from tests.journeys.test_no_secret_anywhere import dump_of_database, found_in
 from tests.people import World, acting, draft, submitted
-from tests.portal.doorway import signed_in
+from tests.portal.doorway import hidden, signed_in
 
 IP, BROWSER = "203.0.113.77", "Anna's-own-browser/7"
 REASON = "no-longer-needed"
@@ -53,7 +53,7 @@ def left(sealer: Sealer, world: World) -> World:
     request = submit_request(draft(world, purpose=purpose), actor=acting(anna))
     submitted(world, purpose=purpose)  # Alice names her too
     withdraw_request(request, actor=acting(anna))
-    deactivate_person(anna, actor=acting(world.admin, "people"))
+    deactivate_person(anna, actor=acting(world.admin2, "people"))
     sealer.seal()
     world.anna.refresh_from_db()
     return world
@@ -130,6 +130,26 @@ def test_only_administrators_erase_and_with_presence(
     assert denied.value.code == code
     assert Person.objects.get(pk=left.anna.pk).erased_at is None
     assert AuditEvent.objects.with_action("access.denied").filter(target_id=str(left.anna.pk)).exists()
+
+
+def test_no_administrator_deactivates_and_erases_somebody_alone(left: World) -> None:
+    """The day a colleague was deactivated counts, not an earlier one; and neither side of the door is another way in."""
+    first, second = acting(left.admin, "people"), acting(left.admin2, "people")  # who deactivated Anna is the second
+    for actor in (second, acting(left.alice, "people"), acting(left.bob, "people"), acting(left.mallory, "people")):
+        with pytest.raises(Denied) as denied:
+            erase_person(left.anna, actor=actor, reason=REASON)
+        assert denied.value.code == ("erasure_needs_another" if actor is second else "not_an_administrator")
+    page = f"/admin/keys/person/{left.anna.pk}/acts/erase/"
+    browser = signed_in(left.admin2, "people")
+    typed = {"reason": REASON, "phrase": left.anna.email, "seen": hidden(browser.get(page), "seen")}
+    answer = browser.post(page, typed)
+    assert answer.status_code == 403
+    assert "another administrator has to erase them" in answer.content.decode()
+    deactivate_person(reactivate_person(left.anna, actor=second), actor=first)
+    with pytest.raises(Denied, match="erasure_needs_another"):
+        erase_person(left.anna, actor=first, reason=REASON)
+    assert Person.objects.get(pk=left.anna.pk).erased_at is None
+    assert erase_person(left.anna, actor=second, reason=REASON).receipts
 
 
 def test_an_erasure_is_final(left: World) -> None:
