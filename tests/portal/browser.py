@@ -54,6 +54,8 @@ class Visit:
 
     def __init__(self, context: BrowserContext) -> None:
         self.context = context
+        # A page is there in half a second; five browsers on two cores, beside other work, were seen to need thirty.
+        context.set_default_navigation_timeout(60_000)
         self.violations: list[str] = []
         self.mistakes: list[str] = []
         context.expose_function("reportViolation", self._refused)
