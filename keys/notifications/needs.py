@@ -30,8 +30,8 @@ from keys.models import (
 )
 from keys.models.webhooks import WebhookEndpointQuerySet
 from keys.monitoring.laggards import with_laggards
-from keys.notifications.prepared import LaterId, LaterIds, LaterInstant, Prepared
 from keys.people.standing import standing_of
+from keys.prepared import LaterId, LaterIds, LaterInstant, Prepared
 from keys.states import DeliveryState, RequestState, Role
 from keys.webhooks.endpoints import STOPPED
 

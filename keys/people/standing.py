@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.contrib.postgres.expressions import ArraySubquery
@@ -11,6 +13,7 @@ from django.contrib.postgres.expressions import ArraySubquery
 from audit.actor import Actor, ActorKind
 from keys.models import Delegation, ManagedKey, Membership, Person
 from keys.policy.facts import ActorFacts
+from keys.prepared import LaterId, LaterIds, LaterInstant, Prepared
 from keys.states import Role, TeamRole
 
 Roles = dict[UUID, frozenset[TeamRole]]
@@ -27,21 +30,35 @@ def standing_of(actor: Actor, *, at: datetime) -> ActorFacts:
 
 def standing_of_person(person_id: UUID, *, at: datetime) -> ActorFacts:
     """The facts of a person, whoever asks."""
-    absent = Delegation.objects.in_force(at).filter(delegate_id=person_id).values("person_id")
-    person = Person.objects.filter(pk=person_id, is_active=True).annotate(absent=ArraySubquery(absent)).first()
-    if person is None:
+    found = _who().run(person=person_id, at=at)
+    if not found:
         return ActorFacts(person_id=person_id)
-    seats: dict[UUID, Roles] = {seat: {} for seat in (person_id, *person.absent)}
-    rows = Membership.objects.living().filter(person_id__in=seats).values_list("person_id", "team_id", "roles")
-    for seat, team_id, roles in rows:
+    own, absent = found[0]
+    seats: dict[UUID, Roles] = {seat: {} for seat in (person_id, *absent)}
+    for seat, team_id, roles in _memberships().run(seats=list(seats)):
         seats[seat][team_id] = frozenset(map(TeamRole, roles))
     return ActorFacts(
         person_id=person_id,
         active=True,
-        roles=frozenset(map(Role, person.roles)),
+        roles=frozenset(map(Role, own)),
         teams=seats[person_id],
         seats=seats,
     )
+
+
+# Every page and every operation asks both, so they are written once (decision 111). Any: a query takes what comes later too.
+@functools.cache
+def _who() -> Prepared:
+    at: Any = LaterInstant("at")
+    absent = Delegation.objects.in_force(at).filter(delegate_id=LaterId("person")).values("person_id")
+    living = Person.objects.filter(pk=LaterId("person"), is_active=True)
+    return Prepared(living.annotate(absent=ArraySubquery(absent)).values_list("roles", "absent"))
+
+
+@functools.cache
+def _memberships() -> Prepared:
+    rows = Membership.objects.living().filter(person_id__in=LaterIds("seats"))
+    return Prepared(rows.values_list("person_id", "team_id", "roles"))
 
 
 def _program(key_id: UUID, *, at: datetime) -> ActorFacts:
