@@ -266,7 +266,7 @@ class RotationMachine(RuleBasedStateMachine):
 
     # --- clients --------------------------------------------------------------------------------------------------
     @precondition(lambda self: self._any(lambda key: key.told))
-    @rule(which=WHICH, past=WHICH, token=st.sampled_from([TOKEN, TOKEN, OTHER_TOKEN]), inside=INSIDE_MOSTLY)
+    @rule(which=WHICH, past=WHICH, token=st.sampled_from([TOKEN, OTHER_TOKEN]), inside=INSIDE_MOSTLY)
     def fetch(self, which: int, past: int, token: str, inside: bool) -> None:
         key = self._pick(which, lambda key: key.told)
         wanted = key.rotation.old_version_id if key.rotation is not None else None

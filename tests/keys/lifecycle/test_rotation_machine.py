@@ -106,4 +106,4 @@ def test_a_planted_fault_is_found_in_random_lives(
 ) -> None:
     fault.plant(monkeypatch)
     with pytest.raises(AssertionError, match=fault.words):
-        live(stage, runs=200, steps=50, shrink=False)
+        live(stage, runs=600, steps=50, shrink=False)
