@@ -19,8 +19,7 @@ def said_in_words(own: Mapping[str, str] | None = None) -> Iterator[None]:
     except Invalid as refused:
         raise CommandError("\n".join(_line(name, *told) for name, told in refused.fields.items())) from refused
     except KeysError as refused:
-        words = (own or {}).get(refused.code, "") % refused.params
-        words = words or sentence_for(refused.code, refused.params) or refused.code
+        words = (own or {}).get(refused.code) or sentence_for(refused.code, refused.params) or refused.code
         row = f" ({refused.params['row']})" if "row" in refused.params else ""
         raise CommandError(words + row) from refused
 

@@ -15,8 +15,6 @@ WORDS = {
     "log_not_interrupted": "This database is not behind its log; there is nothing to follow.",
     "log_not_recovered": "The lost end of the log is not back yet: audit_sealer --recover, as the sealer.",
     "log_origin_is_new": "A new log has begun, so nobody knows what was lost: --by-hand says who answers for the rows.",
-    "keyring_of_another_day": "Versions were written with keys that the keyring lacks: %(names)s. Bring back the keyring that belongs "
-    "to this backup, or say --even-so if nobody can.",
     "log_can_be_followed": "The log was recovered and can be followed: leave --by-hand out.",
 }
 

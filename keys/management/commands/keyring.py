@@ -17,20 +17,6 @@ from keys.rekeying.steps import PURPOSES, add_keys, forget_key, promote_keys, re
 RESTART: Final = (
     "Copy the file to where the old one is backed up and to every host, and restart every process that reads it."
 )
-WORDS: Final = {
-    "keks_are_elsewhere": "The key-encryption keys do not live in the keyring: rotate them where they live.",
-    "keyring_key_needed": "%(rows)s rows were made with this key and would be lost. Write them anew first, or wait until they have ended. "
-    "What neither helps is given up with --even-so.",
-    "keyring_key_waits": "A next key for %(purpose)s waits already. Restart every process, then promote it.",
-    "keyring_no_such_key": "The keyring holds no key of this name for this purpose.",
-    "keyring_not_replaced": "The file stays as it was, though the step is on record: %(error)s. Mend that and repeat the step.",
-    "keyring_nothing_waits": "No next key for %(purpose)s waits. Add one, and restart every process.",
-    "keyring_primary_stays": "This key makes what is newly written. Add and promote another one first.",
-    "keyring_read_before": "These verifiers do not hold the next key, and would take what it makes for forged: %(names)s. Bring them the "
-    "file and restart them; one that was killed counts for a minute.",
-    "keyring_read_only": "The folder of the keyring cannot be written here. Do this where the file lies.",
-    "keyring_unusable": "The keyring cannot be used: %(error)s.",
-}
 _BETWEEN: Final = 5.0  # seconds from one line of progress to the next
 
 
@@ -56,7 +42,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, step: str, **options: Any) -> None:
         if "purposes" in options:
             options["purposes"] = list(dict.fromkeys(options["purposes"]))
-        with said_in_words(WORDS):
+        with said_in_words():
             steps: dict[str, Callable[..., None]] = {
                 "status": self._status,
                 "add": self._add,

@@ -69,7 +69,7 @@ def test_what_is_said_of_a_request_afterwards_takes_nothing_from_its_proof(
     withdraw_request(submitted(world, purpose=f"Ask {world.anna.email}."), actor=acting(world.alice))
     sealing.settle()
     take_receipt(key.request, uid=decisive_events(key.request)[0].event.uid, actor=acting(world.alice))
-    deactivate_person(world.anna, actor=acting(world.admin, "people"))
+    deactivate_person(world.anna, actor=acting(world.admin2, "people"))
     assert erase_person(world.anna, actor=acting(world.admin, "people"), reason="no-longer-needed").texts
     path = tmp_path / "all.zip"
     call_command("export_audit_bundle", "--leaves", "0-", "--into", str(path))
