@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
+from multiprocessing.util import Finalize
 
 import django
 from granian.server import mp as granian
@@ -47,9 +47,15 @@ _limits = SharedLimits(application.limiter, _feed)
 _upkeep.goes_with(_feed, _limits, forget=application.forget)
 _feed.start()
 _limits.start()
-atexit.register(_tallies.close)
-atexit.register(_gathered.close)
-atexit.register(_gathering.stop)
-atexit.register(_patience.stop)
-atexit.register(_limits.stop)
-atexit.register(_feed.stop)  # the last one in goes first: no answer after the lease was given back
+
+
+def _stop() -> None:
+    _feed.stop()  # first: no answer after the lease was given back
+    for part in (_limits, _patience, _gathering):
+        part.stop()
+    for tallies in (_gathered, _tallies):
+        tallies.close()
+
+
+# Granian's workers are forks, which run no `atexit` (CPython issue 83856); what is registered here they do run.
+Finalize(None, _stop, exitpriority=0)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from keys.models import Verifier
 from tests.portal.verify.storms import VerifyServer
 
 pytestmark = pytest.mark.timeout(120)
@@ -59,3 +60,15 @@ def test_a_worker_that_cannot_start_ends_the_server_so_that_somebody_hears_of_it
     finally:
         server.stop()
     assert "KEYSTEAD_ENV" in server.log_file.read_text()
+
+
+def test_a_door_that_is_stopped_gives_its_lease_back(world, tmp_path):
+    """Otherwise each revocation waits until the lease has ended by itself."""
+    with VerifyServer(tmp_path) as server:
+        lease = Verifier.objects.latest("started_at")
+        assert server.process is not None
+        server.process.terminate()
+        assert server.process.wait(30) == 0
+    lease.refresh_from_db()
+    assert lease.stopped_at is not None
+    assert lease.valid_until <= lease.stopped_at
