@@ -6,7 +6,6 @@ from fake_keystead import FakeKeystead, vectors
 from keystead_client import Client, LocalVerifier, MemoryNonces, SignedRequest
 from keystead_client.beliefs import State
 from keystead_client.ed25519 import raw_key
-from keystead_client.feed import CLOCK, clock
 from keystead_client.signature_profile import Fault
 from keystead_client.signature_reading import read_signed
 from keystead_client.snapshots import read_snapshot
@@ -44,9 +43,8 @@ def pair_verifiers():
     return {window: holding([{**pair, "policy": POLICY | {"window": window}}]) for window in (60, 30)}
 
 
-def asked(verifier, case, at, **question):
+def asked(verifier, case, at, *, now, **question):
     """What is said to a request, at an instant of Keystead's clock."""
-    now = clock(CLOCK)
     verifier._feed.believe(now + 60, offset=at - now)
     request = {**case["request"], "body": case["request"]["body"].encode()}
     verdict = verifier.verify_signature(SignedRequest(**request), **question)
@@ -54,9 +52,9 @@ def asked(verifier, case, at, **question):
     return ("valid" if verdict else str(verdict.reason)), verdict.fault
 
 
-def said(verifier, case):
+def said(verifier, case, *, now):
     client = {} if case["address"] is None else {"client": Client(address=case["address"])}
-    return asked(verifier, case, case["at"] / 1000, scopes=case["scopes"], **client)
+    return asked(verifier, case, case["at"] / 1000, now=now, scopes=case["scopes"], **client)
 
 
 def remembering():
@@ -67,15 +65,16 @@ def remembering():
 
 
 @pytest.mark.parametrize("case", VERDICTS["signed_cases"], ids=lambda case: case["says"])
-def test_the_verdict_is_that_of_the_vector(verifier, case):
+def test_the_verdict_is_that_of_the_vector(verifier, case, standing):
     verifier._nonces = remembering()
     if "after" in case:
-        said(verifier, next(each for each in VERDICTS["signed_cases"] if each["says"] == case["after"]))
-    assert said(verifier, case) == (case.get("in_process", case["verdict"]), case.get("fault", ""))
+        first = next(each for each in VERDICTS["signed_cases"] if each["says"] == case["after"])
+        said(verifier, first, now=standing)
+    assert said(verifier, case, now=standing) == (case.get("in_process", case["verdict"]), case.get("fault", ""))
 
 
 @pytest.mark.parametrize("case", FORMS["accepted"] + FORMS["refused"], ids=lambda case: case["name"])
-def test_the_form_is_that_of_the_vectors(pair_verifiers, case):
+def test_the_form_is_that_of_the_vectors(pair_verifiers, case, standing):
     verifier = pair_verifiers[case.get("window", 60)]
     verifier._nonces = remembering()
     wanted = case.get("reason", "valid")
@@ -83,7 +82,7 @@ def test_the_form_is_that_of_the_vectors(pair_verifiers, case):
         # A policy's own window is known of held keys alone.
         longest = case["now"] - 120 < read_signed(SignedRequest(**signed_of(case))).created <= case["now"] + 5
         wanted = "not_in_process" if longest else wanted
-    assert asked(verifier, case, float(case["now"])) == (wanted, case.get("fault", ""))
+    assert asked(verifier, case, float(case["now"]), now=standing) == (wanted, case.get("fault", ""))
 
 
 def signed_of(case):
@@ -99,12 +98,11 @@ def test_every_fault_has_its_vector():
     assert {case["fault"] for case in FORMS["refused"] if "fault" in case} == set(Fault)
 
 
-def test_a_digest_stands_for_a_body_that_is_not_held_whole(verifier):
+def test_a_digest_stands_for_a_body_that_is_not_held_whole(verifier, standing):
     case = next(each for each in VERDICTS["signed_cases"] if each["says"] == "with a body")
     request = SignedRequest(**signed_of(case))
     for digest, wanted in ((request.received_digest, "valid"), ("", "signature_malformed")):
         verifier._nonces = remembering()
-        now = clock(CLOCK)
-        verifier._feed.believe(now + 60, offset=case["at"] / 1000 - now)
+        verifier._feed.believe(standing + 60, offset=case["at"] / 1000 - standing)
         told = {**signed_of(case), "body": b"", "body_digest": digest}
         assert (verifier.verify_signature(SignedRequest(**told)).reason or "valid") == wanted

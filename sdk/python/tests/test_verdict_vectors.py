@@ -5,7 +5,6 @@ from fake_feed import FakeFeed, record
 from fake_keystead import FakeKeystead, vectors
 from keystead_client import Client, LocalVerifier, digest
 from keystead_client.beliefs import State
-from keystead_client.feed import CLOCK, clock
 from keystead_client.snapshots import read_snapshot
 
 VECTORS = vectors("verification")
@@ -30,9 +29,8 @@ def verifier():
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["says"])
-def test_the_verdict_is_that_of_the_vector(verifier, case):
-    now = clock(CLOCK)
-    verifier._feed.believe(now + 60, offset=case["at"] / 1000 - now)
+def test_the_verdict_is_that_of_the_vector(verifier, case, standing):
+    verifier._feed.believe(standing + 60, offset=case["at"] / 1000 - standing)
     text = TEXTS[case["presents"]] if "presents" in case else case["text"]
     # Without an address nothing at all is said of the client: the shortest way through the verifier.
     client = {} if case["address"] is None else {"client": Client(address=case["address"])}
