@@ -194,7 +194,8 @@ test("a key that ends while the store is asked is over", async () => {
   let now = NOW;
   const { state, lease } = believing(stateOf([{ ...HELD, ends_at: NOW + 300 }]), NOW);
   const belief = { state, lease: { left: lease.left, earliest: NOW, get now() { return now; } } };
-  const verdict = await judged(signed(PAIR.signer), belief, { spend: () => ((now += 300), true) });
+  const request = signed(PAIR.signer, { created: Math.floor(NOW / 1000) });
+  const verdict = await judged(request, belief, { spend: () => ((now += 300), true) });
   assert.equal(verdict.said, "expired");
 });
 
@@ -220,14 +221,14 @@ test("a refused request spends no nonce, and who holds no key is told the same w
     }
   }
   assert.equal((await judged(signed(PAIR.signer, { created: created - 90 }), belief, nonces)).said, "signature_expired");
-  assert.equal((await judged(signed(PAIR.signer), belief, nonces, { scopes: ["orders:write"] })).said, "scope");
+  assert.equal((await judged(signed(PAIR.signer, { created }), belief, nonces, { scopes: ["orders:write"] })).said, "scope");
   assert.deepEqual(asked, []);
 });
 
 test("who names a kid of nobody waits as long as who names another's, and gets in with no key that is known", async () => {
-  const belief = believing(stateOf([HELD]), NOW);
+  const [belief, created] = [believing(stateOf([HELD]), NOW), Math.floor(NOW / 1000)];
   const asked = async (kid: string): Promise<number> => {
-    const requests = Array.from({ length: 150 }, () => signed(pairOf(kid).signer));
+    const requests = Array.from({ length: 150 }, () => signed(pairOf(kid).signer, { created }));
     const began = process.cpuUsage();
     for (const request of requests) assert.equal((await judged(request, belief, remembering(NOW))).said, "signature_invalid");
     return process.cpuUsage(began).user;
@@ -238,5 +239,5 @@ test("who names a kid of nobody waits as long as who names another's, and gets i
   const seed = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
   const key = createPrivateKey({ key: Buffer.from(`302e020100300506032b657004220420${seed}`, "hex"), format: "der", type: "pkcs8" });
   const known = Signer.ed25519(key.export({ type: "pkcs8", format: "pem" }).toString(), { keyid: "z".repeat(14) });
-  assert.equal((await judged(signed(known), belief, remembering(NOW))).said, "signature_invalid");
+  assert.equal((await judged(signed(known, { created }), belief, remembering(NOW))).said, "signature_invalid");
 });
