@@ -14,6 +14,7 @@ import django
 import django.conf
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from portal.layout import layout_at
 from tests import stage
@@ -55,6 +56,9 @@ FEW_AND_LONG = (
     "tests/keys/notifications/test_receivers_down.py",
     "tests/audit/test_archive.py",
 )
+# An example that took long says that the machine was busy.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 _made: Path | None = None  # the data folder whose stopped cluster the workers copy
 
 

@@ -41,7 +41,7 @@ class FakeFeed:
 
     def __init__(self, keystead: FakeKeystead) -> None:
         self.sign_with(KID)
-        self.position, self.lease_ms, self.renew_ms = 0, 3000, 20
+        self.position, self.lease_ms, self.renew_ms = 0, 60_000, 20  # no machine is so slow that it would end by itself
         self.records: list[bytes] = []
         self.signers: list[bytes] = []
         self.policies = [POLICY]

@@ -12,6 +12,7 @@ import keystead_client
 import pytest
 from fake_keystead import problem, vectors
 from fake_rotation import FakeRotation
+from keystead_client import RotatingCredential
 from keystead_client.cli.main import main
 
 KEY = vectors("key_text")["valid"][8]["text"]
@@ -247,7 +248,7 @@ def test_a_claimed_secret_goes_to_a_private_file_or_to_stdout_alone(asking, monk
 
 def test_rotate_takes_one_step_and_tells_no_secret(keystead, monkeypatch, capsys, tmp_path):
     rotation = FakeRotation(keystead)
-    monkeypatch.setattr("keystead_client.rotation._SETTLING", 0)
+    monkeypatch.setitem(RotatingCredential.__init__.__kwdefaults__, "settling", 0)
     rotation.prepare("now")
     give(monkeypatch, rotation.first)
     assert main(["rotate", "--url", keystead.url, "--store", str(tmp_path / "key"), "--json"]) == 0

@@ -21,7 +21,8 @@ OTHER = vectors("key_text")["valid"][0]
 
 
 @pytest.fixture
-def feed(keystead):
+def feed(keystead, monkeypatch):
+    monkeypatch.setattr("keystead_client.feed._SILENCE", 60.0)  # this bell does not beat
     feed = FakeFeed(keystead)
     feed.records = [record(digest(text), kid) for text, kid in zip(KEYS, KIDS, strict=True)]
     feed.renew_ms = 60_000  # nobody asks by itself within a test

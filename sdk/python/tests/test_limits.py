@@ -16,7 +16,7 @@ DAY = 86_400
 BEGIN = 20_000.0 * DAY
 
 
-def until(condition, seconds=5.0):
+def until(condition, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -19,7 +19,7 @@ KEYS = [each["text"] for each in vectors("key_text")["valid"]]
 KIDS = [each["kid"] for each in vectors("key_text")["valid"]]
 
 
-def until(condition, seconds=5.0):
+def until(condition, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -51,21 +51,20 @@ def test_keys_of_the_snapshot_verify_and_others_do_not(verifier):
 
 
 def test_a_revoked_key_is_refused_and_that_is_confirmed_at_once(keystead, feed):
-    feed.renew_ms = 700
+    feed.renew_ms = 3_600_000  # it is confirmed now, or not before the lease is due again
     with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
         assert verifier.verify(KEYS[0])
         position = feed.change(gone=(KIDS[0],))
+        verifier._ring.set()
         until(lambda: not verifier.verify(KEYS[0]))
-        learnt = time.monotonic()
         until(lambda: position in feed.applied)
-        assert time.monotonic() - learnt < 0.4  # not only when the lease is due again
         assert verifier.verify(KEYS[0]).reason == Reason.UNKNOWN
         assert verifier.verify(KEYS[1])
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["at the same address", "where Keystead says"])
 def test_a_ring_of_the_doorbell_brings_a_revocation_at_once(keystead, feed, beside):
-    feed.renew_ms = 2000
+    feed.renew_ms = 3_600_000  # without a ring nobody asks again within a test
     rings, over = queue.Queue(), threading.Event()
 
     def ring(wire, _):
@@ -83,12 +82,10 @@ def test_a_ring_of_the_doorbell_brings_a_revocation_at_once(keystead, feed, besi
         until(lambda: len(feed.applied) > 1)  # the first ring was heard
         asked = next(each for each in keystead.asked if each.path == path)
         assert (asked.bearer, asked.headers["accept"]) == (KEYS[6], "text/event-stream")
-        began = time.monotonic()
         position = feed.change(gone=(KIDS[0],))
         rings.put(b"event: change\ndata: {}\n\n")
         until(lambda: not verifier.verify(KEYS[0]))
         until(lambda: position in feed.applied)
-        assert time.monotonic() - began < 1, "not only when the lease is due again"
         assert verifier.verify(KEYS[1])
         over.set()
 
@@ -112,17 +109,18 @@ def test_a_change_that_was_applied_counts_though_its_lease_could_not_be_read(ver
     assert verifier.verify(KEYS[1]).reason in (None, Reason.STALE)
 
 
-def test_a_key_that_ends_ends_for_everybody_who_found_it_before(keystead, feed):
+def test_a_key_that_ends_ends_for_everybody_who_found_it_before(keystead, feed, stopped_clock):
     """Found while it lived, by one lease and the next; the others go on to be found the short way."""
-    soon = now_ms() + 600
     feed.lease_ms = 300
-    feed.records[0] = record(digest(KEYS[0]), KIDS[0], ends_at=soon)
+    feed.records[0] = record(digest(KEYS[0]), KIDS[0], ends_at=stopped_clock.now_ms() + 590)
     with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
-        while now_ms() < soon - 50:
-            assert verifier.verify(KEYS[0])
-            assert verifier.verify(KEYS[1], scopes=["orders:read"])
-        until(lambda: now_ms() > soon + 5)
-        assert verifier.verify(KEYS[0]).reason == Reason.EXPIRED
+        for reason in (None, None, None, Reason.EXPIRED):
+            for _ in range(3):
+                assert verifier.verify(KEYS[0]).reason == reason
+                assert verifier.verify(KEYS[1], scopes=["orders:read"])
+            ended = verifier._feed.belief.until
+            stopped_clock.seconds += 0.2
+            until(lambda ended=ended: verifier._feed.belief.until > ended)
         assert verifier.verify(KEYS[1])
         assert digest(KEYS[1]) in verifier._feed.state.plain
         assert digest(KEYS[0]) not in verifier._feed.state.plain
@@ -169,31 +167,29 @@ def test_a_rotation_of_its_own_credential_costs_no_lease(keystead, feed, begins)
 
     if begins == "after":
         stopped.append(KEYS[6])
-    feed.lease_ms = 400
     with LocalVerifier(keystead.url, credential=Rotates(KEYS[6], KEYS[5])) as verifier:
-        until(lambda: verifier.verify(KEYS[0]))
+        assert verifier.verify(KEYS[0])
         stopped[:] = [KEYS[6]]
         heard.clear()
-        over = time.monotonic() + 1.5
-        while time.monotonic() < over:
-            assert verifier.verify(KEYS[0])
-            time.sleep(0.01)
-        assert heard.is_set()
+        renewed = len(feed.applied)
+        until(lambda: not verifier.verify(KEYS[0]) or (heard.is_set() and len(feed.applied) > renewed + 10))
+        assert verifier.verify(KEYS[0])
     assert feed.uses
     assert keystead.asked[-1].method == "DELETE"
     assert keystead.asked[-1].bearer == KEYS[5]
 
 
-def test_without_a_lease_everything_is_stale_and_it_heals_by_itself(verifier, feed, keystead):
-    feed.lease_ms = 200
-    until(lambda: 0 < verifier.lease_seconds < 0.2)
-    feed.away = True
-    assert verifier.verify(KEYS[0])  # the lease still runs
-    until(lambda: not verifier.verify(KEYS[0]))
-    assert verifier.verify(KEYS[0]).reason == Reason.STALE
-    assert verifier.verify(KEYS[0]).status == 503
-    feed.away = False
-    until(lambda: verifier.verify(KEYS[0]))
+def test_without_a_lease_everything_is_stale_and_it_heals_by_itself(keystead, feed, stopped_clock):
+    feed.lease_ms = 3000
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        feed.away = True
+        stopped_clock.seconds += 2.9
+        assert verifier.verify(KEYS[0])  # the lease still runs
+        stopped_clock.seconds += 0.1
+        assert verifier.verify(KEYS[0]).reason == Reason.STALE
+        assert verifier.verify(KEYS[0]).status == 503
+        feed.away = False
+        until(lambda: verifier.verify(KEYS[0]))
 
 
 def test_where_the_site_is_away_too_the_other_place_is_asked_again_at_once(keystead, feed):
@@ -242,27 +238,28 @@ def test_whoever_leaves_while_its_registration_hangs_has_no_lease_and_answers_no
     keystead.on("POST /v1/verifiers", hang)
     verifier = LocalVerifier(keystead.url, credential=KEYS[6], timeout=20)
     verifier.start(wait=0)
-    assert asked.wait(5)
+    assert asked.wait(20)
     for thread in verifier._threads:
         thread.join = lambda timeout, of=thread: threading.Thread.join(of, 0.1)  # nobody waits five seconds
     verifier.close()
     arrives.set()
     for thread in verifier._threads:
-        threading.Thread.join(thread, 5)
+        threading.Thread.join(thread, 30)
     assert verifier.verify(KEYS[0]).reason == Reason.STALE
     assert not feed.applied
     assert [each.path for each in keystead.asked if each.method == "DELETE"] == ["/v1/verifiers/v-1"]
 
 
-def test_ends_come_by_the_servers_clock_without_a_message(keystead, feed):
-    soon = now_ms() + 400
+def test_ends_come_by_the_servers_clock_without_a_message(keystead, feed, stopped_clock):
+    soon = stopped_clock.now_ms() + 390
     feed.records = [
         record(digest(KEYS[0]), KIDS[0], ends_at=soon),
         record(digest(KEYS[1]), KIDS[1], flags=1, ends_at=soon),
     ]
     with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
         assert verifier.verify(KEYS[0])
-        until(lambda: not verifier.verify(KEYS[0]))
+        assert verifier.verify(KEYS[1])
+        stopped_clock.seconds += 0.4
         assert verifier.verify(KEYS[0]).reason == Reason.EXPIRED
         assert verifier.verify(KEYS[1]).reason == Reason.RETIRED
 
@@ -314,7 +311,7 @@ def test_a_program_that_has_much_to_tell_renews_between_its_batches(keystead, fe
     with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
         for number in range(30 * 500):
             verifier.verify(KEYS[0], client=Client(instance=f"worker-{number}"))
-        until(lambda: asked.count("uses") > 20, seconds=20)
+        until(lambda: asked.count("uses") > 20, seconds=60)
     batches = " ".join(asked).split("lease")
     # A batch takes a quarter of the time after which it renews.
     assert max(each.count("uses") for each in batches) < 15
@@ -346,20 +343,22 @@ def test_a_resync_and_a_forgotten_verifier_begin_anew(verifier, feed, keystead):
     until(lambda: verifier.verify(KEYS[3]))
 
 
-def test_a_new_signing_key_is_learnt_unless_the_old_one_is_pinned(keystead, feed):
-    feed.lease_ms = 300
-    pins = {feed.kid: feed.x}
-    learns, pinned = (
-        LocalVerifier(keystead.url, credential=KEYS[6], signing_keys=each).start() for each in (None, pins)
-    )
-    with learns, pinned:
-        assert learns.verify(KEYS[0])
-        assert pinned.verify(KEYS[0])
+def test_a_new_signing_key_is_learnt(keystead, feed, stopped_clock):
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        assert verifier.verify(KEYS[0])
         feed.sign_with("snap-2")
-        until(lambda: pinned.verify(KEYS[0]).reason == Reason.STALE)
-        time.sleep(0.5)  # whatever lease there was is over
-        until(lambda: learns.verify(KEYS[0]).valid)
-        assert pinned.verify(KEYS[0]).reason == Reason.STALE
+        stopped_clock.seconds += 90  # whatever lease there was is over
+        until(lambda: verifier.verify(KEYS[0]))
+
+
+def test_a_pinned_signing_key_is_not_replaced(keystead, feed, stopped_clock):
+    with LocalVerifier(keystead.url, credential=KEYS[6], signing_keys={feed.kid: feed.x}) as verifier:
+        assert verifier.verify(KEYS[0])
+        feed.sign_with("snap-2")
+        stopped_clock.seconds += 90
+        renewals = len(feed.applied)
+        until(lambda: len(feed.applied) > renewals + 2)  # asked twice more, and answered in vain
+        assert verifier.verify(KEYS[0]).reason == Reason.STALE
 
 
 def test_a_forged_change_is_not_applied_and_renews_nothing(verifier, feed, keystead):

@@ -2,6 +2,7 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 from keystead_client import MemoryNonces
@@ -58,7 +59,8 @@ def test_what_was_forgotten_is_never_new_again_whatever_the_clock_says(nonces):
         assert code_of(nonces, now=float(now)) == "nonce_store_young"
 
 
-def test_what_may_have_been_accepted_before_it_was_made_is_refused():
+def test_what_may_have_been_accepted_before_it_was_made_is_refused(monkeypatch):
+    monkeypatch.setattr("keystead_client.nonces.time", SimpleNamespace(monotonic=lambda: 5000.0))
     nonces = made(20)
     assert code_of(nonces, created=NOW - 20 + DOUBT_SECONDS - 1) == "nonce_store_young"
     assert code_of(nonces, created=NOW - 20 + DOUBT_SECONDS - 1, now=NOW + 30.0) == "nonce_store_young"
@@ -78,13 +80,14 @@ def test_a_full_one_refuses_and_forgets_nothing():
 def test_a_forked_child_cannot_know_what_its_siblings_accepted(nonces):
     assert spend(nonces)
     reading, writing = os.pipe()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         try:
             spend(nonces, "m" * 22)
             os.write(writing, b"accepted")
         except NonceStoreUnavailable as refused:
             os.write(writing, refused.code.encode())
         os._exit(0)
-    os.wait()
+    os.waitpid(child, 0)
     assert os.read(reading, 100) == b"nonce_store_forked"
     assert spend(nonces, "m" * 22)

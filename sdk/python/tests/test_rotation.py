@@ -3,7 +3,6 @@
 import json
 import stat
 import threading
-import time
 
 import httpx2
 import pytest
@@ -23,6 +22,7 @@ from keystead_client import (
 )
 from keystead_client.httpx_auth import KeyAuth as HttpxKeyAuth
 from keystead_client.requests_auth import KeyAuth
+from test_local import until
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def rotating(keystead, rotation, **more):
 
 def works(keystead, secret):
     headers = {"Authorization": f"Bearer {secret.reveal()}"}
-    return requests.get(f"{keystead.url}/api", headers=headers, timeout=5).status_code == 200
+    return requests.get(f"{keystead.url}/api", headers=headers, timeout=60).status_code == 200
 
 
 def test_a_due_rotation_is_fetched_activated_and_swapped(keystead, rotation):
@@ -105,51 +105,50 @@ def poll(keystead, auth, over, heard, client):
 @pytest.mark.parametrize("overlap", ["24h", "now"])
 def test_no_request_fails_through_rotations_and_restarts(keystead, rotation, overlap, tmp_path):
     """The old version ends the moment the new one works, or soon after; the process restarts between."""
-    store, heard = FileStore(tmp_path / "key"), []
+    store, heard = FileStore(tmp_path / "key"), ([], [])
     for _ in range(3):
         with RotatingCredential(
             keystead.url, initial=rotation.first, store=store, settling=0.02, longest_pause=0.05
         ) as credential:
             over = threading.Event()
             auth = [(KeyAuth(credential), requests.Session), (HttpxKeyAuth(credential), httpx2.Client)]
-            threads = [threading.Thread(target=poll, args=(keystead, a, over, heard, c)) for a, c in auth]
+            threads = [
+                threading.Thread(target=poll, args=(keystead, a, over, mine, c))
+                for mine, (a, c) in zip(heard, auth, strict=True)
+            ]
             for thread in threads:
                 thread.start()
             for _ in range(3):
                 done = rotation.completed
                 rotation.prepare(overlap)
-                deadline = time.monotonic() + 10
-                while rotation.completed == done or credential.current() != Secret(rotation.newest):
-                    assert time.monotonic() < deadline
-                    time.sleep(0.01)
+                until(lambda done=done: rotation.completed > done and credential.current() == Secret(rotation.newest))
                 rotation.retire()
+                # A request may meet one rotation and be sent once more; a real one takes days, and no request lasts for two.
+                lengths = [len(each) + 2 for each in heard]
+                until(lambda lengths=lengths: all(len(h) >= n for h, n in zip(heard, lengths, strict=True)))
             over.set()
             for thread in threads:
                 thread.join()
     assert rotation.completed == 9
-    assert len(heard) > 50
-    assert set(heard) == {200}
+    assert [set(each) for each in heard] == [{200}, {200}]
 
 
 def test_without_an_overlap_the_old_one_is_presented_until_somebody_refuses_it(keystead, rotation):
     """A verifier that is a moment behind knows only the old one; presented first, the new one might meet it before and after."""
     known = {rotation.first}
     keystead.on("GET /api", lambda asked: (200, {}) if asked.bearer in known else problem("invalid_token", 401))
-    credential = RotatingCredential(keystead.url, initial=rotation.first, settling=30)
+    credential = RotatingCredential(keystead.url, initial=rotation.first, settling=600)
     rotation.prepare("now")
     thread = threading.Thread(target=credential.refresh)
     thread.start()
-    deadline = time.monotonic() + 10
-    while not rotation.completed:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: rotation.completed)
     auth = KeyAuth(credential)
-    assert requests.get(f"{keystead.url}/api", auth=auth, timeout=5).status_code == 200
+    assert requests.get(f"{keystead.url}/api", auth=auth, timeout=60).status_code == 200
     assert credential.current() == Secret(rotation.first)
     known.clear()
     known.add(rotation.newest)
-    assert requests.get(f"{keystead.url}/api", auth=auth, timeout=5).status_code == 200
-    thread.join(5)
+    assert requests.get(f"{keystead.url}/api", auth=auth, timeout=60).status_code == 200
+    thread.join(30)
     assert credential.current() == Secret(rotation.newest)
 
 
@@ -157,11 +156,9 @@ def test_after_a_revocation_requests_fail_and_a_person_is_told(keystead, rotatio
     told = []
     rotation.revoke()
     with rotating(keystead, rotation, longest_pause=0.05, on_trouble=told.append) as credential:
-        answer = requests.get(f"{keystead.url}/api", auth=KeyAuth(credential), timeout=5)
+        answer = requests.get(f"{keystead.url}/api", auth=KeyAuth(credential), timeout=60)
         assert answer.status_code == 401
-        deadline = time.monotonic() + 5
-        while not told and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: told)
     assert told[0].code == "invalid_token"
 
 
@@ -362,7 +359,7 @@ def test_a_body_that_is_made_piece_by_piece_is_sent_once_and_the_refusal_is_what
     keystead.on("POST /api", problem("invalid_token", 401))
     pieces = lambda: (piece for piece in (b"a", b"b"))  # noqa: E731
     assert httpx2.post(f"{keystead.url}/api", content=pieces(), auth=HttpxKeyAuth(credential)).status_code == 401
-    assert requests.post(f"{keystead.url}/api", data=pieces(), auth=KeyAuth(credential), timeout=5).status_code == 401
+    assert requests.post(f"{keystead.url}/api", data=pieces(), auth=KeyAuth(credential), timeout=60).status_code == 401
 
 
 def test_a_secret_that_the_operator_gives_anew_begins_anew(keystead, rotation, tmp_path):

@@ -56,9 +56,9 @@ def test_a_step_of_a_rotation_keeps_the_others_of_the_process_waiting(keyring):
     with store.exclusive():
         thread = threading.Thread(target=lambda: (inside.set(), step()))
         thread.start()
-        assert inside.wait(5)
+        assert inside.wait(30)
         assert not went_in.wait(0.05)
-    assert went_in.wait(5)
+    assert went_in.wait(30)
     thread.join()
 
 

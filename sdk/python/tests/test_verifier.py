@@ -19,7 +19,7 @@ YES = {
 
 @pytest.fixture
 def verifier(keystead):
-    with Verifier(keystead.url, credential=CREDENTIAL, timeout=1.0) as verifier:
+    with Verifier(keystead.url, credential=CREDENTIAL) as verifier:
         yield verifier
 
 
