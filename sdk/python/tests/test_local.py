@@ -66,10 +66,9 @@ def test_a_revoked_key_is_refused_and_that_is_confirmed_at_once(keystead, feed):
 def test_a_ring_of_the_doorbell_brings_a_revocation_at_once(keystead, feed, beside):
     feed.renew_ms = 3_600_000  # without a ring nobody asks again within a test
     rings, over = queue.Queue(), threading.Event()
+    rings.put(b"event: change\ndata: {}\n\n")
 
     def ring(wire, _):
-        wire.write(b"event: change\ndata: {}\n\n")
-        wire.flush()
         while not over.is_set():
             with suppress(queue.Empty):
                 wire.write(rings.get(timeout=0.05))

@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { LocalVerifier } from "../src/index.js";
 import { reaches } from "../src/events.js";
 import { FakeFeed, POLICY, positionAt, record, signing, version } from "./fakeFeed.js";
-import { type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
+import { PATIENCE, type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
 import { pairOf, remembering, signed } from "./signing.js";
 
 const VALID: { text: string; kid: string }[] = vectors("key_text").valid;
@@ -31,12 +31,12 @@ async function listening(run: (heard: Heard) => Promise<void>, prepare: (feed: F
     feed.at(keystead);
     const lines: ServerResponse[] = [];
     keystead.on("GET /v1/feed", [200, (response: ServerResponse) => (lines.push(response), response.write(": beat\n\n"))]);
-    const verifier = new LocalVerifier({ url: keystead.url, credential: CREDENTIAL, name: "tests", nonces: remembering(Date.now()) });
+    const verifier = new LocalVerifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL, name: "tests", nonces: remembering(Date.now()) });
     try {
       await verifier.start();
       await until(() => lines.length > 0 && feed.applied.length > 1);
       const before = feed.applied.length;
-      await run({ verifier, feed, keystead, ring: (text) => void lines[0]?.write(text), renewals: () => feed.applied.length - before });
+      await run({ verifier, feed, keystead, ring: (text) => void lines.at(-1)?.write(text), renewals: () => feed.applied.length - before });
     } finally {
       await verifier.close();
     }
@@ -44,7 +44,7 @@ async function listening(run: (heard: Heard) => Promise<void>, prepare: (feed: F
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 30_000;
   while (!condition()) {
     assert.ok(performance.now() < deadline, "it did not happen in time");
     await pause(2);

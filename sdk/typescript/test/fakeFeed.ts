@@ -57,7 +57,7 @@ interface Ringing {
 export class FakeFeed {
   kid = "snap-1";
   position = 0;
-  leaseMs = 3000;
+  leaseMs = 60_000; // no machine is so slow that it would end by itself
   renewMs = 1000;
   away = false;
   ahead = 0; // milliseconds, of its clock

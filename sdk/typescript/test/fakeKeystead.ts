@@ -75,6 +75,9 @@ export function problem(code: string, status: number, members: Record<string, un
   return [status, { type: `urn:keystead:problem:${code}`, title: "No", status, code, ...members }];
 }
 
+/** Milliseconds for which a client waits: the two seconds of a service pass on a crowded machine before anybody is at work. */
+export const PATIENCE = 60_000;
+
 /** Runs a test with a Keystead that is stopped whatever happens. */
 export async function withKeystead(run: (keystead: FakeKeystead) => Promise<void>): Promise<void> {
   const keystead = await new FakeKeystead().start();

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { digest, LocalVerifier, MemoryNonces, type NonceStore, Signer, type Verdict } from "../src/index.js";
 import { FakeFeed, POLICY, record, signerRecord, signing, version } from "./fakeFeed.js";
-import { type FakeKeystead, vectors, withKeystead } from "./fakeKeystead.js";
+import { PATIENCE, type FakeKeystead, vectors, withKeystead } from "./fakeKeystead.js";
 import { believing, judged, pairOf, remembering, signed, stateOf } from "./signing.js";
 
 const KEYS: string[] = vectors("key_text").valid.map(({ text }: { text: string }) => text);
@@ -20,7 +20,7 @@ async function following(run: (verifier: LocalVerifier, feed: FakeFeed, keystead
     feed.renewMs = 20;
     feed.records = [record(KEYS[0]!, "c".repeat(14))];
     feed.signers = [signerRecord(PAIR.publicKey, KID), signerRecord(Buffer.alloc(32, 7), OTHER)];
-    const verifier = new LocalVerifier({ url: keystead.url, credential: KEYS[6]!, name: "tests", ...(nonces === undefined ? {} : { nonces }) });
+    const verifier = new LocalVerifier({ url: keystead.url, timeout: PATIENCE, credential: KEYS[6]!, name: "tests", ...(nonces === undefined ? {} : { nonces }) });
     try {
       await verifier.start();
       await run(verifier, feed, keystead);
@@ -31,7 +31,7 @@ async function following(run: (verifier: LocalVerifier, feed: FakeFeed, keystead
 }
 
 async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 30_000;
   while (!(await condition())) {
     assert.ok(performance.now() < deadline, "it did not happen in time");
     await pause(5);
@@ -53,7 +53,7 @@ test("a request is accepted once, and its use is told", async () => {
     const again = await verifier.verifySignature(request, { scopes: ["orders:read"] });
     assert.ok(!again.valid);
     assert.deepEqual([again.reason, again.status], ["replay", 401]);
-    assert.ok(Math.abs(again.serverTime! - Date.now() / 1000) < 5);
+    assert.ok(Math.abs(again.serverTime! - Date.now() / 1000) < 60);
     assert.equal(reason(await verifier.verifySignature(signed(PAIR.signer), { scopes: ["orders:write"] })), "scope");
     assert.equal(reason(await verifier.verifySignature(signed(Signer.hmac(KEYS[0]!)))), "not_in_process");
   }, remembering(NOW));
@@ -74,7 +74,7 @@ test("of many at once one is accepted, also where the store takes its time", asy
   const memory = remembering(NOW);
   const slow: NonceStore = { spend: async (...spent) => (await pause(2), memory.spend(...spent)) };
   for (const nonces of [remembering(NOW), slow]) {
-    const [belief, request] = [believing(stateOf([HELD]), Date.now()), signed(PAIR.signer)];
+    const [request, belief] = [signed(PAIR.signer), believing(stateOf([HELD]), Date.now())];
     const all = await Promise.all(Array.from({ length: 50 }, () => judged(request, belief, nonces)));
     assert.deepEqual(all.map(({ said }) => said).sort(), [...Array(49).fill("replay"), "valid"]);
   }
@@ -127,7 +127,7 @@ test("without a store of nonces no signature is checked, and without a lease all
 });
 
 test("only a clear yes of the store is one", async () => {
-  const belief = believing(stateOf([HELD]), Date.now(), { left: 20 });
+  const [belief, created] = [believing(stateOf([HELD]), NOW, { left: 20 }), Math.floor(NOW / 1000)];
   for (const [outcome, said, fault] of [
     [undefined, "replay", ""], [1, "replay", ""], ["OK", "replay", ""], [Promise.resolve("OK"), "replay", ""],
     [new Error("away"), "unavailable", "nonce_store_unavailable"],
@@ -139,18 +139,19 @@ test("only a clear yes of the store is one", async () => {
       if (outcome instanceof Error) throw outcome;
       return outcome as never;
     };
-    const verdict = await judged(signed(PAIR.signer), belief, { spend });
+    const verdict = await judged(signed(PAIR.signer, { created }), belief, { spend });
     assert.deepEqual([verdict.said, verdict.fault], [said, fault]);
   }
-  const young = await judged(signed(PAIR.signer), belief, new MemoryNonces());
+  const young = await judged(signed(PAIR.signer, { created }), belief, new MemoryNonces());
   assert.deepEqual([young.said, young.fault], ["unavailable", "nonce_store_young"]);
 });
 
 test("a store that outlasts the lease is answered too late, also when the lease was renewed meanwhile", async () => {
   let left = 1000;
+  const request = signed(PAIR.signer);
   const { state, lease } = believing(stateOf([HELD]), Date.now());
   const belief = { state, lease: { now: lease.now, earliest: lease.earliest, get left() { return left; } } };
-  const verdict = await judged(signed(PAIR.signer), belief, { spend: () => ((left = 0), true) });
+  const verdict = await judged(request, belief, { spend: () => ((left = 0), true) });
   assert.equal(verdict.said, "stale");
 });
 

@@ -120,7 +120,7 @@ test("a signed request gets in once, and its body is there for whoever comes nex
     const again = await fetch(`${url}/v1/json`, { ...sent, body: pieces() });
     const problem = (await again.json()) as { code: string; server_time: number };
     assert.deepEqual([again.status, problem.code], [401, "replay"]);
-    assert.ok(Math.abs(problem.server_time - Date.now() / 1000) < 5, "to set a clock by");
+    assert.ok(Math.abs(problem.server_time - Date.now() / 1000) < 60, "to set a clock by");
     for (const [path, came, code] of [["json", '{"a":2}', "signature_malformed"], ["later", body, "signature_invalid"]] as const) {
       const fresh = PAIR.signer.sign("POST", `${url}/v1/json`, { body, contentType: "application/json" });
       const refused = await fetch(`${url}/v1/${path}`, { method: "POST", headers: fresh, body: came });
@@ -177,7 +177,7 @@ test("a body is read no further than it is checked, and one that never comes hol
     }
     for (const path of ["/", "/gone"]) assert.equal(await said("Content-Length: 10", "abc", path), "");
     for (let turn = 0; heard.length < 4; turn++) {
-      assert.ok(turn < 400, "somebody waits for a body that will not come");
+      assert.ok(turn < 4000, "somebody waits for a body that will not come");
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     assert.deepEqual(asked, []);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Refused, Unsafe, Verifier } from "../src/index.js";
-import { problem, rotating, vectors, withKeystead } from "./fakeKeystead.js";
+import { PATIENCE, problem, rotating, vectors, withKeystead } from "./fakeKeystead.js";
 
 const KEY: string = vectors("key_text").valid[8].text;
 const CREDENTIAL: string = vectors("key_text").valid[6].text;
@@ -11,7 +11,7 @@ const YES = { valid: true, kid: "8nbmcDHypESyDn", key: "KEY-7", scopes: ["orders
 test("a valid key is told with all that is known of it", () =>
   withKeystead(async (keystead) => {
     keystead.on("POST /v1/verify", [200, YES]);
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     const client = { address: "192.0.2.1", userAgent: "curl", instance: "pod-1" };
     const verdict = await verifier.verify(KEY, { scopes: ["orders:read"], method: "GET", client });
     assert.ok(verdict.valid);
@@ -29,7 +29,7 @@ test("a valid key is told with all that is known of it", () =>
 test("what the door does not read is left out: no reason to refuse everybody's keys", () =>
   withKeystead(async (keystead) => {
     keystead.on("POST /v1/verify", [200, YES]);
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     for (const address of ["", "localhost", "fe80::1%eth0", "192.0.2.1:80"]) {
       for (const method of ["", "get", "VERSION-CONTROL"]) {
         assert.ok((await verifier.verify(KEY, { method, client: { address, userAgent: "curl" } })).valid);
@@ -40,7 +40,7 @@ test("what the door does not read is left out: no reason to refuse everybody's k
 
 test("what is no clear yes is a refusal", () =>
   withKeystead(async (keystead) => {
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL, timeout: 1000 });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     for (const answer of [
       [200, "<html>"], [200, []], [200, { ...YES, valid: "true" }], [200, { ...YES, valid: 1 }], [200, { ...YES, scopes: "all" }], [302, ""],
       [500, "oops"], [200, { ...YES, expires_at: "soon" }], problem("verifier_stale", 503), problem("too_many_requests", 429),
@@ -56,7 +56,7 @@ test("what is no clear yes is a refusal", () =>
 
 test("refusals have the status for the caller", () =>
   withKeystead(async (keystead) => {
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     for (const [reason, status] of [["expired", 401], ["scope", 403], ["rate_limit", 429], ["stale", 503], ["toString", 401]]) {
       keystead.on("POST /v1/verify", [200, { valid: false, reason }]);
       const verdict = await verifier.verify(KEY);
@@ -67,7 +67,7 @@ test("refusals have the status for the caller", () =>
 
 test("what is no key is refused without asking, and a misused credential is the service's mistake", () =>
   withKeystead(async (keystead) => {
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     for (const text of [undefined, "", "x", KEY.slice(0, -1), `${KEY.slice(0, -1)}x`]) {
       const verdict = await verifier.verify(text);
       assert.ok(!verdict.valid && verdict.reason === "malformed");
@@ -83,7 +83,7 @@ test("many are asked at once and answered in order", () =>
       const { keys } = JSON.parse(body) as { keys: unknown[] };
       return [200, { results: keys.map((_, place) => ({ ...YES, kid: String(place) })) }];
     });
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     const verdicts = await verifier.verifyMany([KEY, "typo", ...Array<string>(100).fill(KEY)].map((key) => ({ key })));
     assert.deepEqual(verdicts.slice(0, 4).map((each) => (each.valid ? each.kid : each.reason)), ["0", "malformed", "1", "2"]);
     assert.equal(keystead.asked.length, 2);
@@ -98,9 +98,9 @@ test("a rotation of its own credential costs no verdict", () =>
     keystead.on("POST /v1/verify", [200, YES]);
     keystead.stopped.add(CREDENTIAL);
     const newer: string = vectors("key_text").valid[5].text;
-    assert.ok((await new Verifier({ url: keystead.url, credential: rotating(CREDENTIAL, newer) }).verify(KEY)).valid);
+    assert.ok((await new Verifier({ url: keystead.url, timeout: PATIENCE, credential: rotating(CREDENTIAL, newer) }).verify(KEY)).valid);
     for (const other of [undefined, CREDENTIAL]) {
-      const verifier = new Verifier({ url: keystead.url, credential: rotating(CREDENTIAL, other) });
+      const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: rotating(CREDENTIAL, other) });
       await assert.rejects(verifier.verify(KEY), { name: "Refused", status: 401 });
     }
     assert.equal(keystead.asked.length, 2 + 1 + 2, "once more, and no more");
