@@ -6,10 +6,22 @@ from datetime import UTC, datetime
 
 import pytest
 from fake_keystead import problem, vectors
-from keystead_client import AsyncVerifier, Client, Question, Reason, Refused, Secret, SignedRequest, Unsafe, Verifier
+from keystead_client import (
+    AsyncVerifier,
+    Client,
+    Question,
+    Reason,
+    Refused,
+    Secret,
+    SignedRequest,
+    Signer,
+    Unsafe,
+    Verifier,
+)
 
 KEY = vectors("key_text")["valid"][8]["text"]
 CREDENTIAL = vectors("key_text")["valid"][6]["text"]
+SIGNED = {name.lower(): [line] for name, line in Signer.hmac(KEY).sign("GET", "https://api.example.com/x").items()}
 YES = {
     "valid": True, "kid": "8nbmcDHypESyDn", "key": "KEY-7", "name": "Nightly", "service": "orders", "environment": "prod",
     "scopes": ["orders:read"], "owner_team": "reporting", "consumer": "builder",
@@ -168,6 +180,52 @@ def test_many_are_asked_at_once_and_answered_in_order(keystead, verifier):
     assert [verdict.kid for verdict in verdicts[2:5]] == ["1", "2", "3"]
     keystead.on("POST /v1/verify:batch", (200, {"results": []}))
     assert not any(verifier.verify_many([Question(key=Secret(KEY))]))
+
+
+def test_what_many_clients_said_of_themselves_fits_into_the_questions(keystead, verifier):
+    """Strangers choose how long their User-Agent is: a hundred long ones are no mistake of the service that asks."""
+
+    def door(asked):
+        if len(asked.body) > 64 * 1024:
+            return problem("body_too_large", 413)
+        return 200, {"results": [{**YES, "kid": each["client"]["instance"]} for each in asked.json["keys"]]}
+
+    keystead.on("POST /v1/verify:batch", door)
+    clients = [
+        Client(address="192.0.2.1", user_agent="\N{SNOWMAN}" * 3000, instance=str(place)) for place in range(100)
+    ]
+    verdicts = verifier.verify_many([Question(key=Secret(KEY), client=client) for client in clients])
+    assert [verdict.kid for verdict in verdicts] == [str(place) for place in range(100)]
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        ({"headers": {"signature-input": ["x" * 9000], "signature": ["keystead=:x:"]}}, "signature_input_form"),
+        ({"headers": {"signature-input": ["x"] * 60, "signature": ["keystead=:x:"]}}, "header_repeated"),
+        ({"headers": SIGNED, "query": "q" * 20_000}, "target"),
+        ({"headers": SIGNED, "method": "VERSION-CONTROL"}, "target"),
+        ({"headers": SIGNED, "authority": "a" * 400}, ""),
+    ],
+)
+@pytest.mark.parametrize("refused", ["field", "size"])
+def test_a_signature_that_keystead_does_not_even_read_is_its_senders_mistake(keystead, verifier, said, fault, refused):
+    """Raised as Refused it would call the service misconfigured, whenever a stranger likes."""
+    (wrong,) = [name for name in said if name != "headers" or len(said) == 1]
+    errors = [{"field": "headers.signature-input" if wrong == "headers" else wrong, "code": "too_long"}]
+    said_no = problem("body_too_large", 413) if refused == "size" else problem("invalid_input", 422, errors=errors)
+    keystead.on("POST /v1/verify-signature", said_no)
+    whole = {"method": "GET", "authority": "api.example.com", "path": "/x"} | said
+    verdict = verifier.verify_signature(SignedRequest(**whole), scopes=["orders:write"])
+    assert (verdict.reason, verdict.status, verdict.fault) == ("signature_malformed", 401, fault)
+
+
+def test_scopes_that_nobody_can_read_are_the_services_own_mistake_beside_any_signature(keystead, verifier):
+    errors = [{"field": name, "code": "too_long"} for name in ("headers.signature", "scopes")]
+    keystead.on("POST /v1/verify-signature", problem("invalid_input", 422, errors=errors))
+    request = SignedRequest(method="GET", authority="api.example.com", path="/x", headers={"signature": ["x" * 9000]})
+    with pytest.raises(Refused):
+        verifier.verify_signature(request, scopes=["No Scope"])
 
 
 def test_signatures_are_asked_about_without_the_body(keystead, verifier):

@@ -1,14 +1,17 @@
 /** Asks Keystead about presented keys, failing closed. */
 
 import { type AnyCredential, asCredential, type Credential, showing } from "./credentials.js";
-import { Busy, Unreachable } from "./errors.js";
+import { Busy, Refused, Unreachable } from "./errors.js";
 import { kidOf } from "./keyText.js";
+import { MalformedSignature } from "./signatureProfile.js";
+import { readSigned } from "./signatureReading.js";
 import { type SignedRequest, signedRequestJson } from "./signedRequests.js";
 import { type Connection, isObject, Transport } from "./transport.js";
 import { clientJson } from "./uses.js";
 import { type Client, readVerdict, refusal, type Verdict } from "./verdicts.js";
 
 const MOST_AT_ONCE = 100;
+const MOST_BYTES = 60 * 1024; // of questions; the door reads 64 KiB
 
 export interface Wanted {
   /** Scopes that this call needs, matched exactly. */
@@ -43,15 +46,14 @@ export class Verifier {
     return failingClosed(async () => readVerdict(await this.#post("/v1/verify", questionJson({ ...wanted, key: text }))));
   }
 
-  /** Decides about many keys, a hundred in a request; the verdicts come in the order of the questions. */
+  /** Decides about many keys, at most a hundred in a request; the verdicts come in the order of the questions. */
   async verifyMany(questions: readonly Question[]): Promise<Verdict[]> {
     const verdicts: Verdict[] = questions.map(() => refusal("malformed"));
     const readable = questions.flatMap((each, place) => (kidOf(each.key) === undefined ? [] : [{ each, place }]));
-    for (let start = 0; start < readable.length; start += MOST_AT_ONCE) {
-      const asked = readable.slice(start, start + MOST_AT_ONCE);
+    for (const asked of together(readable.map(({ each, place }) => ({ question: questionJson(each), place })))) {
       let found: Verdict[];
       try {
-        const answer = await this.#post("/v1/verify:batch", { keys: asked.map(({ each }) => questionJson(each)) });
+        const answer = await this.#post("/v1/verify:batch", { keys: asked.map(({ question }) => question) });
         found = resultsOf(answer, asked.length).map(readVerdict);
       } catch (error) {
         const refused = unavailable(error);
@@ -65,7 +67,12 @@ export class Verifier {
   /** Decides about a request signed by RFC 9421. Only Keystead can: it keeps the secrets and the nonces. */
   async verifySignature(request: SignedRequest, wanted: Omit<Wanted, "method"> = {}): Promise<Verdict> {
     const body = { ...signedRequestJson(request), ...wantedJson(wanted) };
-    return failingClosed(async () => readVerdict(await this.#post("/v1/verify-signature", body)));
+    try {
+      return await failingClosed(async () => readVerdict(await this.#post("/v1/verify-signature", body)));
+    } catch (error) {
+      if (!isTheSenders(error)) throw error;
+      return refusal("signature_malformed", { fault: faultOf(request) });
+    }
   }
 
   #post(path: string, body: unknown): Promise<unknown> {
@@ -86,6 +93,44 @@ function unavailable(error: unknown): Verdict {
     return refusal(error.code === "verifier_stale" ? "stale" : "unavailable");
   }
   throw error;
+}
+
+// Strangers choose how long their User-Agent is: what is too much for one request is no mistake of who asks.
+function* together<Asked extends { question: Record<string, unknown> }>(all: readonly Asked[]): Generator<Asked[]> {
+  let group: Asked[] = [];
+  let size = 0;
+  for (const each of all) {
+    const length = Buffer.byteLength(JSON.stringify(each.question)) + 1;
+    if (group.length > 0 && (group.length === MOST_AT_ONCE || size + length > MOST_BYTES)) {
+      yield group;
+      group = [];
+      size = 0;
+    }
+    group.push(each);
+    size += length;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** Whether what could not be read came with the signed request. The scopes are the service's own. */
+function isTheSenders(error: unknown): boolean {
+  if (!(error instanceof Refused)) return false;
+  const errors = error.members["errors"];
+  return error.status === 413 || (error.status === 422 && Array.isArray(errors) && !errors.some(isAboutScopes));
+}
+
+function isAboutScopes(error: unknown): boolean {
+  return !isObject(error) || /^(scopes|scheme)/.test(String(error["field"]));
+}
+
+function faultOf(request: SignedRequest): string | undefined {
+  try {
+    readSigned(request);
+  } catch (error) {
+    if (error instanceof MalformedSignature) return error.fault;
+    throw error;
+  }
+  return undefined;
 }
 
 function questionJson(question: Question): Record<string, unknown> {

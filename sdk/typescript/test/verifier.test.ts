@@ -89,6 +89,37 @@ test("many are asked at once and answered in order", () =>
     assert.equal(keystead.asked.length, 2);
   }));
 
+test("what many clients said of themselves fits into the questions", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify:batch", ({ body }) => {
+      if (Buffer.byteLength(body) > 64 * 1024) return problem("body_too_large", 413);
+      const { keys } = JSON.parse(body) as { keys: { client: { instance: string } }[] };
+      return [200, { results: keys.map(({ client }) => ({ ...YES, kid: client.instance })) }];
+    });
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const places = Array.from({ length: 100 }, (_, place) => String(place));
+    // Strangers choose how long their User-Agent is: a hundred long ones are no mistake of the service that asks.
+    const verdicts = await verifier.verifyMany(places.map((instance) => ({ key: KEY, client: { userAgent: "\u2603".repeat(3000), instance } })));
+    assert.deepEqual(verdicts.map((each) => (each.valid ? each.kid : each.reason)), places);
+  }));
+
+test("a signature that Keystead does not even read is its sender's mistake, and scopes are the service's own", () =>
+  withKeystead(async (keystead) => {
+    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const headers = { "signature-input": "x".repeat(9000), signature: "keystead=:x:" };
+    const request = { method: "GET", authority: "api.example.com", path: "/x", headers };
+    const tooLong = { field: "headers.signature-input", code: "too_long" };
+    for (const said of [problem("body_too_large", 413), problem("invalid_input", 422, { errors: [tooLong] })]) {
+      keystead.on("POST /v1/verify-signature", said);
+      const verdict = await verifier.verifySignature(request, { scopes: ["orders:write"] });
+      assert.ok(!verdict.valid);
+      assert.deepEqual([verdict.reason, verdict.status, verdict.fault], ["signature_malformed", 401, "signature_input_form"]);
+    }
+    const errors = [tooLong, { field: "scopes", code: "not_a_list_of_scopes" }];
+    keystead.on("POST /v1/verify-signature", problem("invalid_input", 422, { errors }));
+    await assert.rejects(verifier.verifySignature(request, { scopes: ["No Scope"] }), Refused);
+  }));
+
 test("keys never travel in the clear", () => {
   assert.throws(() => new Verifier({ url: "http://keys.example.com", credential: CREDENTIAL }), Unsafe);
 });

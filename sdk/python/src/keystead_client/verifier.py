@@ -6,20 +6,23 @@ import json
 import logging
 import re
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
 from keystead_client.credentials import AnyCredential, as_credential, showing
-from keystead_client.errors import Busy, KeysteadError, MalformedKey, Unreachable
+from keystead_client.errors import Busy, KeysteadError, MalformedKey, Refused, Unreachable
 from keystead_client.key_text import parse
 from keystead_client.secret import Secret
+from keystead_client.signature_profile import MalformedSignature
+from keystead_client.signature_reading import read_signed
 from keystead_client.signing import SignedRequest
 from keystead_client.transport import Reply, Transport, raise_for
 from keystead_client.verdicts import NOBODY_KNOWN, Client, Reason, Verdict, read_verdict, refusal
 
 _log: Final = logging.getLogger("keystead_client")
 MOST_AT_ONCE: Final = 100
+MOST_BYTES: Final = 60 * 1024  # of questions; the door reads 64 KiB
 _METHOD: Final = re.compile(r"[A-Z]{1,20}", re.ASCII)  # what the door reads
 
 
@@ -84,12 +87,11 @@ class Verifier:
             return _unavailable(error)
 
     def verify_many(self, questions: Iterable[Question]) -> list[Verdict]:
-        """Decide about many keys, a hundred in a request; the verdicts come in the order of the questions."""
+        """Decide about many keys, at most a hundred in a request; the verdicts come in the order of the questions."""
         asked = list(questions)
         verdicts = [refusal(Reason.MALFORMED)] * len(asked)
         readable = [place for place, each in enumerate(asked) if _is_readable(each.key.reveal())]
-        for start in range(0, len(readable), MOST_AT_ONCE):
-            places = readable[start : start + MOST_AT_ONCE]
+        for places in _together(readable, asked):
             try:
                 answer = self._post("/v1/verify:batch", {"keys": [asked[place].as_json() for place in places]})
                 found = [read_verdict(each) for each in _results(answer, len(places))]
@@ -112,6 +114,10 @@ class Verifier:
             return read_verdict(self._post("/v1/verify-signature", body))
         except (Unreachable, Busy) as error:
             return _unavailable(error)
+        except Refused as refused:
+            if not _is_the_senders(refused):
+                raise
+            return Verdict(valid=False, reason=Reason.SIGNATURE_MALFORMED, fault=_fault(request))
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -133,6 +139,41 @@ class Verifier:
             return reply
 
         return showing(self._credential, ask).json()
+
+
+def _together(places: Sequence[int], asked: Sequence[Question]) -> Iterator[list[int]]:
+    # Strangers choose how long their User-Agent is: what is too much for one request is no mistake of who asks.
+    group: list[int] = []
+    size = 0
+    for place in places:
+        length = len(json.dumps(asked[place].as_json(), separators=(",", ":"))) + 1
+        if group and (len(group) == MOST_AT_ONCE or size + length > MOST_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(place)
+        size += length
+    if group:
+        yield group
+
+
+def _is_the_senders(refused: Refused) -> bool:
+    """Tell whether what could not be read came with the signed request. The scopes are the service's own."""
+    if refused.status == 413:
+        return True
+    errors = refused.members.get("errors")
+    return refused.status == 422 and isinstance(errors, list) and not any(_is_about_scopes(each) for each in errors)
+
+
+def _is_about_scopes(error: object) -> bool:
+    return not isinstance(error, dict) or str(error.get("field", "")).startswith(("scopes", "scheme"))
+
+
+def _fault(request: SignedRequest) -> str:
+    try:
+        read_signed(request)
+    except MalformedSignature as malformed:
+        return str(malformed.fault)
+    return ""
 
 
 def _is_readable(text: str) -> bool:
