@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.utils import Error as DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
 
 from keys.errors import Invalid, Unavailable
 from keys.text import line
@@ -125,6 +126,8 @@ def stopping(_http: HttpRequest, caller: Credential, _binding: Binding, verifier
     return Reply(status=204, body=b"", headers=NEVER_STORED)
 
 
+@csrf_exempt  # nothing changes here, and whoever tries is told that, not of a missing token
+@require_safe
 def jwks(_http: HttpRequest) -> HttpResponse:
     """Tell everybody which keys sign snapshots and changes."""
     said = reply(200, {"keys": signing_keys()})

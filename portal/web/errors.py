@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from keys.errors import Denied, KeysError
 from keys.words import sentence_for
-from portal.middleware import PROGRAM_DOORS, database_is_away
+from portal.middleware import PROGRAM_DOORS, database_is_away, refusal
 
 log = structlog.get_logger("keystead.http")
 
@@ -137,8 +137,8 @@ class FriendlyErrors:
 
     def __call__(self, http: HttpRequest) -> HttpResponse:
         answer = self.get_response(http)
-        if isinstance(answer, HttpResponseNotAllowed) and not answer.content and not _is_program(http):
-            page = error_page(http, 405)
+        if isinstance(answer, HttpResponseNotAllowed) and not answer.content:
+            page = _answered(http, 405, "method_not_allowed", _("This method is not answered here."))
             page["Allow"] = answer["Allow"]
             return page
         return answer
@@ -169,27 +169,36 @@ def _is_program(http: HttpRequest) -> bool:
     return http.path.startswith(PROGRAM_DOORS)
 
 
+def _answered(http: HttpRequest, status: int, code: str, words: str | Promise) -> HttpResponse:
+    """Answer what no view did: a program with a problem, a person with a page."""
+    return refusal(http, status, code, str(words)) if _is_program(http) else error_page(http, status)
+
+
 def bad_request(http: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer 400 (handler400)."""
-    return error_page(http, 400)
+    return _answered(http, 400, "bad_request", FRIENDLY[400].title)
 
 
 def permission_denied(http: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer 403 (handler403)."""
-    return error_page(http, 403)
+    return _answered(http, 403, "forbidden", FRIENDLY[403].title)
 
 
 def page_not_found(http: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Answer 404 (handler404)."""
-    return error_page(http, 404)
+    return _answered(http, 404, "not_found", FRIENDLY[404].title)
 
 
 def server_error(http: HttpRequest) -> HttpResponse:
     """Answer 500 (handler500) without touching the database, the session or the request."""
-    return error_page(http, 500)
+    return _answered(http, 500, "server_error", FRIENDLY[500].title)
 
 
 def csrf_failure(http: HttpRequest, reason: str = "") -> HttpResponse:
     """Answer a form whose protection is missing or out of date (CSRF_FAILURE_VIEW)."""
+    if _is_program(http):
+        return refusal(
+            http, 403, "csrf_failed", str(_("The form, or its protection, is not that of a page of this site."))
+        )
     words = _("The page was open for too long or its cookie is gone. Go back, reload the page and send it again.")
     return error_page(http, 403, code="csrf_failed", reason=words)

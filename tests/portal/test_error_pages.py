@@ -65,7 +65,8 @@ def test_a_wrong_method_is_a_page_that_keeps_its_allow_header(http: HttpRequest)
 def test_programs_keep_their_own_form_of_errors() -> None:
     http = RequestFactory().get("/api/v1/keys/")
     middleware = FriendlyErrors(lambda _: HttpResponseNotAllowed(["POST"]))
-    assert middleware(http).content == b""
+    answer = middleware(http)
+    assert (answer["Content-Type"], answer["Allow"]) == ("application/problem+json", "POST")
     assert middleware.process_exception(http, Conflict("state_changed")) is None
 
 
