@@ -41,10 +41,11 @@ def told(door: Door, question: Question) -> str:
     return "valid" if answer.json["valid"] else answer.json["reason"]
 
 
-def alter(question: Question, old: str, new: str, *, cut: int = 0) -> None:
+def alter(question: Question, old: str, new: str) -> None:
     """Put something else into what the signature says of itself."""
-    before, _, after = question["headers"]["signature-input"].partition(old)
-    question["headers"]["signature-input"] = before + new + after[cut:]
+    before, found, after = question["headers"]["signature-input"].partition(old)
+    assert found, f"it does not say {old}"
+    question["headers"]["signature-input"] = before + new + after
 
 
 def _kid_in(question: Question) -> str:
