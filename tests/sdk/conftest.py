@@ -73,7 +73,7 @@ def _serving(module: str, binding: str, port: int, folder: Path) -> Iterator[str
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=10) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

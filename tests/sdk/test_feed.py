@@ -7,7 +7,6 @@ import random
 import re
 import subprocess
 import threading
-import time
 import urllib.request
 from contextlib import ExitStack
 
@@ -19,11 +18,16 @@ from keys.lifecycle.revocation import revoke_key
 from keys.models import UsageCount, Verifier
 from keys.states import RevocationReason
 from keys.verification.watching.receipts import How, stop_with_receipt
+from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.sdk.cookbook import nginx, running, until
 from tests.sdk.node import CLIENT, need_node
 from tests.servers import ROOT
 
+STALENESS = "UPDATE keys_environment SET max_staleness_ms = %s WHERE tag = 'prod'"
+# Milliseconds of a lease. Under the long one nobody asks by itself for twenty seconds: what is everywhere sooner came with a ring.
+# Under the short one somebody asks every second one, and a machine that stands still for a moment ends none.
+LONG, SHORT = 60_000, 6000
 PROGRAM = """
 import { LocalVerifier } from %r;
 const [url, credential, key] = process.argv.slice(2);
@@ -46,8 +50,11 @@ def stop(world, key):
     return stop_with_receipt(key, action="revoked")
 
 
-def test_the_doorbell_brings_a_revocation_to_programs_of_both_languages(portal_server, feed, world, tmp_path):
+def test_the_doorbell_brings_a_revocation_to_programs_of_both_languages(
+    portal_server, feed, world, superuser, tmp_path
+):
     need_node()
+    behind_the_back(superuser, STALENESS, LONG)
     credential = verifying_credential(world).reveal()
     keys = [issued(world, name=f"Key {number}") for number in range(4)]
     script = tmp_path / "program.mjs"
@@ -62,26 +69,25 @@ def test_the_doorbell_brings_a_revocation_to_programs_of_both_languages(portal_s
         until(lambda: all(each._bell is not None and each.verify(keys[0][2].reveal()) for each in verifiers))
         told = 0
         for key, _, secret in keys:
-            until(lambda: all(each.lease_seconds > 2.2 for each in verifiers))  # none is about to ask by itself
-            began = time.monotonic()
             receipt = stop(world, key)
-            took = time.monotonic() - began
             assert not any(each.verify(secret.reveal()) for each in verifiers)
             assert {word["how"] for word in receipt.verifiers} <= {How.ACKNOWLEDGED, How.STOPPED}
-            assert took < 0.7, "it waited until they asked by themselves"
             leases = Verifier.objects.filter(name__startswith="v").values_list("renewed_at", flat=True)
             told += sum(renewed_at < receipt.committed_at for renewed_at in leases)
         assert told, "the change comes with its ring, and is confirmed without a renewal"
         assert node.stdout.readline() == "unknown\n"
         assert node.stdout.readline() == "closed\n"
-        assert node.wait(10) == 0
+        assert node.wait(60) == 0
     assert not Verifier.objects.filter(stopped_at=None).exists()
     told = UsageCount.objects.filter(version=keys[0][1], outcome="valid").values_list("count", flat=True)
     assert sum(told) >= 4, "what was verified in process was reported to the site at the end"
 
 
 @pytest.mark.parametrize("hears", [True, False], ids=["as our docs say", "that keeps a request until it is whole"])
-def test_a_revocation_comes_through_a_gateway(portal_server, hidden_feed, world, tmp_path, monkeypatch, hears):
+def test_a_revocation_comes_through_a_gateway(
+    portal_server, hidden_feed, world, superuser, tmp_path, monkeypatch, hears
+):
+    behind_the_back(superuser, STALENESS, LONG)
     monkeypatch.setattr("keystead_client.feed._SILENCE", 1.5)
     serves = "server { listen 127.0.0.1:%d; %s }"
     route = gateway_route() if hears else "location / { proxy_pass http://127.0.0.1:8200; proxy_buffering off; }"
@@ -97,7 +103,6 @@ def test_a_revocation_comes_through_a_gateway(portal_server, hidden_feed, world,
         assert verifier._bell.speaks == hears
         told = False
         for key, _, secret in keys:
-            until(lambda: verifier.lease_seconds > 2.2)  # it is not about to ask by itself
             receipt = stop(world, key)
             assert not verifier.verify(secret.reveal())
             told |= Verifier.objects.get().renewed_at < receipt.committed_at
@@ -112,7 +117,8 @@ def gateway_route() -> str:
     return route
 
 
-def test_a_stop_waits_for_no_renewal_that_is_on_its_way(portal_server, feed, world, monkeypatch):
+def test_a_stop_waits_for_no_renewal_that_is_on_its_way(portal_server, feed, world, superuser, monkeypatch):
+    behind_the_back(superuser, STALENESS, LONG)
     key, _, secret = issued(world)
     url = portal_server.url.replace("localhost", "127.0.0.1")
     asked, arrives = threading.Event(), threading.Event()
@@ -123,11 +129,12 @@ def test_a_stop_waits_for_no_renewal_that_is_on_its_way(portal_server, feed, wor
         def ask_and_wait(applied):
             answer = ask(applied)
             asked.set()
-            assert arrives.wait(20)
+            assert arrives.wait(50)
             return answer
 
         monkeypatch.setattr(verifier._feed, "_ask", ask_and_wait)
-        assert asked.wait(5)
+        verifier._ring.set()
+        assert asked.wait(20)
         receipt = stop(world, key)
         assert [word["how"] for word in receipt.verifiers] == [How.ACKNOWLEDGED]
         assert verifier.verify(secret.reveal()).reason == "unknown"
@@ -148,7 +155,7 @@ globalThis.fetch = async (address, how) => {
   const word = /[/](lease|applied)$/.exec(String(address))?.[1];
   if (word === "lease" && ++leases > 3) {  // two at the start, and one for the ring with which a line begins
     told("asked");
-    await new Promise((arrive) => setTimeout(arrive, 1500));
+    await new Promise((arrive) => process.stdin.once("data", arrive));
   }
   if (word !== undefined && answer.ok) told(word);
   return answer;
@@ -164,21 +171,27 @@ process.on("SIGTERM", () => verifier.close().then(() => process.exit()));
 """
 
 
-def test_a_ring_brings_programs_in_node_the_revocation_itself(portal_server, feed, world, tmp_path):
+def test_a_ring_brings_programs_in_node_the_revocation_itself(portal_server, feed, world, superuser, tmp_path):
     """It is applied, and confirmed in a word, though a renewal is on its way; what that brings is old news."""
     need_node()
+    behind_the_back(superuser, STALENESS, SHORT)
     key, _, secret = issued(world)
     script = tmp_path / "watching.mjs"
     script.write_text(WATCHING % json.dumps((CLIENT / "dist/src/index.js").as_uri()))
     url = portal_server.url.replace("localhost", "127.0.0.1")
     command = ["node", script, url, verifying_credential(world).reveal(), secret.reveal()]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as node:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1) as node:
+        assert node.stdin is not None
         assert node.stdout is not None
         told = iter(node.stdout.readline, "")
         assert "asked\n" in told
         receipt = stop(world, key)
         assert [word["how"] for word in receipt.verifiers] == [How.ACKNOWLEDGED]
-        assert [next(told) for _ in range(5)] == ["gone\n", "applied\n", "lease\n", "asked\n", "lease\n"]
+        assert {next(told), next(told)} == {"gone\n", "applied\n"}
+        node.stdin.write("let it arrive\n")
+        assert [next(told), next(told)] == ["lease\n", "asked\n"]
+        node.stdin.write("and the next\n")
+        assert next(told) == "lease\n"
         node.terminate()
 
 
@@ -205,8 +218,9 @@ def test_both_clients_know_alike_which_position_shows_more(tmp_path):
     assert {True, False} == set(told)
 
 
-def test_without_the_doorbell_programs_poll_as_before(portal_server, world):
+def test_without_the_doorbell_programs_poll_as_before(portal_server, world, superuser):
     """Nobody listens where the site says that the doorbell is."""
+    behind_the_back(superuser, STALENESS, SHORT)
     key, _, secret = issued(world)
     url = portal_server.url.replace("localhost", "127.0.0.1")
     with LocalVerifier(url, credential=verifying_credential(world).reveal(), name="alone") as verifier:
@@ -218,4 +232,4 @@ def test_without_the_doorbell_programs_poll_as_before(portal_server, world):
 
 def test_a_feed_answers_whether_it_is_well(feed):
     for path, words in (("/healthz", b"alive\n"), ("/readyz", b"fresh\n")):
-        until(lambda path=path, words=words: urllib.request.urlopen(feed + path, timeout=5).read() == words)
+        until(lambda path=path, words=words: urllib.request.urlopen(feed + path, timeout=30).read() == words)

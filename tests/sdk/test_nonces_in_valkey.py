@@ -65,7 +65,7 @@ def test_it_is_kept_for_longer_than_any_window_lasts(store, valkey):
     created = int(time.time()) - 30
     assert store.spend(KID, "n" * 22, created=created, now=time.time())
     kept = int(valkey.pexpiretime(f"{{keystead-nonces}}:{KID}:{'n' * 22}"))
-    assert kept / 1000 == pytest.approx(created + KEPT_SECONDS, abs=2)
+    assert -2 <= kept / 1000 - created - KEPT_SECONDS < 60
 
 
 @pytest.mark.parametrize("clock", [-10, 10])

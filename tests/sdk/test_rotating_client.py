@@ -26,7 +26,7 @@ class Polling:
 
     def __init__(self, door, credential, holder, *, threads, rate):
         self.heard = []
-        self._verifier = Verifier(door, credential=credential, timeout=10)
+        self._verifier = Verifier(door, credential=credential, timeout=30)
         self._holder, self._pause = holder, threads / rate
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._poll) for _ in range(threads)]
@@ -65,7 +65,7 @@ def rotate_under_fire(portal, door, world, path, *, rotations, restarts, threads
     key, version, secret = fetching(world, networks=("127.0.0.0/8", "::1/128"))
 
     def begin():
-        return RotatingCredential(portal, initial=secret.reveal(), store=FileStore(path), settling=settling)
+        return RotatingCredential(portal, initial=secret.reveal(), store=FileStore(path), settling=settling, timeout=30)
 
     holder = [begin()]
     until(lambda: Verifier(door, credential=credential).verify(secret.reveal(), client=HERE))
@@ -75,7 +75,7 @@ def rotate_under_fire(portal, door, world, path, *, rotations, restarts, threads
             # Every second one leaves no overlap, as in an emergency: the old one ends the moment the new one works.
             due(world, key, Overlap.NOW if turn % 2 else Overlap.HOUR)
             before = holder[0].current()
-            until(lambda before=before: holder[0].refresh() is not None and holder[0].current() != before, seconds=30)
+            until(lambda before=before: holder[0].refresh() is not None and holder[0].current() != before)
             kids.add(holder[0].current().reveal().split("_")[2])
             if turn < restarts:
                 ended, holder[0] = holder[0], begin()  # the program starts again, with what it stored

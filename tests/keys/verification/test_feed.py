@@ -270,7 +270,8 @@ def test_every_change_is_written_down_by_whoever_makes_it(world, key, superuser)
     assert VerificationChange.objects.get().managed_key_id is None
 
 
-def test_a_stop_is_answered_when_a_verifier_has_acknowledged_it(world, key):
+def test_a_stop_is_answered_when_a_verifier_has_acknowledged_it(world, key, superuser):
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 60000 WHERE tag = 'prod'")
     feed = following("acknowledging")
     over = threading.Event()
 
@@ -290,11 +291,11 @@ def test_a_stop_is_answered_when_a_verifier_has_acknowledged_it(world, key):
         over.set()
         thread.join()
     assert [(word["name"], word["how"]) for word in receipt.verifiers] == [("acknowledging", How.ACKNOWLEDGED)]
-    assert receipt.answered_at - receipt.committed_at < timedelta(seconds=2)
+    assert receipt.answered_at - receipt.committed_at < timedelta(seconds=30), "not only when its lease had ended"
 
 
 def test_a_stop_waits_for_the_lease_of_a_verifier_that_does_not_answer(world, key, superuser):
-    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 1500 WHERE tag = 'prod'")
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 3000 WHERE tag = 'prod'")
     feed = following("frozen")
     revoke(world, key[0])
     receipt = stop_with_receipt(key[0], action="revoked")
@@ -304,22 +305,23 @@ def test_a_stop_waits_for_the_lease_of_a_verifier_that_does_not_answer(world, ke
 
 def test_a_renewed_lease_is_no_acknowledgement(world, key, superuser):
     """A verifier that renews and cannot apply what changed stays one to be waited for."""
-    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 1500 WHERE tag = 'prod'")
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 3000 WHERE tag = 'prod'")
     feed = following("stuck")
     revoke(world, key[0])
     lease.renew(feed.holder, terms=feed.catalogue.terms(), applied=feed.position, entries=1, hears=False)
-    began = time.monotonic()
-    assert [word["how"] for word in stop_with_receipt(key[0], action="revoked").verifiers] == [How.LEASE_ENDED]
-    assert time.monotonic() - began > 0.1
+    receipt = stop_with_receipt(key[0], action="revoked")
+    assert [word["how"] for word in receipt.verifiers] == [How.LEASE_ENDED]
+    assert receipt.answered_at >= Verifier.objects.get().valid_until
 
 
-def test_nobody_waits_for_a_verifier_that_is_gone(world, key):
+def test_nobody_waits_for_a_verifier_that_is_gone(world, key, superuser):
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 60000 WHERE tag = 'prod'")
     feed = following("gone")
     lease.end(feed.holder.id)
     revoke(world, key[0])
     began = time.monotonic()
     assert stop_with_receipt(key[0], action="revoked").verifiers == []
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 30
 
 
 def test_versions_that_ended_long_ago_are_forgotten(world, key, superuser):

@@ -18,6 +18,9 @@ from tests.people import acting, issued
 
 pytestmark = pytest.mark.usefixtures("sealing")
 STALENESS = "UPDATE keys_environment SET max_staleness_ms = %s WHERE tag = 'prod'"
+# Milliseconds: it is waited for to its end, and must not be over before somebody waits; and one whose end nobody waits for.
+SHORT, LONG = 3000, 60_000
+AT_ONCE = 30  # seconds: before a long lease ends, however busy the machine is
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def revoke(world, key):
 
 def test_a_longer_lease_of_before_is_waited_for_though_a_shorter_one_was_begun(world, key, superuser):
     """The shorter one binds the verifier only after the look under it, and that may fail or hang."""
-    behind_the_back(superuser, STALENESS, 900)
+    behind_the_back(superuser, STALENESS, SHORT)
     feed = following("half way")
     answers_until = place_of(feed, world).fresh_until
     behind_the_back(superuser, STALENESS, 200)
@@ -44,13 +47,13 @@ def test_a_longer_lease_of_before_is_waited_for_though_a_shorter_one_was_begun(w
 
 
 def test_a_lease_of_before_is_kept_only_while_it_runs(world, superuser):
-    behind_the_back(superuser, STALENESS, 400)
+    behind_the_back(superuser, STALENESS, LONG)
     feed = following("shorter now")
     place = str(Environment.objects.get(tag="prod").pk)
     shorter = {Environment.objects.get(tag="prod").pk: 100}
     lease.renew(feed.holder, terms=shorter, applied=feed.position, entries=0, hears=False)
-    assert 100 < Verifier.objects.get().terms[place] <= 400
-    time.sleep(0.4)
+    assert 100 < Verifier.objects.get().terms[place] <= LONG
+    behind_the_back(superuser, "UPDATE keys_verifier SET renewed_at = renewed_at - interval '1 minute'")
     lease.renew(feed.holder, terms=shorter, applied=feed.position, entries=0, hears=False)
     assert Verifier.objects.get().terms[place] == 100
 
@@ -92,18 +95,19 @@ def test_where_the_leases_cannot_be_read_the_longest_that_may_run_is_waited_for(
 
 
 def test_leases_that_were_read_once_are_waited_for_though_the_database_went_away(world, key, superuser, monkeypatch):
-    behind_the_back(superuser, STALENESS, 500)
+    behind_the_back(superuser, STALENESS, SHORT)
     feed = following("read once")
     revoke(world, key)
     unreadable_after(monkeypatch, 1)
     began = time.monotonic()
     words = stop_with_receipt(key, action="revoked").verifiers
     assert lease.clock() > place_of(feed, world).fresh_until
-    assert time.monotonic() - began < 5, "not longer than the lease that was read"
+    assert time.monotonic() - began < AT_ONCE, "not longer than the lease that was read"
     assert [(word["name"], word["how"]) for word in words] == [("read once", How.LEASE_ENDED)]
 
 
-def test_a_database_that_comes_back_is_asked_again(world, key, monkeypatch):
+def test_a_database_that_comes_back_is_asked_again(world, key, superuser, monkeypatch):
+    behind_the_back(superuser, STALENESS, LONG)
     feed = following("patient")
     revoke(world, key)
     feed.tick()  # reads the stop
@@ -118,12 +122,12 @@ def test_a_database_that_comes_back_is_asked_again(world, key, monkeypatch):
     monkeypatch.setattr(receipts, "bound_cursor", cursor)
     began = time.monotonic()
     assert [word["how"] for word in stop_with_receipt(key, action="revoked").verifiers] == [How.ACKNOWLEDGED]
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < AT_ONCE
 
 
 def test_a_stop_of_which_no_change_is_known_is_acknowledged_by_nobody(world, key, superuser):
     """Such as one that was made long ago: who has it cannot be told by what is not there."""
-    behind_the_back(superuser, STALENESS, 400)
+    behind_the_back(superuser, STALENESS, SHORT)
     feed = following("asked too late")
     revoke(world, key)
     VerificationChange.objects.all().delete()
@@ -134,6 +138,7 @@ def test_a_stop_of_which_no_change_is_known_is_acknowledged_by_nobody(world, key
 
 def test_a_stop_is_followed_for_longer_than_five_minutes(world, key, superuser):
     """A worker that comes late finds the change all the same, and needs not wait for leases to end."""
+    behind_the_back(superuser, STALENESS, LONG)
     feed = following("followed")
     revoke(world, key)
     superuser.execute("UPDATE keys_verificationchange SET at = at - interval '2 hours'")
@@ -141,4 +146,4 @@ def test_a_stop_is_followed_for_longer_than_five_minutes(world, key, superuser):
     feed.tick()
     began = time.monotonic()
     assert [word["how"] for word in stop_with_receipt(key, action="revoked").verifiers] == [How.ACKNOWLEDGED]
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < AT_ONCE

@@ -19,7 +19,7 @@ from keys.verification.programs.telling import Place
 from portal.verify.feed.doorbell import Doorbell
 from tests.people import World, acting
 
-PATIENCE = 10.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 class Call:

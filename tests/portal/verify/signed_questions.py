@@ -52,6 +52,10 @@ def _kid_in(question: Question) -> str:
     return str(question["headers"]["signature-input"].partition('keyid="')[2].partition('"')[0])
 
 
+def _created_in(question: Question) -> int:
+    return int(question["headers"]["signature-input"].partition("created=")[2].partition(";")[0])
+
+
 # Each is another request than the one that was signed.
 CHANGES: dict[str, Callable[[Question], object]] = {
     "method": lambda question: question.update(method="PUT"),
@@ -76,7 +80,7 @@ CHANGES: dict[str, Callable[[Question], object]] = {
             else ("ed25519", "hmac-sha256")
         ),
     ),
-    "created": lambda question: alter(question, f"created={now() // 10}", f"created={now() // 10 - 1}"),
+    "created": lambda question: alter(question, f"created={(at := _created_in(question))}", f"created={at - 10}"),
     "spelling of the signature": lambda question: question["headers"].update(
         signature=question["headers"]["signature"].rstrip("=:") + ":"
     ),

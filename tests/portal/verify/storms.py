@@ -80,7 +80,7 @@ class VerifyServer:
 
     def is_fresh(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.HTTPError, OSError):
             return False
@@ -201,7 +201,7 @@ class Storm:
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.close()
-            codes.append(process.wait(10))
+            codes.append(process.wait(60))
         for thread in self._threads:
             thread.join()
         assert not any(codes), codes

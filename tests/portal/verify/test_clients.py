@@ -180,7 +180,7 @@ def test_what_was_said_on_its_way_takes_back_no_later_word(world, program, door)
 
 
 def test_a_stop_waits_for_a_client_that_does_not_answer_and_not_for_one_that_left(world, program, superuser):
-    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 600 WHERE tag = 'prod'")
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 3000 WHERE tag = 'prod'")
     key = issued(world)[0]
     names = [program.post("/v1/verifiers", {"name": each}).json()["verifier"] for each in ("silent", "gone")]
     position = as_records(program.get("/v1/snapshot").content)[0]["position"]
@@ -205,7 +205,7 @@ def test_a_change_of_the_catalogue_and_an_unknown_position_ask_for_a_new_snapsho
 
 @pytest.mark.parametrize("odd", ["5:3:", "0:0:", "3:5:9", "3:7:5,4"])
 def test_a_position_that_is_none_is_refused_and_holds_up_no_revocation(world, program, superuser, odd):
-    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 600 WHERE tag = 'prod'")
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 3000 WHERE tag = 'prod'")
     key = issued(world)[0]
     name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
     position = as_records(program.get("/v1/snapshot").content)[0]["position"]
@@ -222,7 +222,7 @@ def test_a_position_that_is_none_is_refused_and_holds_up_no_revocation(world, pr
     "other", ["99999999:99999999:", "99999999:99999999:{past}", "{place}", "{place}@0123456789abcdef"]
 )
 def test_a_position_of_another_past_acknowledges_nothing(world, program, superuser, other):
-    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 600 WHERE tag = 'prod'")
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 3000 WHERE tag = 'prod'")
     key = issued(world)[0]
     name = program.post("/v1/verifiers", {"name": "orders-api"}).json()["verifier"]
     position = as_records(program.get("/v1/snapshot").content)[0]["position"]

@@ -122,7 +122,7 @@ def test_a_line_ends_when_its_credential_does(world, monkeypatch):
 
     def ending_soon(*shown):
         found.append(recognise(*shown))
-        return replace(found[-1], lasts=0.2)
+        return replace(found[-1], lasts=3.0)  # by then it was looked at
 
     monkeypatch.setattr(doorbell, "_program", ending_soon)
 

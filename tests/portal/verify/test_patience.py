@@ -49,7 +49,7 @@ class Reading:
         return self._thread.is_alive()
 
     def ended(self) -> bytes:
-        self._thread.join(5)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         self._file.close()
         return self.body
@@ -60,7 +60,7 @@ class Reading:
 
 def connected(stack: ExitStack, server: socket.socket, address: str) -> Line:
     near = stack.enter_context(socket.create_connection(server.getsockname(), source_address=(address, 0)))
-    near.settimeout(5)
+    near.settimeout(60)
     return Line(near, stack.enter_context(server.accept()[0]))
 
 

@@ -52,7 +52,7 @@ def test_who_holds_a_line_waits_for_few_strangers_and_all_are_served(monkeypatch
         waiting.ask(knock(say_stranger))
     waiting.ask(knock(lambda _: served.append("came last"), listens=True))
     waiting.start()
-    assert over.wait(5)
+    assert over.wait(60)
     waiting.stop()
     assert served[0] == "came last"
     assert served.index("came meanwhile") <= FEW + 1
@@ -72,7 +72,7 @@ def test_a_round_is_told_at_once_where_those_who_wait_can_be_told() -> None:
     for number in range(FEW):
         waiting.ask(replace(knock(lambda _, number=number: told.append(f"{number}")), caller=uuid4()))
     waiting.start()
-    assert over.wait(5)
+    assert over.wait(60)
     waiting.stop()
     assert (len(turns), told) == (1, [])
     turns[0]()

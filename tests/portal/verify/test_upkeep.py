@@ -101,10 +101,10 @@ def test_whatever_goes_wrong_beside_it_the_thread_of_a_feed_lives(monkeypatch):
     thread = threading.Thread(target=feed._follow, daemon=True)
     thread.start()
     try:
-        assert all(turns.acquire(timeout=10) for _ in range(3))
+        assert all(turns.acquire(timeout=60) for _ in range(3))
     finally:
         feed._over.set()
-        thread.join(10)
+        thread.join(60)
 
 
 def test_what_callers_showed_is_forgotten_at_each_turn(tmp_path):

@@ -20,15 +20,17 @@ from portal.verify.feed.doorbell import Doorbell
 from portal.verify.feed.lines import shown_by
 from portal.verify.problems import Reply
 from portal.verify.renewals import Knock
+from tests.keys.verification.following import behind_the_back
 from tests.people import issued, verifying_credential
 from tests.portal.verify.bells import PATIENCE, Call, beside, event_in, listening, pending, place_of, revoke
 
-pytestmark = [pytest.mark.usefixtures("sealing"), pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.usefixtures("sealing"), pytest.mark.timeout(240)]
 
 
 @pytest.fixture
-def program(world) -> tuple[Verifier, str]:
-    """A program that verifies in its own process and holds a lease, with its credential."""
+def program(world, superuser) -> tuple[Verifier, str]:
+    """A program that verifies in its own process and holds a lease that nobody renews, with its credential."""
+    behind_the_back(superuser, "UPDATE keys_environment SET max_staleness_ms = 60000 WHERE tag = 'prod'")
     credential, at = verifying_credential(world), place_of(world)
     own = KeyVersion.objects.get(kid=credential.reveal().split("_")[2]).managed_key
     holder = renewing.register("orders-api", credential=own.pk, binding=Binding(service_id=at[0], environment_id=at[1]))
