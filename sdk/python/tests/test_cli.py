@@ -113,6 +113,41 @@ def test_refusals_and_silence_have_codes_of_their_own(asking, capsys, monkeypatc
     assert raised.value.code == 2
 
 
+@pytest.mark.parametrize("url", ["nope", "ftp://x", "https://", "https://x:99999", "https://[::1", "https://x?y"])
+@pytest.mark.parametrize(
+    "command", [["login"], ["login", "--device"], ["me"], ["verify", "--door"], ["rotate", "--store", "s"]]
+)
+def test_what_is_no_address_is_not_understood(asking, monkeypatch, capsys, tmp_path, command, url):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{KEY}\n"))
+    if command == ["me"]:
+        monkeypatch.setenv("KEYSTEAD_URL", url)
+    elif command == ["verify", "--door"]:
+        command = [*command, url]
+    else:
+        command = [*command, "--url", url]
+    assert main(command) == 2
+    assert "https://keys.example.com" in capsys.readouterr().err
+    assert not asking.asked
+
+
+def test_a_key_file_that_cannot_be_read_is_not_an_answer_that_cannot_be_written(asking, monkeypatch, capsys, tmp_path):
+    monkeypatch.delenv("KEYSTEAD_API_KEY", raising=False)
+    for unreadable in (tmp_path, tmp_path / "missing"):
+        monkeypatch.setenv("KEYSTEAD_API_KEY_FILE", str(unreadable))
+        assert main(["me"]) == 2
+        assert str(unreadable) in capsys.readouterr().err
+
+
+def test_a_reason_that_nobody_offers_is_not_understood_and_asks_nothing(asking, capsys):
+    for command in ("revoke", "suspend"):
+        with pytest.raises(SystemExit) as raised:
+            main([command, "KEY-7", "--reason", "because"])
+        assert raised.value.code == 2
+    assert "suspected-leak" in capsys.readouterr().err
+    assert not asking.asked
+
+
 @pytest.mark.parametrize("buffering", ["", "1"])
 @pytest.mark.parametrize("into", ["closed", "full"])
 def test_an_answer_that_nobody_reads_is_never_a_yes(tmp_path, buffering, into):

@@ -59,6 +59,12 @@ class IntegrityError(KeysteadError):
     code = "integrity"
 
 
+class NotAnAddress(KeysteadError, ValueError):
+    """What was given as the address of Keystead is none."""
+
+    code = "address_form"
+
+
 class Unsafe(KeysteadError):
     """Something would put a secret where others can read it; it was not done."""
 

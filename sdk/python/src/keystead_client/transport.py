@@ -15,10 +15,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from keystead_client.connections import Connection, ConnectionOverTLS
-from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable, Unsafe
+from keystead_client.errors import Busy, KeysteadError, NotAnAddress, Refused, Unreachable, Unsafe
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _LONGEST_LINE: Final = 64 * 1024
@@ -106,14 +106,12 @@ class Transport:
         tls: ssl.SSLContext | None = None,
         allow_plain_http: bool = False,
     ) -> None:
-        address = urlsplit(url)
-        if address.scheme not in ("https", "http") or not address.hostname or address.query or address.fragment:
-            raise ValueError("the address of Keystead looks like https://keys.example.com")
-        if not allow_plain_http and not is_private(address.scheme, address.hostname):
+        address, port = _read_address(url)
+        if not allow_plain_http and not is_private(address.scheme, address.hostname or ""):
             raise Unsafe("Plain http would show every key to the network: use https, or say allow_plain_http=True.")
         self.url = url.rstrip("/")
         self._path = address.path.rstrip("/")
-        self._host, self._port = address.hostname, address.port
+        self._host, self._port = address.hostname or "", port
         self._tls = (tls or ssl.create_default_context()) if address.scheme == "https" else None
         self._timeout, self._most_idle, self._allow_plain_http = timeout, connections, allow_plain_http
         self._idle: list[Connection] = []
@@ -245,6 +243,18 @@ def _lower(answer: http.client.HTTPResponse) -> dict[str, str]:
 def _unreachable(error: Exception) -> Unreachable:
     # The class and its words, never the request: it held a secret.
     return Unreachable(f"Keystead did not answer: {type(error).__name__}: {error}")
+
+
+def _read_address(url: str) -> tuple[SplitResult, int | None]:
+    said = "the address of Keystead looks like https://keys.example.com"
+    try:
+        address = urlsplit(url)
+        port = address.port
+    except ValueError:  # a port or an IPv6 address that is none
+        raise NotAnAddress(said) from None
+    if address.scheme not in ("https", "http") or not address.hostname or address.query or address.fragment:
+        raise NotAnAddress(said)
+    return address, port
 
 
 def raise_for(reply: Reply) -> None:

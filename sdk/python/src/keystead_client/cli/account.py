@@ -96,7 +96,10 @@ def signed_in(*, allow_plain_http: bool = False) -> Account:
     stored: dict[str, str] = {}
     url, key = os.environ.get("KEYSTEAD_URL", ""), os.environ.get("KEYSTEAD_API_KEY", "")
     if file := os.environ.get("KEYSTEAD_API_KEY_FILE"):
-        key = Path(file).read_text(encoding="utf-8").strip()
+        try:
+            key = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise NotSignedIn(f"KEYSTEAD_API_KEY_FILE cannot be read: {error}") from None
     if not (url and key):
         stored = json.loads(store().load() or "{}")
     url, key = url or stored.get("url", ""), key or stored.get("key", "")

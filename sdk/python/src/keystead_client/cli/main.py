@@ -16,10 +16,11 @@ from typing import TypeAlias
 
 from keystead_client.cli import commands, signing_in
 from keystead_client.cli.account import NotSignedIn
-from keystead_client.errors import Busy, KeysteadError, Refused, Unreachable
+from keystead_client.errors import Busy, KeysteadError, NotAnAddress, Refused, Unreachable
 from keystead_client.key_text import SECRET_PATTERN
 
 REVOCATIONS = ("key-compromise", "affiliation-changed", "superseded", "cessation-of-operation", "privilege-withdrawn")
+SUSPENSIONS = ("investigation", "suspected-leak", "unused", "owner-left")
 # How long an old secret works on beside its successor.
 OVERLAPS = ("now", "15m", "1h", "6h", "24h", "7d", "first-use", "when-idle")
 _Maker: TypeAlias = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -75,7 +76,7 @@ def _told(error: KeysteadError, *, as_json: bool) -> int:
         print(f"keystead: {error} ({error.code})", file=sys.stderr)
     if isinstance(error, Unreachable | Busy):
         return UNREACHABLE
-    return REFUSED if isinstance(error, Refused) else USAGE if isinstance(error, NotSignedIn) else 1
+    return REFUSED if isinstance(error, Refused) else USAGE if isinstance(error, NotSignedIn | NotAnAddress) else 1
 
 
 def parser() -> argparse.ArgumentParser:
@@ -166,7 +167,7 @@ def _stopping(command: _Maker) -> None:
     one.add_argument("--reason", required=True, choices=REVOCATIONS)
     one = command("suspend", commands.suspend, "stop a key until somebody reinstates it")
     one.add_argument("key")
-    one.add_argument("--reason", required=True)
+    one.add_argument("--reason", required=True, choices=SUSPENSIONS)
     one = command("report", commands.report, "say that a key leaked: it stops at once, without blame")
     one.add_argument("key")
     one.add_argument("--comment", default="")
