@@ -142,7 +142,8 @@ class Emergencies(Door):
             reason=RevocationReason(body["reason"]),
             actor=self.actor,
         )
-        stop_listed(body["listed"])
+        if body["measure"] == Measure.REVOKE:  # what is replaced works on until its next secret is claimed
+            stop_listed(body["listed"])
         return Response(read_receipt(act, actor=self.actor).as_json(), status=201)
 
 

@@ -107,7 +107,10 @@ def _confirmed(http: HttpRequest, actor: Actor) -> HttpResponse:
             except Conflict as conflict:
                 form.add_error(None, words_of(conflict))
             else:
-                stop_listed(listed)
+                if (
+                    form.cleaned_data["measure"] == Measure.REVOKE
+                ):  # what is replaced works on until its next secret is claimed
+                    stop_listed(listed)
                 messages.success(http, _("Done. This is the receipt."))
                 return HttpResponseRedirect(reverse("emergency_receipt", args=[act]))
     shown = list_keys(EmergencyFilter(numbers=listed), actor=actor) if listed else None

@@ -9,7 +9,7 @@ from django.test import Client
 
 from audit.models import AuditEvent
 from keys.lifecycle.emergency_lists import digest_of
-from keys.models import ManagedKey, Rotation
+from keys.models import ManagedKey, RevocationReceipt, Rotation
 from tests.people import World, issued
 
 pytestmark = pytest.mark.django_db
@@ -60,6 +60,25 @@ def test_all_rotating_is_the_other_choice(world: World, as_: Browser) -> None:
     page = as_("admin", "revoke").post("/emergency/", confirmation(key, measure="rotate", phrase="1 key"), follow=True)
     assert "To be replaced: 1" in page.content.decode()
     assert Rotation.objects.open().get(managed_key=key).cause == "compromise"
+
+
+@pytest.mark.parametrize("measure", ["rotate", "revoke"])
+@pytest.mark.parametrize("door", ["page", "rest"])
+def test_only_what_was_stopped_has_the_receipt_of_a_stop(world: World, as_: Browser, door: str, measure: str) -> None:
+    """A replaced secret works on until the next one is claimed: "stopped, used since" there would frighten a responder."""
+    key = issued(world)[0]
+    asked = confirmation(key, measure=measure, phrase="1 key")
+    admin = as_("admin", "revoke")
+    if door == "page":
+        assert admin.post("/emergency/", asked).status_code == 302
+    else:
+        body = {"team": "reporting", "listed": [key.number], "digest": asked["digest"], "measure": measure}
+        answer = admin.post("/api/v1/emergencies", body, content_type="application/json")
+        assert answer.status_code == 201, answer.content
+    stopped = RevocationReceipt.objects.filter(managed_key=key)
+    assert [each.action for each in stopped] == ([] if measure == "rotate" else ["emergency"])
+    said = admin.get(f"/keys/{key.number}/").content.decode()
+    assert ("stopped in an emergency" in said) == (measure == "revoke")
 
 
 @pytest.mark.parametrize("who", ["alice", "auditor", "mallory"])
