@@ -38,6 +38,20 @@ def test_the_page_tells_of_leases_and_receipts(world):
     assert "revoked" in own
 
 
+def test_the_page_does_not_say_of_a_program_that_nobody_wakes_it(world):
+    """Whether it listens to the feed is not known here; a door without Valkey really is alone."""
+    key, feed = issued(world)[0], following("rack-7:4711")
+    feed.tick()
+    holder = Verifier.objects.filter(pk=feed.holder.id)
+    holder.update(hears=False)
+    client = signed_in(world.admin)
+    assert "looks by itself" in client.get(reverse("verifiers")).content.decode()
+    holder.update(service=key.service, environment=key.environment)
+    page = client.get(reverse("verifiers")).content.decode()
+    assert "by the feed, if it listens" in page
+    assert "looks by itself" not in page
+
+
 @pytest.mark.parametrize("who", ["alice", "bob", "mallory"])
 def test_nobody_else_finds_the_page(world, who):
     assert signed_in(getattr(world, who), "*").get(reverse("verifiers")).status_code in (403, 404)
