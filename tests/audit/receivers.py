@@ -77,7 +77,7 @@ class StreamReceiver:
     def close(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(5)
+        self._thread.join(60)
 
 
 def _digits(file) -> bytes:

@@ -255,11 +255,11 @@ def test_behind_is_a_minute_or_ten_thousand_events(found: Backlog, is_late: bool
 def test_granting_goes_on_when_the_sealer_is_back(
     sealing: SealingThread, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("audit.checkpoints.LATE", timedelta(seconds=1))
     request, bob = submitted(world), acting(world.bob, "approve")
     sealing.settle()
     sealing.stop()
     withdrawn = submitted(world, name="Withdrawn")
+    monkeypatch.setattr("audit.checkpoints.LATE", timedelta(seconds=1))
     time.sleep(1.1)
     refused(lambda: approve_request(request, digest=request.digest, actor=bob))
     withdraw_request(withdrawn, actor=acting(world.alice))

@@ -25,7 +25,7 @@ def test_it_is_told_of_again_after_the_database_was_away_and_never_after_the_end
         enough.set()
 
     with kept(tell, every=0.01):
-        assert enough.wait(10)
+        assert enough.wait(60)
     so_far = len(told)
     time.sleep(0.05)  # that nothing happens can only be waited for
     assert len(told) == so_far
@@ -33,11 +33,14 @@ def test_it_is_told_of_again_after_the_database_was_away_and_never_after_the_end
 
 def test_what_is_lost_is_told_of_no_more_and_the_work_goes_on() -> None:
     told: list[int] = []
+    was_told = threading.Event()
 
     def tell() -> None:
         told.append(1)
+        was_told.set()
         raise _Lost
 
     with kept(tell, every=0.01, lost=(_Lost,)):
+        assert was_told.wait(60)
         time.sleep(0.1)  # as above
     assert told == [1]

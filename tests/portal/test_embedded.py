@@ -49,7 +49,7 @@ def test_the_second_start_keeps_the_data_and_takes_seconds(folder):
     with embedded.Engines(layout):
         seconds = time.monotonic() - began
         assert _ask(layout, "SELECT word FROM kept", "keystead_owner") == "still here"
-    assert seconds < 10
+    assert seconds < 60
 
 
 def test_no_role_of_ours_is_strong_and_the_application_owns_nothing(folder):

@@ -86,12 +86,12 @@ def test_an_event_of_an_open_transaction_is_not_missed(sealing: SealingThread, r
         with transaction.atomic():
             record(RequestNudged(target_id="slow"), actor=WRITER, at=clock.now())
             began.set()
-            go_on.wait(10)
+            go_on.wait(60)
         connection.close()
 
     thread = threading.Thread(target=slow)
     thread.start()
-    assert began.wait(10)
+    assert began.wait(60)
     write("fast")
     sealing.settle()
     read_all("r", (reader,))
@@ -148,7 +148,7 @@ def test_two_workers_do_not_read_the_same(sealing: SealingThread, reader: Reader
 
     def waiting(_told: Told) -> None:
         inside.set()
-        go_on.wait(10)
+        go_on.wait(60)
 
     def first() -> None:
         read_on("r", (reader, waiting))
@@ -157,7 +157,7 @@ def test_two_workers_do_not_read_the_same(sealing: SealingThread, reader: Reader
     DispatchCursor.objects.create(reader="r")
     thread = threading.Thread(target=first)
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(60)
     assert read_on("r", (reader,)) == 0
     go_on.set()
     thread.join()

