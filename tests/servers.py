@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -128,9 +128,48 @@ class PortalServer:
     def stop(self) -> None:
         """Stop the server and its workers."""
         if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGTERM)
-            try:
-                self.process.wait(15)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+            _end(self.process, within=15)
+
+
+@contextlib.contextmanager
+def serving(module: str, binding: str, port: int, folder: Path) -> Iterator[str]:
+    """Run a process of the data plane that listens at `port`, as `binding` tells it, and logs to `folder`; its address."""
+    log_file, url = folder / f"{module}.log", f"http://127.0.0.1:{port}"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module],
+            cwd=ROOT,
+            env=os.environ | {binding: f"127.0.0.1:{port}", "DJANGO_SETTINGS_MODULE": "portal.settings"},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while not _is_well(url):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(log_file.read_text(errors="replace")[-4000:])
+            time.sleep(0.05)
+        yield url
+    finally:
+        _end(process, within=10)
+
+
+def _is_well(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _end(process: subprocess.Popen[bytes], *, within: float) -> None:
+    """Stop a process and those it started, by force after so many seconds."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(within)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
