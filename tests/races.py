@@ -42,7 +42,7 @@ def at_once(*calls: Callable[[], Any], workers: int = 50) -> Counter[str]:
         # On a machine with much else to do the locks of fifty are held for seconds; a deadlock is found all the same.
         with connection.cursor() as cursor:
             cursor.execute("SET lock_timeout = '60s'")
-        start.wait(20)
+        start.wait(120)
         while True:
             with lock:
                 if not waiting:

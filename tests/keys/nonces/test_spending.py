@@ -87,7 +87,7 @@ def test_where_another_thread_reads_the_store_begins_before_the_first_request(se
     here = process()
     here.renew()
     began = int(valkey.get(START))
-    assert abs(began - time.time()) < 5
+    assert abs(began - time.time()) < 60
     valkey.set(START, began - KEPT_SECONDS)  # as if that had been a while ago: the first request does not begin anew
     assert spend(here, "first of all")
 

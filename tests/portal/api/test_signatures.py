@@ -56,7 +56,7 @@ def test_a_signed_request_is_the_program_once(world, signer):
     again = send(ME, headers)
     assert (again.status_code, again.json()["code"]) == (401, "replay")
     assert again["WWW-Authenticate"].startswith("Bearer")
-    assert abs(again.json()["server_time"] - time.time()) < 5
+    assert abs(again.json()["server_time"] - time.time()) < 25
     assert Sighting.objects.filter(version=signer.version).exists()
 
 
@@ -99,7 +99,7 @@ def test_time_is_told(world, signer):
     for age, code in ((70, "signature_expired"), (-30, "signature_in_future")):
         answer = send(ME, signed(signer, age=age))
         assert (answer.status_code, answer.json()["code"]) == (401, code)
-        assert abs(answer.json()["server_time"] - time.time()) < 5
+        assert abs(answer.json()["server_time"] - time.time()) < 25
 
 
 def test_keys_of_other_services_and_strangers_are_one_answer(world, signer):
