@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from keys.lifecycle.inventory import Standing, line_of
 from keys.models import KeyVersion, ManagedKey
 from keys.policy.rotation_plan import plan_in
 from portal.api.outputs import PLACE, PLAN, PersonOrNobody
@@ -31,6 +32,7 @@ class KeyOut(S.Serializer):  # type: ignore[type-arg]
     scopes = S.ListField(child=S.CharField())
     networks = S.ListField(child=S.CharField())
     limits = S.DictField(child=S.IntegerField())
+    standing = S.SerializerMethodField()
     rotation = S.SerializerMethodField()
     self_fetch = S.BooleanField()
     cryptoperiod_days = S.IntegerField()
@@ -40,6 +42,11 @@ class KeyOut(S.Serializer):  # type: ignore[type-arg]
     created_at = S.DateTimeField()
     revoked_at = S.DateTimeField(allow_null=True)
     revoked_reason = S.CharField()
+
+    @extend_schema_field(S.ChoiceField(choices=[each.value for each in Standing]))
+    def get_standing(self, row: Any) -> str:  # Any: a key, and the moment that its door adds
+        """Say how it stands as a whole, now; how each of its versions does is told with them."""
+        return line_of(row, list(row.versions.all()), at=row.read_at).standing.value
 
     @extend_schema_field(PLAN)
     def get_rotation(self, row: ManagedKey) -> dict[str, Any]:

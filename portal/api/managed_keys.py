@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.db.models.functions import Now
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -66,13 +67,17 @@ class KeyDoor(Door):
             "owner_team", "recipient", "service", "environment", "verifies_service", "verifies_environment"
         )
 
+    def as_they_stand(self) -> Any:  # Any: as above
+        """The same to be shown, with their versions and the moment of this answer."""
+        return self.rows().annotate(read_at=Now()).prefetch_related("versions")
+
     def row(self, text: str) -> Any:  # Any: see `found`
         """Return the key."""
         return found(self.rows().select_related("policy"), text)
 
     def shown(self, row: ManagedKey) -> Response:
         """Answer with the key as it is now."""
-        return self.show(KeyDetailOut, self.rows().prefetch_related("versions").get(pk=row.pk))
+        return self.show(KeyDetailOut, self.as_they_stand().get(pk=row.pk))
 
 
 class Keys(KeyDoor):
@@ -81,7 +86,7 @@ class Keys(KeyDoor):
     @offered("keys_list", gives=KeyPage, scopes=READ, yes=f"{SEEN_BY} stranger", reads=KEYS, tag="keys")
     def get(self, request: Request) -> Response:
         """List the keys that you may see."""
-        return self.page(KeyOut, self.rows(), KEYS)
+        return self.page(KeyOut, self.as_they_stand(), KEYS)
 
 
 class OneKey(KeyDoor):

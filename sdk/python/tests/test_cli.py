@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -22,6 +23,12 @@ DETAIL = {
     "id": "0199a2f0-0000-7000-8000-00000000000a", "number": "KEY-7", "name": "Nightly\x1b[31m", "service": "orders",
     "environment": "prod", "owner_team": "reporting", "scopes": ["orders:read"], "authorised_until": "2027-01-01T00:00:00Z",
     "revoked_at": None, "revoked_reason": "", "versions": [{"kid": KID, "state": "active", "last4": "8evJ"}],
+}  # fmt: skip
+
+RECEIPT = {
+    "action": "revoked", "committed_at": "2026-11-23T10:00:00Z", "answered_at": "2026-11-23T10:00:00.031Z",
+    "last_used_at": "2026-11-23T09:59:59Z", "used_after": False,
+    "verifiers": [{"verifier": "v", "name": "orders-api", "how": "acknowledged", "at": "2026-11-23T10:00:00.029Z"}],
 }  # fmt: skip
 
 
@@ -93,11 +100,42 @@ def test_a_key_is_found_by_any_of_its_names(asking, capsys, name):
         (["report", "KEY-7", "--comment", "in a paste"], "report-leak", {"comment": "in a paste"}),
     ],
 )
-def test_stopping_a_key_is_one_idempotent_call(asking, command, path, body):
+def test_stopping_a_key_is_one_idempotent_call_and_shows_its_receipt(asking, capsys, command, path, body):
     asking.on(f"POST /api/v1/keys/{DETAIL['id']}/{path}", (200, DETAIL))
+    asking.on(f"GET /api/v1/keys/{DETAIL['id']}/receipts", (200, {"receipts": [RECEIPT]}))
     assert main(command) == 0
-    assert asking.asked[-1].json == body
-    assert asking.asked[-1].headers["idempotency-key"]
+    assert asking.asked[-2].json == body
+    assert asking.asked[-2].headers["idempotency-key"]
+    told = capsys.readouterr().out
+    assert "revoked at 2026-11-23T10:00:00Z, everywhere at 2026-11-23T10:00:00.031Z" in told
+    assert re.search(r"^orders-api +acknowledged +2026-11-23T10:00:00.029Z$", told, re.M)
+    assert main([*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**DETAIL, "receipt": RECEIPT}
+
+
+def test_a_stop_whose_receipt_cannot_be_read_is_a_stop(asking, capsys):
+    asking.on(f"POST /api/v1/keys/{DETAIL['id']}/revoke", (200, DETAIL))
+    asking.on(f"GET /api/v1/keys/{DETAIL['id']}/receipts", problem("busy_retry", 503))
+    assert main(["revoke", "KEY-7", "--reason", "superseded", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["receipt"] is None
+    assert "it is stopped" in told.err
+
+
+def test_the_receipts_of_a_key_are_shown_the_latest_first(asking, capsys):
+    at = f"GET /api/v1/keys/{DETAIL['id']}/receipts"
+    asking.on(at, (200, {"receipts": []}))
+    assert main(["receipts", "KEY-7"]) == 0
+    assert capsys.readouterr().out == "It was never stopped.\n"
+    before = {**RECEIPT, "action": "suspended", "verifiers": [], "used_after": True}
+    asking.on(at, (200, {"receipts": [RECEIPT, before]}))
+    assert main(["receipts", KID]) == 0
+    told = capsys.readouterr().out
+    assert told.index("revoked at") < told.index("suspended at")
+    assert "No verifier held keys in memory." in told
+    assert "It was accepted since, at 2026-11-23T09:59:59Z." in told
+    assert main(["receipts", "KEY-7", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [RECEIPT, before]
 
 
 def test_refusals_and_silence_have_codes_of_their_own(asking, capsys, monkeypatch):

@@ -5,7 +5,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from audit.models import AuditEvent
-from tests.people import submitted
+from keys.lifecycle.revocation import revoke_key, suspend_key
+from keys.states import RevocationReason, SuspensionReason
+from tests.people import acting, approved, issued, submitted
 
 
 def walk(client, path):
@@ -52,6 +54,23 @@ def test_a_key_is_found_by_its_number_or_the_kid_of_a_version_and_only_by_those_
             assert [each["id"] for each in found] == names
     for query in ("kid=short", "kid=" + "x" * 17, "number=7", "number=KEY-0"):
         assert stage.client("developer").get(f"/api/v1/keys?{query}").status_code == 400
+
+
+def test_a_key_says_how_it_stands_in_the_list_and_by_itself(stage):
+    world, client = stage.world, stage.client("developer")
+    waiting, resting = approved(world, name="Waiting"), issued(world, name="Resting")[0]
+    suspend_key(resting, actor=acting(world.alice, "suspend"), reason=SuspensionReason.INVESTIGATION)
+    ended = issued(world, name="Ended")[0]
+    revoke_key(ended, actor=acting(world.alice, "revoke"), reason=RevocationReason.KEY_COMPROMISE)
+    stands = {each["id"]: each["standing"] for each in client.get("/api/v1/keys?limit=100").json()["results"]}
+    for key, standing in (
+        (stage.living, "active"),
+        (waiting, "waiting"),
+        (resting, "suspended"),
+        (ended, "compromised"),
+    ):
+        assert stands[str(key.pk)] == standing
+        assert client.get(f"/api/v1/keys/{key.pk}").json()["standing"] == standing
 
 
 @pytest.mark.parametrize("path", ["keys", "requests", "services", "policies", "transfers", "environments"])

@@ -22,7 +22,7 @@ from keystead_client.stores import FileStore
 from keystead_client.verdicts import Client
 from keystead_client.verifier import Verifier
 
-KEY_COLUMNS = ("number", "name", "service", "environment", "owner_team", "scopes", "authorised_until", "revoked_reason")
+KEY_COLUMNS = ("number", "name", "standing", "service", "environment", "owner_team", "scopes", "authorised_until")
 REQUEST_COLUMNS = ("number", "id", "state", "service", "environment", "owner_team", "created_at")
 YES, NO = 0, 1
 
@@ -53,7 +53,7 @@ def list_keys(typed: argparse.Namespace) -> int:
 def show_key(typed: argparse.Namespace) -> int:
     """Show a key with its versions."""
     key = account(typed).key(typed.key)
-    show(key, as_json=typed.json, columns=(*KEY_COLUMNS, "consumer", "networks", "rotation", "id"))
+    show(key, as_json=typed.json, columns=(*KEY_COLUMNS, "revoked_reason", "consumer", "networks", "rotation", "id"))
     if not typed.json:
         print()
         show(
@@ -141,41 +141,6 @@ def rotate(typed: argparse.Namespace) -> int:
     credential.close()
     told = {"rotated": now != before, "kid": now, "check_after_seconds": int(after)}
     show(told, as_json=typed.json)
-    return YES
-
-
-def revoke(typed: argparse.Namespace) -> int:
-    """End a key."""
-    return _stop(typed, "revoke", {"reason": typed.reason})
-
-
-def suspend(typed: argparse.Namespace) -> int:
-    """Stop a key for a while."""
-    return _stop(typed, "suspend", {"reason": typed.reason})
-
-
-def report(typed: argparse.Namespace) -> int:
-    """Say that a key leaked."""
-    return _stop(typed, "report-leak", {"comment": typed.comment})
-
-
-def _stop(typed: argparse.Namespace, act: str, body: dict[str, str]) -> int:
-    asking = account(typed)
-    found = asking.key(typed.key)
-    try:
-        key = asking.post(f"/api/v1/keys/{found['id']}/{act}", body, once=uuid.uuid4().hex)
-    except Refused as refused:
-        if refused.code != "step_up_required":
-            raise
-        page = f"{asking.url}/keys/{found['number'].removeprefix('KEY-')}/{act}/"
-        words = f"That needs your second factor, which only a browser can ask for. Do it here: {page}"
-        raise Refused(words, code=refused.code, status=refused.status, members=refused.members) from None
-    states = [version["state"] for version in key["versions"]]
-    show(
-        {**key, "versions_now": states} if not typed.json else key,
-        as_json=typed.json,
-        columns=("number", "name", "revoked_at", "revoked_reason", "versions_now"),
-    )
     return YES
 
 

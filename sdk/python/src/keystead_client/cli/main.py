@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from keystead_client.cli import commands, signing_in
+from keystead_client.cli import commands, signing_in, stopping
 from keystead_client.cli.account import NotSignedIn
 from keystead_client.errors import Busy, KeysteadError, NotAnAddress, Refused, Unreachable
 from keystead_client.key_text import SECRET_PATTERN
@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     for name, run, words in (
         ("show", commands.show_key, "show a key and its versions"),
         ("usage", commands.usage, "show what a key was used for"),
+        ("receipts", stopping.receipts, "show since when a stopped key was dead, and what each verifier said"),
     ):
         command(name, run, words).add_argument("key", help="KEY-7, a kid, or an id")
     _requesting(command)
@@ -162,13 +163,13 @@ def _requesting(command: _Maker) -> None:
 
 
 def _stopping(command: _Maker) -> None:
-    one = command("revoke", commands.revoke, "end a key for ever")
+    one = command("revoke", stopping.revoke, "end a key for ever")
     one.add_argument("key")
     one.add_argument("--reason", required=True, choices=REVOCATIONS)
-    one = command("suspend", commands.suspend, "stop a key until somebody reinstates it")
+    one = command("suspend", stopping.suspend, "stop a key until somebody reinstates it")
     one.add_argument("key")
     one.add_argument("--reason", required=True, choices=SUSPENSIONS)
-    one = command("report", commands.report, "say that a key leaked: it stops at once, without blame")
+    one = command("report", stopping.report, "say that a key leaked: it stops at once, without blame")
     one.add_argument("key")
     one.add_argument("--comment", default="")
 
