@@ -17,7 +17,7 @@ from portal.api.doors import Door, found, offered
 from portal.api.fields import Nothing
 from portal.api.inputs import ApprovalBody, CommentBody, DenialBody, DraftBody, NarrowingBody, QuestionBody
 from portal.api.outputs import RequestDetailOut, RequestOut, page_of
-from portal.api.parameters import PAGING, choice, identifier, moment, slug
+from portal.api.parameters import PAGING, choice, identifier, moment, public_name, slug
 
 READ = ("requests:read", "requests:write")
 WRITE = ("requests:write",)
@@ -27,6 +27,7 @@ REQUESTS = (
     slug("service", "service__slug", "Only for this service."),
     choice("environment", "environment__tag", TAGS, "Only for this environment."),
     slug("owner_team", "owner_team__slug", "Only for this team."),
+    public_name("number", "number", "Only the request with this number.", pattern="REQ-([1-9][0-9]{0,11})"),
     identifier("requester", "requester_id", "Only of this person."),
     moment("created_from", "created_at__gte", "From this time on."),
     moment("created_before", "created_at__lt", "Before this time."),

@@ -265,6 +265,19 @@ def test_a_request_names_what_is_wanted(asking):
     )
 
 
+@pytest.mark.parametrize("name", ["REQ-7", "req-7", "0199a2f0-0000-7000-8000-00000000000b"])
+def test_a_request_is_found_by_its_number_or_its_id(asking, capsys, name):
+    told = {"id": "0199a2f0-0000-7000-8000-00000000000b", "number": "REQ-7", "state": "denied"}
+    asking.on("GET /api/v1/requests?number=REQ-7", (200, {"results": [told], "next": None}))
+    asking.on(f"GET /api/v1/requests/{told['id']}", (200, told))
+    assert main(["requests", name]) == 1, "it was denied"
+    assert "REQ-7" in capsys.readouterr().out
+    asking.on("GET /api/v1/requests?number=REQ-7", (200, {"results": [], "next": None}))
+    if name.upper() == "REQ-7":
+        assert main(["requests", name, "--json"]) == 1
+        assert json.loads(capsys.readouterr().err)["error"] == "not_found"
+
+
 WISH = ["request", "--service", "orders", "--environment", "prod", "--team", "reporting", "--name", "Nightly"]
 WISH += ["--consumer", "b", "--purpose", "Reports.", "--scope", "orders:read"]
 

@@ -9,6 +9,8 @@ from fake_keystead import problem, vectors
 from keystead_client import (
     AsyncVerifier,
     Client,
+    LocalVerifier,
+    MalformedKey,
     Question,
     Reason,
     Refused,
@@ -111,6 +113,12 @@ def test_a_keystead_that_does_not_answer_in_time_refuses(keystead):
 def test_what_is_no_key_is_refused_without_asking(keystead, verifier, text):
     assert verifier.verify(text).reason == Reason.MALFORMED
     assert not keystead.asked
+
+
+@pytest.mark.parametrize("kind", [Verifier, LocalVerifier])
+def test_a_credential_that_was_not_given_is_said_at_once(kind):
+    with pytest.raises(MalformedKey, match="No credential was given"):
+        kind("https://keys.example.com", credential=None)
 
 
 def test_a_credential_that_may_not_verify_is_the_services_mistake(keystead, verifier):

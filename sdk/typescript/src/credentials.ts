@@ -1,6 +1,6 @@
 /** Says what a program's own credential is: a text, or something that knows the current one. */
 
-import { Refused } from "./errors.js";
+import { MalformedKey, Refused } from "./errors.js";
 import { asSecret, Secret } from "./secret.js";
 
 export interface Credential {
@@ -12,10 +12,16 @@ export interface Credential {
 
 export type AnyCredential = string | Secret | Credential;
 
+/** MalformedKey where nothing was given, such as a variable that is not set: no question would be answered. */
 export function asCredential(value: AnyCredential): Credential {
-  if (typeof value !== "string" && !(value instanceof Secret)) return value;
-  const secret = asSecret(value);
-  return { current: () => secret };
+  if (typeof value === "string" || value instanceof Secret) {
+    const secret = asSecret(value);
+    return { current: () => secret };
+  }
+  if (typeof (value as Partial<Credential> | null | undefined)?.current !== "function") {
+    throw new MalformedKey("No credential was given: neither a text nor something that knows one.", "no_credential");
+  }
+  return value;
 }
 
 /**

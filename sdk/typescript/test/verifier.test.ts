@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Refused, Unsafe, Verifier } from "../src/index.js";
+import { LocalVerifier, MalformedKey, Refused, Unsafe, Verifier } from "../src/index.js";
 import { PATIENCE, problem, rotating, vectors, withKeystead } from "./fakeKeystead.js";
 
 const KEY: string = vectors("key_text").valid[8].text;
@@ -25,6 +25,14 @@ test("a valid key is told with all that is known of it", () =>
       client: { address: "192.0.2.1", user_agent: "curl", instance: "pod-1" },
     });
   }));
+
+test("a credential that was not given is said at once", () => {
+  for (const kind of [Verifier, LocalVerifier]) {
+    for (const credential of [undefined, null, {}]) {
+      assert.throws(() => new kind({ url: "https://keys.example.com", credential: credential as never }), MalformedKey);
+    }
+  }
+});
 
 test("what the door does not read is left out: no reason to refuse everybody's keys", () =>
   withKeystead(async (keystead) => {

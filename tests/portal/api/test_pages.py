@@ -56,6 +56,14 @@ def test_a_key_is_found_by_its_number_or_the_kid_of_a_version_and_only_by_those_
         assert stage.client("developer").get(f"/api/v1/keys?{query}").status_code == 400
 
 
+def test_a_request_is_found_by_its_number_and_only_by_those_who_may_see_it(stage):
+    for role, names in (("developer", [str(stage.pending.pk)]), ("stranger", [])):
+        found = stage.client(role).get(f"/api/v1/requests?number={stage.pending}").json()["results"]
+        assert [each["id"] for each in found] == names
+    for number in ("7", "REQ-0", "KEY-7"):
+        assert stage.client("developer").get(f"/api/v1/requests?number={number}").status_code == 400
+
+
 def test_a_key_says_how_it_stands_in_the_list_and_by_itself(stage):
     world, client = stage.world, stage.client("developer")
     waiting, resting = approved(world, name="Waiting"), issued(world, name="Resting")[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
-from keystead_client.errors import Refused
+from keystead_client.errors import MalformedKey, Refused
 from keystead_client.secret import Secret, as_secret
 
 Given = TypeVar("Given")
@@ -34,8 +34,14 @@ AnyCredential: TypeAlias = "str | Secret | Credential"
 
 
 def as_credential(value: AnyCredential) -> Credential:
-    """Wrap a bare text."""
-    return FixedCredential(value) if isinstance(value, str | Secret) else value
+    """Wrap a bare text. MalformedKey where nothing was given, such as a variable that is not set: no question would be answered."""
+    if isinstance(value, str | Secret):
+        return FixedCredential(value)
+    if not isinstance(value, Credential):
+        raise MalformedKey(
+            "No credential was given: neither a text nor something that knows one.", code="no_credential"
+        )
+    return value
 
 
 def showing(credential: Credential, ask: Callable[[Secret], Given]) -> Given:

@@ -76,6 +76,15 @@ class Account:
             raise KeysteadError(f"There is no key {name} that you may see.", code="not_found")
         return dict(self.get(f"/api/v1/keys/{found[0]['id']}"))
 
+    def request(self, name: str) -> dict[str, Any]:
+        """Find a request by its number (REQ-7) or its id."""
+        if name.upper().startswith("REQ-"):
+            found = self.get("/api/v1/requests", {"number": name.upper()})["results"]
+            if not found:
+                raise KeysteadError(f"There is no request {name} that you may see.", code="not_found")
+            name = found[0]["id"]
+        return dict(self.get(f"/api/v1/requests/{name}"))
+
     def _send(self, method: str, path: str, body: bytes | None = None, more: Mapping[str, str] | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self.secret.reveal()}", "Accept": "application/json", **(more or {})}
         if body is not None:

@@ -103,7 +103,7 @@ def requests(typed: argparse.Namespace) -> int:
     """List requests, or show one; a denied one is a no."""
     asking = account(typed)
     if typed.id:
-        told = asking.get(f"/api/v1/requests/{typed.id}")
+        told = asking.request(typed.id)
         show(told, as_json=typed.json, columns=(*REQUEST_COLUMNS, "question", "keys"))
         return YES if told["state"] != "denied" else NO
     rows = asking.every("/api/v1/requests", {"state": typed.state} if typed.state else {})

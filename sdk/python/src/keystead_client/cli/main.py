@@ -158,7 +158,7 @@ def _requesting(command: _Maker) -> None:
     one.add_argument("--ticket", default="")
     one.add_argument("--once", default="", help="a name under which this is asked only once, such as build-4711")
     one = command("requests", commands.requests, "list requests, or follow one")
-    one.add_argument("id", nargs="?", default="")
+    one.add_argument("id", nargs="?", default="", help="REQ-7, or an id")
     one.add_argument("--state", default="")
 
 
