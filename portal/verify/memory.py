@@ -243,12 +243,13 @@ class Instants:
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last = -1, b""
+        self._last = 0.0, 0.0, b""
 
     def told(self, at: float) -> bytes:
-        milliseconds = int(at * 1000)
-        last = self._last
-        if last[0] != milliseconds:
-            instant = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-            last = self._last = milliseconds, str(told_time(instant)).encode()
-        return last[1]
+        begins, ends, told = self._last
+        if not begins <= at < ends:
+            milliseconds = int(at * 1000)
+            begins, ends = milliseconds / 1000, (milliseconds + 1) / 1000
+            told = str(told_time(datetime.fromtimestamp(begins, tz=UTC))).encode()
+            self._last = begins, ends, told  # at once: the threads of the site share it
+        return told

@@ -41,9 +41,10 @@ class Quick(ABC):
         self.answers = 0
         self._memory = memory
         self._feed = memory.feed
+        self._at = 0.0  # the instant of the last question
         self._names: dict[str, bytes] = {}  # of callers that were answered since `forget`, by what they show
 
-    def answer(self, environ: dict[str, Any]) -> bytes | Body:  # noqa: PLR0911 - one condition a line
+    def answer(self, environ: dict[str, Any]) -> bytes | Body:  # noqa: PLR0911, PLR0912 - one condition a line
         """The body of an answer with 200; or the question's own, perhaps read, for the careful way."""
         authorization: str = environ.get("HTTP_AUTHORIZATION", "")
         length = _LENGTHS.get(environ.get("CONTENT_LENGTH", ""))
@@ -56,14 +57,15 @@ class Quick(ABC):
         ):
             return Body(environ)
         feed = self._feed
-        name = self._names.get(authorization) or _name_in(authorization)
+        known = self._names.get(authorization)
+        name = known or _name_in(authorization)
         caller = feed.snapshot.entries.get(name)
         if caller is None:
             return Body(environ)
         asking = caller.grant
         asks = asking.asks
-        # Whoever may no longer ask is not waited for.
-        if asks is None or not asking.is_open or clock() + feed.offset >= caller.until:
+        # Whoever may no longer ask is not waited for; by a clock that was read for a question of before, as it is read again below.
+        if asks is None or not asking.is_open or self._at >= caller.until:
             return Body(environ)
         body = patience.read(environ, length)
         plain = self.read(body, environ)
@@ -72,7 +74,7 @@ class Quick(ABC):
         text, (scopes, client) = plain
         # Only now: the body may have taken its time, and what was fresh or in force when it began need not be.
         now = clock()
-        at = now + feed.offset
+        at = self._at = now + feed.offset
         if (
             at >= caller.until
             or now >= asks.fresh_until
@@ -83,8 +85,10 @@ class Quick(ABC):
         tallies = self._memory.tallies.file
         entry = entries.get(digest_of(text))
         if entry is None:
-            if scopes:
-                return Body(environ, body)  # the careful way says which of them nobody could have
+            if scopes or not text.replace(b"_", b"").isalnum():
+                return Body(
+                    environ, body
+                )  # the careful way says which of them nobody could have, or reads what was escaped
             said = self.unknown(text)
         else:
             grant = entry.grant
@@ -101,7 +105,8 @@ class Quick(ABC):
                 said = self.refused(reason)
                 tallies.count(entry, str(reason), at, client)
         tallies.count(caller, VALID, at, self._memory.seen_as(environ))
-        self._names[authorization] = name
+        if known is None:
+            self._names[authorization] = name
         self.answers += 1
         return said
 

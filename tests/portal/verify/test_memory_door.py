@@ -6,6 +6,7 @@ import base64
 import io
 import itertools
 import json
+import time
 from dataclasses import replace
 
 import pytest
@@ -189,6 +190,18 @@ def test_nobody_waits_for_the_body_of_a_stranger(door, path):
         assert door.ask(path, b"", **sent).status == 401
     assert door.forward("x", **{"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}).status == 401
     assert door.ask("/v1/other", b"", **{"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}).status == 404
+
+
+@pytest.mark.parametrize("path", ["/v1/verify", "/oauth2/introspect"])
+def test_a_caller_whose_credential_ended_by_the_clock_is_waited_for_once_at_most(door, key, path):
+    kind = {"CONTENT_TYPE": "application/x-www-form-urlencoded"} if path == "/oauth2/introspect" else {}
+    assert (
+        door.ask(path, f"token={key[2].reveal()}".encode() if kind else {"key": key[2].reveal()}, **kind).status == 200
+    )
+    door.feed.snapshot.entries[name_of(door.credential)].until = time.time()
+    assert door.ask(path, b"token=x" if kind else {"key": "x"}, **kind).status == 401
+    unsent = {"wsgi.input": Unsent(), "CONTENT_LENGTH": "100"}
+    assert door.ask(path, b"", **kind, **unsent).status == 401
 
 
 def test_a_body_that_takes_long_is_counted_in_the_file_of_then(door, key, tmp_path):
