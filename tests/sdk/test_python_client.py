@@ -70,7 +70,7 @@ def test_the_command_line_does_what_the_api_allows_a_program(portal_server, worl
     assert main(["login", "--url", portal_server.url, "--json"]) == 0
     assert said()["kind"] == "program"
     assert main(["list", "--service", "orders", "--json"]) == 0
-    assert [each["number"] for each in said()] == [str(key)]
+    assert [(each["number"], each["standing"]) for each in said()] == [(str(key), "active")]
     assert main(["show", version.kid, "--json"]) == 0
     assert said()["id"] == str(key.pk)
     wish = [
@@ -101,13 +101,20 @@ def test_the_command_line_does_what_the_api_allows_a_program(portal_server, worl
     assert main(["request", *wish, *more]) == 0, capsys.readouterr()
     asked = said()
     assert asked["state"] == "pending"
-    assert main(["requests", asked["id"], "--json"]) == 0
-    assert said()["content"]["rotation"] == {"every_days": 10, "overlap": "6h"}
+    for name in (asked["id"], asked["number"]):
+        assert main(["requests", name, "--json"]) == 0
+        assert said()["content"]["rotation"] == {"every_days": 10, "overlap": "6h"}
     (tmp_path / "leak.txt").write_text(f"curl -H 'Authorization: Bearer {secret.reveal()}'")
     assert main(["scan", str(tmp_path / "leak.txt"), "--ask", "--json"]) == 1
     assert [(each["key"], each["state"]) for each in said()] == [(str(key), "active")]
     assert main(["report", str(key), "--comment", "in a file", "--json"]) == 0
-    assert {each["state"] for each in said()["versions"]} == {"suspended"}
+    told = said()
+    assert {each["state"] for each in told["versions"]} == {"suspended"}
+    assert told["receipt"]["action"] == "leak-reported"
+    assert main(["receipts", str(key), "--json"]) == 0
+    assert said() == [told["receipt"]]
+    assert main(["receipts", str(key)]) == 0
+    assert f"leak-reported at {told['receipt']['committed_at']}, everywhere at " in capsys.readouterr().out
     assert main(["revoke", version.kid, "--reason", "key-compromise", "--json"]) == 0
     assert said()["revoked_reason"] == "key-compromise"
     monkeypatch.setenv("KEYSTEAD_API_KEY", verifying_credential(world).reveal())
