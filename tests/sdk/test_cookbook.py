@@ -18,9 +18,9 @@ from django.test import AsyncRequestFactory, RequestFactory
 from keys.lifecycle.revocation import revoke_key
 from keys.states import RevocationReason
 from tests.people import acting, issued, verifying_credential
-from tests.sdk.cookbook import Application, nginx, running, until, write_files
+from tests.sdk.cookbook import Application, nginx, until, write_files
 from tests.sdk.node import CLIENT, need_node
-from tests.servers import ROOT, free_port
+from tests.servers import ROOT, free_port, running
 
 BIN = Path(sys.executable).parent
 

@@ -20,9 +20,9 @@ from keys.states import RevocationReason
 from keys.verification.watching.receipts import How, stop_with_receipt
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
-from tests.sdk.cookbook import nginx, running, until
+from tests.sdk.cookbook import nginx, until
 from tests.sdk.node import CLIENT, need_node
-from tests.servers import ROOT
+from tests.servers import ROOT, running
 
 STALENESS = "UPDATE keys_environment SET max_staleness_ms = %s WHERE tag = 'prod'"
 # Milliseconds of a lease. Under the long one nobody asks by itself for twenty seconds: what is everywhere sooner came with a ring.

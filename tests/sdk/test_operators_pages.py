@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.sdk.cookbook import Application, nginx, running, write_files
-from tests.servers import free_port
+from tests.sdk.cookbook import Application, nginx, write_files
+from tests.servers import free_port, running
 
 HOST = "keys.example.org"
 PLACES = {
