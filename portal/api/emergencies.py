@@ -142,8 +142,7 @@ class Emergencies(Door):
             reason=RevocationReason(body["reason"]),
             actor=self.actor,
         )
-        if body["measure"] == Measure.REVOKE:  # what is replaced works on until its next secret is claimed
-            stop_listed(body["listed"])
+        stop_listed(body["listed"])
         return Response(read_receipt(act, actor=self.actor).as_json(), status=201)
 
 

@@ -107,9 +107,7 @@ def _confirmed(http: HttpRequest, actor: Actor) -> HttpResponse:
             except Conflict as conflict:
                 form.add_error(None, words_of(conflict))
             else:
-                # What is replaced works on until its next secret is claimed.
-                if form.cleaned_data["measure"] == Measure.REVOKE:
-                    stop_listed(listed)
+                stop_listed(listed)
                 messages.success(http, _("Done. This is the receipt."))
                 return HttpResponseRedirect(reverse("emergency_receipt", args=[act]))
     shown = list_keys(EmergencyFilter(numbers=listed), actor=actor) if listed else None

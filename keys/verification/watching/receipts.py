@@ -87,8 +87,9 @@ def stop_with_receipts(keys: Sequence[ManagedKey], *, action: str) -> list[Revoc
 
 
 def stop_listed(numbers: Sequence[int]) -> list[RevocationReceipt]:
-    """The same for the keys of an emergency, by their numbers."""
-    keys = ManagedKey.objects.filter(number__in=numbers).select_related("environment").order_by("number")
+    """The same for the keys of an emergency, by their numbers: those that it ended, for what it replaces works on until the next claim."""
+    ended = ManagedKey.objects.filter(number__in=numbers, revoked_at__isnull=False)
+    keys = ended.select_related("environment").order_by("number")
     return stop_with_receipts(list(keys), action="emergency")
 
 
