@@ -13,19 +13,20 @@ from django.conf import settings
 from keys.crypto.envelope import open_sealed, rewrap, seal
 from keys.crypto.errors import IntegrityFailed, UnknownKey
 from keys.crypto.keyring import Keyring
+from keys.crypto.keyring_file import KeyringFile
 from keys.crypto.row_mac import VersionFields, row_mac, verify_row_mac
 from keys.crypto.secrets import Secret
 from keys.models import KeyVersion
 
 
 @cache
-def _load(path: Path, keks: str) -> Keyring:
-    return Keyring.load(path, keks=keks)
+def _file(path: str, keks: str) -> KeyringFile:
+    return KeyringFile(Path(path), keks=keks)
 
 
 def keyring() -> Keyring:
-    """The keyring of this installation, read once a process."""
-    return _load(Path(settings.KEYSTEAD_KEYRING_FILE), settings.KEYSTEAD_KEKS)
+    """The keyring of this installation as its file is now. Whoever does two things that have to agree asks once."""
+    return _file(str(settings.KEYSTEAD_KEYRING_FILE), settings.KEYSTEAD_KEKS).read()
 
 
 def version_fields(version: KeyVersion) -> VersionFields:

@@ -37,7 +37,6 @@ from tests.fixtures import (  # noqa: F401 - pytest gives the tests of this fold
     django_db_setup,
     engines,
     portal_server,
-    restart,
     ring_file,
     sealing,
     settled_nonces,

@@ -38,7 +38,7 @@ class Verifier(models.Model):
 
     `terms` says for each environment how many milliseconds after `renewed_at` it stops answering; `applied` is the snapshot
     (pg_snapshot) of which everything visible is in its memory. A client's verifier holds the keys of one service and
-    environment, on behalf of its credential. `reads` names the keys of the keyring that a process of ours was started with.
+    environment, on behalf of its credential. `reads` names the keys of the keyring that a process of ours holds.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from keys.crypto.errors import CryptoError
+from keys.crypto.keyring import Keyring
 from keys.crypto.request_signing import RequestKey, hmac_key, public_key
 from keys.crypto.row_mac import VersionFields
 from keys.sealing import keyring, open_secret
@@ -13,24 +14,29 @@ from keys.verification.lookup import Found
 from keys.verification.verifier import is_intact
 
 MOST: Final = 50_000
+_Ready = dict[str, tuple[VersionFields, str, RequestKey | None, bool]]
 
 
 class SigningKeys:
-    """What was opened, for rows that have not changed since."""
+    """What was opened, for rows and a keyring that have not changed since."""
 
     def __init__(self) -> None:
-        self._ready: dict[str, tuple[VersionFields, str, RequestKey | None, bool]] = {}
+        # One value: what one thread judges by a former keyring must not get among what others judged by the next.
+        self._ready: tuple[Keyring | None, _Ready] = (None, {})
 
     def of(self, found: Found) -> tuple[RequestKey | None, bool]:
         """The key of a version, None when it has none that opens; and whether its row is what an operation wrote."""
-        fields = found.fields
-        ready = self._ready.get(fields.kid)
+        fields, now = found.fields, keyring()
+        judged_by, all_ready = self._ready
+        if judged_by is not now:
+            self._ready = now, (all_ready := {})
+        ready = all_ready.get(fields.kid)
         if ready is not None and ready[1] == found.row_mac and (ready[0] is fields or ready[0] == fields):
             return ready[2], ready[3]
-        if len(self._ready) >= MOST:
-            self._ready.clear()
-        key, intact = _key_of(found), is_intact(found, keyring())
-        self._ready[fields.kid] = (fields, found.row_mac, key, intact)
+        if len(all_ready) >= MOST:
+            all_ready.clear()
+        key, intact = _key_of(found), is_intact(found, now)
+        all_ready[fields.kid] = (fields, found.row_mac, key, intact)
         return key, intact
 
 

@@ -14,9 +14,7 @@ from keys.rekeying.naming import rows_by_key
 from keys.rekeying.rewriting import rewrite
 from keys.rekeying.steps import PURPOSES, add_keys, forget_key, promote_keys, read_ring
 
-RESTART: Final = (
-    "Copy the file to where the old one is backed up and to every host, and restart every process that reads it."
-)
+COPY: Final = "Every process that sees this file follows it by itself. Copy it to where the old one is backed up and to every other host."
 _BETWEEN: Final = 5.0  # seconds from one line of progress to the next
 
 
@@ -68,13 +66,13 @@ class Command(BaseCommand):
     def _add(self, *, actor: Actor, purposes: list[str], **_options: Any) -> None:
         for key in add_keys(purposes, actor=actor):
             self.stdout.write(f"{key} waits.")
-        self.stdout.write(RESTART)
+        self.stdout.write(COPY)
         self.stdout.write(f"Then: manage.py keyring promote {' '.join(purposes)}")
 
     def _promote(self, *, actor: Actor, purposes: list[str], **_options: Any) -> None:
         for key in promote_keys(purposes, actor=actor):
             self.stdout.write(f"{key} writes.")
-        self.stdout.write(RESTART)
+        self.stdout.write(COPY)
         self.stdout.write("Then: manage.py keyring rewrite")
 
     def _rewrite(self, *, actor: Actor, **_options: Any) -> None:
@@ -103,5 +101,5 @@ class Command(BaseCommand):
     def _forget(self, *, actor: Actor, purpose: str, key: str, even_so: bool, **_options: Any) -> None:
         rows = forget_key(purpose, key, actor=actor, even_so=even_so)
         self.stdout.write(f"{key} is forgotten." + (f" {rows:,} rows were lost with it." if rows else ""))
-        self.stdout.write(RESTART)
+        self.stdout.write(COPY)
         self.stdout.write("Keep a copy of the former file as long as a backup of the database that needs it.")

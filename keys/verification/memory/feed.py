@@ -25,7 +25,7 @@ from keys.verification.lookup import VERIFIER
 from keys.verification.memory import lease
 from keys.verification.memory.hearing import Hearing
 from keys.verification.memory.lease import MARGIN, Holder
-from keys.verification.memory.loading import Catalogue, load, load_keys
+from keys.verification.memory.loading import Catalogue, load, load_keys, load_made_by
 from keys.verification.memory.snapshot import NEVER, Snapshot
 
 SLOWEST: Final = 0.5  # seconds between two looks when nobody rings
@@ -40,7 +40,8 @@ class Feed:
 
     def __init__(self, *, name: str = "", on_tick: Callable[[], object] = lambda: None) -> None:
         name = name or f"{socket.gethostname()}:{os.getpid()}"
-        self.holder = Holder(id=uuid4(), name=name, reads=keyring().key_ids)
+        self._keyring = keyring()
+        self.holder = Holder(id=uuid4(), name=name, reads=self._keyring.key_ids)
         self.snapshot = Snapshot()
         self.catalogue = Catalogue()
         self.position = ""
@@ -95,6 +96,7 @@ class Feed:
         """Renew the lease, then read what changed, then be fresh until the lease ends (see keys.verification.memory.lease)."""
         began = lease.clock()
         self._due_at = began + self._period()
+        self._follow_keyring()
         terms = self.catalogue.terms()
         at = lease.renew(self.holder, terms=terms, applied=self.position, entries=len(self.snapshot), hears=self.hears)
         if at is None:
@@ -128,6 +130,15 @@ class Feed:
         if seen.is_behind_log:
             self.forget_freshness()
         return not seen.is_behind_log
+
+    def _follow_keyring(self) -> None:
+        """Judge again what keys made that have come or gone, and say which keys are read here now."""
+        now, before = keyring(), self._keyring
+        if now is before:
+            return
+        for key, held in load_made_by(set(now.key_ids) ^ set(before.key_ids), self.catalogue):
+            self.snapshot.put(key, held)
+        self._keyring, self.holder = now, replace(self.holder, reads=now.key_ids)
 
     def _resync(self) -> None:
         """Read everything anew, and answer nothing from before meanwhile."""

@@ -49,7 +49,7 @@ FROM (SELECT clock_timestamp() AS at) AS clock, unnest(
 ) AS renewal (id, name, credential, service, environment, longest, terms, applied, entries, reads, hears)
 ORDER BY id
 ON CONFLICT (id) DO UPDATE SET renewed_at = excluded.renewed_at, applied = {_APPLIED}, entries = excluded.entries,
-    hears = excluded.hears, valid_until = greatest(held.valid_until, excluded.valid_until),
+    reads = excluded.reads, hears = excluded.hears, valid_until = greatest(held.valid_until, excluded.valid_until),
     terms = (SELECT coalesce(jsonb_object_agg(place, term), '{{}}') FROM (
         SELECT place, max(term) AS term FROM (
             SELECT key, value::bigint FROM jsonb_each_text(excluded.terms)
@@ -99,7 +99,7 @@ class Holder:
     credential: UUID | None = None
     service: UUID | None = None
     environment: UUID | None = None
-    reads: tuple[str, ...] = ()  # the keys of the keyring that a process of ours holds, as long as it lives
+    reads: tuple[str, ...] = ()  # the keys of the keyring that a process of ours holds now
 
 
 @dataclass(frozen=True, kw_only=True)

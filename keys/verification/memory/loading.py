@@ -27,6 +27,10 @@ _REMEMBERED: Final = (
 )
 _ALL: Final = f"{EVERYTHING} WHERE {_REMEMBERED} ORDER BY v.managed_key_id"
 _OF_KEYS: Final = f"{EVERYTHING} WHERE v.managed_key_id = ANY(%s) AND ({_REMEMBERED}) ORDER BY v.managed_key_id"
+# A version's MAC names the key of the keyring that made it (keys.crypto.row_mac).
+_MADE_BY: Final = f"""{EVERYTHING} WHERE ({_REMEMBERED}) AND v.managed_key_id IN (
+    SELECT managed_key_id FROM keys_keyversion WHERE split_part(row_mac, ':', 2) = ANY(%s)
+) ORDER BY v.managed_key_id"""  # noqa: S608 - constants of ours
 _PLACES: Final = """
 SELECT s.id, e.id, s.slug, e.tag, e.max_staleness_ms, p.signature_required, p.signed_scopes
 FROM keys_service s CROSS JOIN keys_environment e
@@ -118,6 +122,12 @@ def load_keys(keys: Iterable[UUID], catalogue: Catalogue) -> dict[UUID, Held]:
     """Read all versions of these keys as they are now; a key without any is told too."""
     wanted = list(keys)
     return {key: Held() for key in wanted} | dict(_by_key(_few(_OF_KEYS, (wanted,)), catalogue))
+
+
+def load_made_by(keyring_keys: Iterable[str], catalogue: Catalogue) -> Iterator[tuple[UUID, Held]]:
+    """Read every key again of which some version was written with one of these keys of the keyring."""
+    if wanted := list(keyring_keys):
+        yield from _by_key(_rows(_MADE_BY, (wanted,)), catalogue)
 
 
 def read_found(condition: str, parameters: Iterable[Any]) -> Iterator[Found]:  # Any: what the driver takes

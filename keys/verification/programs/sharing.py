@@ -67,7 +67,8 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
     policies: dict[bytes, int] = {}
     records = b"".join(_record(found, digest_of(found), policies) for found in shown)
     pairs = b"".join(_record(found, public_key_of(found), policies) for found in signers)
-    kid, _ = snapshot_keys.sign(b"", keyring())
+    ring = keyring()  # one for the name and the signature: the next step of a rotation may come between them
+    kid, _ = snapshot_keys.sign(b"", ring)
     header: dict[str, Any] = {
         "kid": kid,
         "service": rows[0].service if rows else "",
@@ -85,7 +86,7 @@ def snapshot_of(binding: Binding) -> tuple[str, bytes]:
     }
     head = canonical_json(header)
     content = MAGIC + struct.pack("<I", len(head)) + head + records
-    _, signature = snapshot_keys.sign(SIGNED_SNAPSHOT + hashlib.sha256(content).digest(), keyring())
+    _, signature = snapshot_keys.sign(SIGNED_SNAPSHOT + hashlib.sha256(content).digest(), ring)
     return position, content + signature
 
 

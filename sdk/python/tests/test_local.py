@@ -342,12 +342,14 @@ def test_a_resync_and_a_forgotten_verifier_begin_anew(verifier, feed, keystead):
     until(lambda: verifier.verify(KEYS[3]))
 
 
-def test_a_new_signing_key_is_learnt(keystead, feed, stopped_clock):
+def test_a_new_signing_key_is_learnt_and_what_is_held_stays(keystead, feed, stopped_clock):
+    """Keystead's own rotation is no moment in which a service refuses everybody."""
     with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
         assert verifier.verify(KEYS[0])
         feed.sign_with("snap-2")
         stopped_clock.seconds += 90  # whatever lease there was is over
         until(lambda: verifier.verify(KEYS[0]))
+        assert [each.path for each in keystead.asked].count("/v1/snapshot") == 1
 
 
 def test_a_pinned_signing_key_is_not_replaced(keystead, feed, stopped_clock):

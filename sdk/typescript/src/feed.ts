@@ -75,7 +75,7 @@ export class Feed {
       return true;
     }
     const waited = performance.now() - asked.steady;
-    this.#check(answer, applied);
+    await this.#withKnownKeys((keys) => this.#check(answer, applied, keys));
     const changes = answer["changes"] as Record<string, unknown>[];
     const position = String(answer["position"]);
     // A ring may have brought more since it was asked for: then it is old news, which would bring back what was stopped.
@@ -181,34 +181,27 @@ export class Feed {
     this.#leaseUrl = this.#transport.elsewhere(answer["lease"]);
     this.#appliedUrl = this.#transport.elsewhere(answer["applied"]); // a Keystead of before names none
     const content = await showing(this.#credential, (bearer) => this.#transport.bytes("/v1/snapshot", { bearer, timeout: SNAPSHOT_TIMEOUT }));
+    this.state = new State(await this.#withKnownKeys((keys) => readSnapshot(content, keys)));
+  }
+
+  /** Reads what is signed. The key may be new to us: without pins Keystead's own word over TLS is what there is. */
+  async #withKnownKeys<Read>(read: (keys: SigningKeys) => Read): Promise<Read> {
     try {
-      this.state = new State(readSnapshot(content, await this.#signingKeys()));
+      return read(this.#keys);
     } catch (error) {
       if (this.#arePinned || !isUnknownSigner(error)) throw error;
-      this.#keys = {}; // Keystead signs with a new key; without pins its own word over TLS is what there is
-      this.state = new State(readSnapshot(content, await this.#signingKeys()));
     }
+    const answer = object(await showing(this.#credential, (bearer) => this.#transport.ask("GET", "/v1/jwks", { bearer })));
+    const found = (answer["keys"] as Record<string, string>[]).filter((each) => each["crv"] === "Ed25519");
+    this.#keys = Object.fromEntries(found.map((each) => [each["kid"], each["x"]]));
+    return read(this.#keys);
   }
 
-  async #signingKeys(): Promise<SigningKeys> {
-    if (Object.keys(this.#keys).length === 0) {
-      const answer = object(await showing(this.#credential, (bearer) => this.#transport.ask("GET", "/v1/jwks", { bearer })));
-      const found = (answer["keys"] as Record<string, string>[]).filter((each) => each["crv"] === "Ed25519");
-      this.#keys = Object.fromEntries(found.map((each) => [each["kid"], each["x"]]));
-    }
-    return this.#keys;
-  }
-
-  #check(answer: Record<string, unknown>, applied: string): void {
+  #check(answer: Record<string, unknown>, applied: string, keys: SigningKeys): void {
     const { lease_ms, position, changes, server_time, resync } = answer;
     const told = canonical({ lease_ms, position, changes, server_time, resync });
     const message = Buffer.from(`keystead changes v1\n${this.#verifier}\n${applied}\n${told}`);
-    try {
-      checkSigned(this.#keys, answer["kid"], fromBase64url(answer["signature"]), message);
-    } catch (error) {
-      if (!this.#arePinned && isUnknownSigner(error)) this.forget(); // the next snapshot brings the new key
-      throw error;
-    }
+    checkSigned(keys, answer["kid"], fromBase64url(answer["signature"]), message);
   }
 
   #post(path: string, body: unknown): Promise<unknown> {

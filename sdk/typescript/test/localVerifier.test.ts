@@ -139,11 +139,12 @@ test("a forged change is not applied and renews nothing", () =>
     (feed) => ([feed.leaseMs, feed.renewMs] = [250, 20]),
   ));
 
-test("a new signing key is learnt", (context) =>
-  following(async (verifier, feed) => {
+test("a new signing key is learnt, and what is held stays", (context) =>
+  following(async (verifier, feed, keystead) => {
     feed.signWith("snap-2");
     pass(context);
     await until(() => verifier.verify(FIRST.text).valid);
+    assert.equal(keystead.asked.filter((each) => each.path === "/v1/snapshot").length, 1);
   }));
 
 test("a pinned signing key is not replaced", (context) => {

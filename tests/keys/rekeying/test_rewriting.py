@@ -20,7 +20,6 @@ from django.test import Client
 from audit import clock
 from audit.actor import Actor
 from audit.models import AuditEvent
-from keys import sealing
 from keys.lifecycle.revocation import reinstate_key, suspend_key
 from keys.models import KeyVersion, ManagedKey, TotpDevice, VerificationChange
 from keys.people.calendar_feeds import find_feed, make_feed, note_reading, remove_feed
@@ -47,15 +46,13 @@ from tests.signing_keys import allow_signing, signer_of
 SHELL = Actor.operator("root")
 REWRITTEN = ("row-mac", "kek-development", "kek-test", "kek-production", "kek-people")
 pytestmark = pytest.mark.usefixtures("sealing", "ring_file")
-Restart = Callable[[], None]
 
 
-def rotate(restart: Restart, *purposes: str) -> dict[str, str]:
+def rotate(*purposes: str) -> dict[str, str]:
     """Add and promote; returns the keys of before."""
     before = {purpose: read_ring().primary(purpose).id for purpose in purposes}
     add_keys(purposes, actor=SHELL)
     promote_keys(purposes, actor=SHELL)
-    restart()
     return before
 
 
@@ -63,7 +60,7 @@ def quietly(kind: str, written: int) -> None:
     """Tell nobody."""
 
 
-def test_after_a_rewrite_nothing_needs_the_old_keys(world: World, restart: Restart) -> None:
+def test_after_a_rewrite_nothing_needs_the_old_keys(world: World) -> None:
     key, version, secret = issued(world)
     allow_signing(world)
     signer = signer_of(world, "hmac-sha256", name="Signs")
@@ -74,7 +71,7 @@ def test_after_a_rewrite_nothing_needs_the_old_keys(world: World, restart: Resta
     assert retelling.tell_again() == 0
     endpoint.refresh_from_db()
     webhook_secrets = [each.reveal() for each in open_secrets(endpoint, at=clock.now())]
-    before = rotate(restart, *REWRITTEN)
+    before = rotate(*REWRITTEN)
     assert rows_by_key()[before["kek-people"]] == TotpDevice.objects.count() + len(webhook_secrets)
     position = VerificationChange.objects.order_by("-id").values_list("id", flat=True)[0]
     done = rewrite(actor=SHELL, told=quietly)
@@ -82,7 +79,6 @@ def test_after_a_rewrite_nothing_needs_the_old_keys(world: World, restart: Resta
     assert {counted[old] for old in before.values()} == {0}
     for purpose, old in before.items():
         assert forget_key(purpose, old, actor=SHELL) == 0
-    restart()
     assert ask(world, secret.reveal()) is None
     stored = KeyVersion.objects.get(pk=signer.version.pk)
     opened = open_secret(stored.sealed_secret, version_id=stored.pk, kid=stored.kid, environment="prod")
@@ -100,10 +96,10 @@ def test_after_a_rewrite_nothing_needs_the_old_keys(world: World, restart: Resta
     assert version.pk in {each.pk for each in KeyVersion.objects.all() if mac_holds(each)}
 
 
-def test_a_shared_secret_follows_its_kek_alone(world: World, restart: Restart) -> None:
+def test_a_shared_secret_follows_its_kek_alone(world: World) -> None:
     allow_signing(world)
     version = signer_of(world, "hmac-sha256").version
-    before = rotate(restart, "kek-production")["kek-production"]
+    before = rotate("kek-production")["kek-production"]
     assert rewrite(actor=SHELL, told=quietly)["versions"].written == 1
     stored = KeyVersion.objects.select_related("managed_key__environment").get(pk=version.pk)
     assert before in version.sealed_secret
@@ -111,34 +107,31 @@ def test_a_shared_secret_follows_its_kek_alone(world: World, restart: Restart) -
     assert mac_holds(stored)
 
 
-def test_a_secret_that_nothing_opens_any_more_makes_no_row_look_forged(world: World, restart: Restart) -> None:
+def test_a_secret_that_nothing_opens_any_more_makes_no_row_look_forged(world: World) -> None:
     """Its KEK was forgotten too early: the key is lost, but nobody has changed its row."""
     allow_signing(world)
     version = signer_of(world, "hmac-sha256").version
-    before = rotate(restart, "row-mac", "kek-production")
+    before = rotate("row-mac", "kek-production")
     forget_key("kek-production", before["kek-production"], actor=SHELL, even_so=True)
-    restart()
     assert rewrite(actor=SHELL, told=quietly)["versions"].written == KeyVersion.objects.count()
     forget_key("row-mac", before["row-mac"], actor=SHELL)
-    restart()
     stored = KeyVersion.objects.select_related("managed_key__environment").get(pk=version.pk)
     assert mac_holds(stored)
     assert stored.sealed_secret == version.sealed_secret
 
 
-def test_a_forged_row_is_left_as_it_is(world: World, superuser: Any, restart: Restart) -> None:
+def test_a_forged_row_is_left_as_it_is(world: World, superuser: Any) -> None:
     forged, sound = issued(world, name="Forged"), issued(world, name="Sound")
     change_behind_the_back(
         superuser, "UPDATE keys_keyversion SET expires_at = expires_at + interval '1 day' WHERE id = %s", [forged[1].pk]
     )
     mac = KeyVersion.objects.get(pk=forged[1].pk).row_mac
-    before = rotate(restart, "row-mac")
+    before = rotate("row-mac")
     done = rewrite(actor=SHELL, told=quietly)["versions"]
     assert (done.left, done.held) == (1, 0)
     assert KeyVersion.objects.get(pk=forged[1].pk).row_mac == mac
     assert rows_by_key()[before["row-mac"]] == 1
     forget_key("row-mac", before["row-mac"], actor=SHELL, even_so=True)
-    restart()
     assert ask(world, forged[2].reveal()) == Reason.INTEGRITY_FAILURE
     assert ask(world, sound[2].reveal()) is None
 
@@ -154,12 +147,10 @@ def test_what_a_forged_row_says_of_its_key_does_not_reach_a_terminal(world: Worl
 
 
 @pytest.mark.parametrize("columns", ["expires_at = 'infinity'", "sealed_secret = 'ks1$A256GCM$A256GCMKW$kek$AA$AA$AA'"])
-def test_a_row_that_cannot_be_read_keeps_no_other_from_the_new_key(
-    world: World, superuser: Any, restart: Restart, columns: str
-) -> None:
+def test_a_row_that_cannot_be_read_keeps_no_other_from_the_new_key(world: World, superuser: Any, columns: str) -> None:
     keys = [issued(world, name=f"Key {number}") for number in range(3)]
     change_behind_the_back(superuser, f"UPDATE keys_keyversion SET {columns} WHERE id = %s", [keys[1][1].pk])
-    before = rotate(restart, "row-mac")
+    before = rotate("row-mac")
     done = rewrite(actor=SHELL, told=quietly)["versions"]
     assert (done.left, done.held) == (1, 0)
     assert rows_by_key()[before["row-mac"]] == 1
@@ -168,7 +159,6 @@ def test_a_row_that_cannot_be_read_keeps_no_other_from_the_new_key(
 def killed_after(lots: int, path: str) -> None:
     """Rewrite in this process until so many lots are written, and be killed there."""
     settings.KEYSTEAD_KEYRING_FILE = path
-    sealing._load.cache_clear()
     left = lots
 
     def told(_kind: str, _written: int) -> None:
@@ -181,10 +171,10 @@ def killed_after(lots: int, path: str) -> None:
     rewrite(actor=SHELL, told=told)
 
 
-def test_who_is_killed_goes_on_where_it_ended(world: World, restart: Restart, ring_file: Path) -> None:
+def test_who_is_killed_goes_on_where_it_ended(world: World, ring_file: Path) -> None:
     for number in range(4):
         issued(world, name=f"Key {number}")
-    before = rotate(restart, *REWRITTEN)
+    before = rotate(*REWRITTEN)
     count = KeyVersion.objects.count()
     for lots in (1, 2):
         assert Fork(killed_after, lots, str(ring_file)).ended() == -signal.SIGKILL
@@ -229,12 +219,10 @@ def holding(statement: str, parameters: Sequence[object] = ()) -> Iterator[Calla
         end()
 
 
-def test_what_somebody_holds_is_told_and_written_the_next_time(
-    world: World, restart: Restart, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_somebody_holds_is_told_and_written_the_next_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rewriting, "_PAUSE", 0.0)
     key, other = issued(world, name="Held")[0], issued(world, name="Other")[1]
-    rotate(restart, "row-mac")
+    rotate("row-mac")
     with held(key):
         assert rewrite(actor=SHELL, told=quietly)["versions"].held == key.versions.count()
     other.refresh_from_db()
@@ -243,30 +231,30 @@ def test_what_somebody_holds_is_told_and_written_the_next_time(
     assert (done.written, done.held) == (key.versions.count(), 0)
 
 
-def test_a_table_that_is_locked_for_a_moment_ends_no_rewrite(world: World, restart: Restart) -> None:
+def test_a_table_that_is_locked_for_a_moment_ends_no_rewrite(world: World) -> None:
     """An index that is built, say: what was written before stands, and so do the other kinds."""
     issued(world)
-    before = rotate(restart, "row-mac", "kek-people")
+    before = rotate("row-mac", "kek-people")
     with holding("LOCK TABLE keys_keyversion IN SHARE ROW EXCLUSIVE MODE") as end:
         done = rewrite(actor=SHELL, told=lambda *_: end())
     assert (done["versions"].held, done["seeds"].written) == (0, TotpDevice.objects.count())
     assert {rows_by_key()[old] for old in before.values()} == {0}
 
 
-def test_what_somebody_held_for_a_moment_is_come_back_to(world: World, restart: Restart) -> None:
+def test_what_somebody_held_for_a_moment_is_come_back_to(world: World) -> None:
     key = issued(world)[0]
-    before = rotate(restart, "row-mac")
+    before = rotate("row-mac")
     with held(key) as end:
         rewrite(actor=SHELL, told=lambda *_: end())
     assert rows_by_key()[before["row-mac"]] == 0
 
 
 def test_operations_at_the_same_time_and_the_rewrite_lose_nothing_of_each_other(
-    world: World, restart: Restart, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rewriting, "LOT", 2)
     keys = [issued(world, name=f"Key {number}")[0] for number in range(5)]
-    before = rotate(restart, "row-mac")
+    before = rotate("row-mac")
     admin = acting(world.admin, "*")
     over, failed = threading.Event(), list[Exception]()
 
@@ -294,14 +282,13 @@ def test_operations_at_the_same_time_and_the_rewrite_lose_nothing_of_each_other(
     assert Sweep().failures() == []
 
 
-def test_people_sign_in_with_what_they_have_across_a_whole_rotation(world: World, restart: Restart) -> None:
+def test_people_sign_in_with_what_they_have_across_a_whole_rotation(world: World) -> None:
     nora = joined("nora")
     client = nora.signs_in()
     codes = make_recovery_codes(nora.person, actor=nora.actor("factors"))
-    before = rotate(restart, *PURPOSES)
+    before = rotate(*PURPOSES)
     assert rewrite(actor=SHELL, told=quietly)["seeds"].written == TotpDevice.objects.count()
     forget_key("kek-people", before["kek-people"], actor=SHELL)
-    restart()
     counted = rows_by_key()
     assert (counted[before["pepper"]], counted[before["session-hash"]]) == (len(codes), 1), (
         "they follow as they are used"
@@ -312,10 +299,10 @@ def test_people_sign_in_with_what_they_have_across_a_whole_rotation(world: World
     assert isinstance(proof, Proof)
 
 
-def test_the_address_of_a_calendar_follows_when_it_is_read(world: World, restart: Restart) -> None:
+def test_the_address_of_a_calendar_follows_when_it_is_read(world: World) -> None:
     fresh = make_feed(world.alice, actor=acting(world.alice, "*"))
     token = token_of(fresh.link).removesuffix(".ics")
-    before = rotate(restart, "session-hash")["session-hash"]
+    before = rotate("session-hash")["session-hash"]
     feed = find_feed(token)
     assert feed is not None
     assert rows_by_key()[before] == 1

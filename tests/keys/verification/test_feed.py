@@ -344,7 +344,7 @@ def test_an_environment_that_wants_no_memory_has_none(world, key, superuser):
 
 
 def test_a_verifier_tells_which_keys_of_the_keyring_it_reads(world):
-    """Of its own start, whenever its lease began: rows of a key that it lacks would look forged to it."""
+    """Whenever its lease began: rows of a key that it lacks would look forged to it."""
     feed = following()
     reads = list(keyring().key_ids)
     assert Verifier.objects.get(pk=feed.holder.id).reads == reads

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from keystead_client.beliefs import MOST_HOT, NEVER, NOT_PLAIN, NOTHING, Belief, Found, State
 from keystead_client.credentials import Credential, showing
@@ -29,6 +29,7 @@ _SAFETY: Final = 0.05  # seconds between our clock and the one that counts the l
 _MOST_SNAPSHOT: Final = 1 << 31
 _AWAY: Final = 30.0  # seconds for which a place that did not answer is not asked again
 _SILENCE: Final = 5.0  # seconds; the bell beats each second, so one that is quiet for longer is dead
+_Read = TypeVar("_Read")
 
 
 # A clock that goes on while the machine sleeps: a lease must not outlive a closed lid. Called as clock(CLOCK), in seconds.
@@ -75,12 +76,7 @@ class Feed:
                 raise
             self._forget()
             return True
-        try:
-            self._check(answer, applied)
-        except IntegrityError as error:
-            if not self._are_pinned and error.code == "unknown_signing_key":
-                self._forget()  # Keystead signs with a new key: the next snapshot brings it
-            raise
+        self._with_known_keys(lambda keys: self._check(answer, applied, keys))
         if answer["resync"]:
             self._forget()
             return True
@@ -256,25 +252,24 @@ class Feed:
                 self._beside, self._lease_path = self._transport.elsewhere(beside), f"/{last}"
                 self._takes_word = answer.get("applied") == f"{beside}/applied"
         reply = self._request("GET", "/v1/snapshot", timeout=60, most_bytes=_MOST_SNAPSHOT)
+        self.state = State(self._with_known_keys(lambda keys: read_snapshot(reply.body, keys=keys)))
+
+    def _with_known_keys(self, read: Callable[[Mapping[str, str]], _Read]) -> _Read:
+        """Read what is signed. The key may be new to us: without pins Keystead's own word over TLS is what there is."""
         try:
-            self.state = State(read_snapshot(reply.body, keys=self._signing_keys()))
+            return read(self._keys)
         except IntegrityError as error:
             if self._are_pinned or error.code != "unknown_signing_key":
                 raise
-            self._keys = {}  # Keystead signs with a new key; without pins its own word over TLS is what there is
-            self.state = State(read_snapshot(reply.body, keys=self._signing_keys()))
+        reply = self._transport.request("GET", "/v1/jwks")
+        raise_for(reply)
+        self._keys = {each["kid"]: each["x"] for each in reply.json()["keys"] if each.get("crv") == "Ed25519"}
+        return read(self._keys)
 
-    def _signing_keys(self) -> Mapping[str, str]:
-        if not self._keys:
-            reply = self._transport.request("GET", "/v1/jwks")
-            raise_for(reply)
-            self._keys = {each["kid"]: each["x"] for each in reply.json()["keys"] if each.get("crv") == "Ed25519"}
-        return self._keys
-
-    def _check(self, answer: Mapping[str, Any], applied: str) -> None:
+    def _check(self, answer: Mapping[str, Any], applied: str, keys: Mapping[str, str]) -> None:
         signed = {name: answer[name] for name in ("lease_ms", "position", "changes", "server_time", "resync")}
         message = _SIGNED + f"{self._verifier}\n{applied}\n{canonical(signed)}".encode()
-        check(public_key(pinned(self._keys, answer["kid"])), from_base64url(answer["signature"]), message)
+        check(public_key(pinned(keys, answer["kid"])), from_base64url(answer["signature"]), message)
 
     def _post(self, path: str, body: object, *, to: Transport | None = None) -> Reply:
         return self._request("POST", path, body=json.dumps(body).encode(), to=to)

@@ -119,8 +119,8 @@ def read_snapshot(content: bytes, *, keys: Mapping[str, str], service: str = "",
         raise IntegrityError("the snapshot was cut")
     header = _object(content[len(MAGIC) + 4 : start])
     view = memoryview(content)
-    signed = _SIGNED + hashlib.sha256(view[:-_SIGNATURE]).digest()
-    check(public_key(pinned(keys, header.get("kid"))), bytes(view[-_SIGNATURE:]), signed)
+    signer = public_key(pinned(keys, header.get("kid")))
+    check(signer, bytes(view[-_SIGNATURE:]), _SIGNED + hashlib.sha256(view[:-_SIGNATURE]).digest())
     if type(header.get("count")) is not int or len(content) - start - _SIGNATURE != header["count"] * RECORD:
         raise IntegrityError("the snapshot holds more or fewer records than it says")
     for name, wanted in (("service", service), ("environment", environment)):
