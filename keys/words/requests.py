@@ -49,7 +49,7 @@ REQUESTS: Final[Mapping[str, Promise]] = {
     "ipv4_mapped": _("“%(value)s” is an IPv4 address in IPv6 clothes. Write it as IPv4."),
     "not_an_approver": _("You are not an approver of this service, nor of the group its policy names."),
     "not_enough_approvers": _(
-        "This needs %(required)s approvals and only %(there_are)s people could give one. Ask an administrator to name approvers."
+        "Approvals needed: %(required)s; people who could give one: %(there_are)s. Ask an administrator to name approvers."
     ),
     "not_narrower": _("This would allow more than was asked. An approver can only take away."),
     "not_sealed_yet": _("This is on record and not sealed yet. Sealing takes a moment; then the receipt can be had."),

@@ -8,9 +8,10 @@ from keystead_client.cli.main import main
 from keystead_client.errors import Refused
 from keystead_client.transport import Transport
 
-from keys.models import DeviceSignIn, Session
-from tests.devices import answered
-from tests.people import issued
+from keys.models import DeviceSignIn, Session, Team
+from keys.people.teams import add_member
+from tests.devices import answered, token_of
+from tests.people import SYSTEM, issued
 
 
 def test_alice_signs_her_command_line_in_asks_and_signs_out(portal_server, world, monkeypatch, tmp_path, capsys):
@@ -52,6 +53,21 @@ def test_alice_signs_her_command_line_in_asks_and_signs_out(portal_server, world
     assert main(["logout"]) == 0
     assert not Session.objects.filter(kind="device").exists()
     assert main(["whoami"]) == 2
+
+
+def test_the_command_line_asks_for_the_credential_of_a_service(portal_server, world, monkeypatch, capsys):
+    monkeypatch.setenv("KEYSTEAD_URL", portal_server.url)
+    monkeypatch.setenv("KEYSTEAD_API_KEY", token_of(world.bob))
+    add_member(Team.objects.get(slug="keystead"), person=world.carol, roles=["approver"], actor=SYSTEM)
+    wish = {
+        "service": "keystead", "environment": "dev", "team": "orders", "name": "Verifies orders", "consumer": "orders-api",
+        "purpose": "Let the API of orders verify its keys.", "scope": "keys:verify", "verifies": "orders",
+        "per-minute": "60", "recipient": str(world.bob.pk),
+    }  # fmt: skip
+    assert main(["request", "--json", *(f"--{name}={value}" for name, value in wish.items())]) == 0, capsys.readouterr()
+    content = json.loads(capsys.readouterr().out)["content"]
+    assert content["verifies"] == {"service": "orders", "environment": "dev"}
+    assert content["limits"] == {"requests_per_minute": 60}
 
 
 def test_a_machine_that_is_turned_away_stops_asking(portal_server, world):

@@ -298,6 +298,43 @@ def test_a_request_says_how_secrets_are_replaced_or_leaves_it_to_the_usual_plan(
     assert asking.asked[-1].json.get("rotation") == plan
 
 
+def test_a_request_may_be_for_a_credential_a_signing_key_or_less_than_all_the_use(asking, tmp_path):
+    asking.on("POST /api/v1/requests", (201, {"number": "REQ-1", "state": "pending"}))
+    pem = "-----BEGIN PUBLIC KEY-----\nMCow\n-----END PUBLIC KEY-----\n"
+    (tmp_path / "public.pem").write_text(pem)
+    for words, wish in (
+        ([], {"kind": "bearer", "public_key": "", "verifies_service": "", "verifies_environment": "", "limits": {}}),
+        (["--verifies", "orders"], {"verifies_service": "orders", "verifies_environment": "prod"}),
+        (["--kind", "hmac-sha256"], {"kind": "hmac-sha256"}),
+        (["--public-key", str(tmp_path / "public.pem")], {"kind": "ed25519", "public_key": pem}),
+        (["--per-minute", "60", "--per-day", "0"], {"limits": {"requests_per_minute": 60, "requests_per_day": 0}}),
+    ):
+        assert main([*WISH, *words]) == 0
+        assert wish.items() <= asking.asked[-1].json.items()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"-----BEGIN PRIVATE KEY-----\nMC4C\n",
+        b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n",
+        b'{"kty": "OKP", "crv": "Ed25519", "x": "11qY", "d" : "nWGx"}',
+        KEY.encode(),
+        b"\xff\xfe",
+    ],
+)
+def test_what_is_no_public_key_does_not_leave_the_machine(asking, tmp_path, capsys, content):
+    (tmp_path / "key.pem").write_bytes(content)
+    for name in ("key.pem", "missing"):
+        with pytest.raises(SystemExit) as ended:
+            main([*WISH, "--public-key", str(tmp_path / name)])
+        assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert str(tmp_path / "key.pem") in said.err
+    assert content.decode(errors="replace").splitlines()[0] not in said.out + said.err
+    assert not asking.asked
+
+
 @pytest.mark.parametrize("words", [["--overlap", "2h"], ["--every-days", "monthly"]])
 def test_a_plan_that_nobody_offers_is_not_understood_and_asks_nothing(asking, words, capsys):
     with pytest.raises(SystemExit) as ended:

@@ -185,7 +185,7 @@ def test_a_verifying_key_names_its_own_teams_service(world: World, as_: Browser)
     answer = as_("bob").post(own, typed)
     # Nobody approves for Keystead's own team in this world, and that is said instead of letting it wait.
     assert answer.status_code == 422
-    assert "only 0 people could give one" in answer.content.decode()
+    assert "Approvals needed: 1; people who could give one: 0." in answer.content.decode()
 
 
 def test_an_edit_begins_with_what_was_asked_and_voids_approvals(world: World, as_: Browser) -> None:

@@ -6,7 +6,6 @@ import argparse
 import getpass
 import os
 import sys
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ from keystead_client.verdicts import Client
 from keystead_client.verifier import Verifier
 
 KEY_COLUMNS = ("number", "name", "standing", "service", "environment", "owner_team", "scopes", "authorised_until")
-REQUEST_COLUMNS = ("number", "id", "state", "service", "environment", "owner_team", "created_at")
 YES, NO = 0, 1
 
 
@@ -70,44 +68,6 @@ def usage(typed: argparse.Namespace) -> int:
         show(told, as_json=True)
     else:
         show(told["usage"], as_json=False, columns=("hour", "kid", "outcome", "count"))
-    return YES
-
-
-def request(typed: argparse.Namespace) -> int:
-    """Ask for a key."""
-    wish: dict[str, Any] = {
-        "service": typed.service,
-        "environment": typed.environment,
-        "owner_team": typed.team,
-        "name": typed.name,
-        "consumer": typed.consumer,
-        "purpose": typed.purpose,
-        "scopes": typed.scope,
-        "cryptoperiod_days": typed.cryptoperiod_days,
-        "authorised_days": typed.authorised_days,
-        "networks": typed.network,
-        "self_fetch": typed.self_fetch,
-        "ticket": typed.ticket,
-    }
-    if typed.recipient:
-        wish["recipient"] = typed.recipient
-    plan = {"overlap": typed.overlap or None, "every_days": typed.every_days}
-    if any(value is not None for value in plan.values()):
-        wish["rotation"] = {name: value for name, value in plan.items() if value is not None}
-    told = account(typed).post("/api/v1/requests", wish, once=typed.once or uuid.uuid4().hex)
-    show(told, as_json=typed.json, columns=REQUEST_COLUMNS)
-    return YES
-
-
-def requests(typed: argparse.Namespace) -> int:
-    """List requests, or show one; a denied one is a no."""
-    asking = account(typed)
-    if typed.id:
-        told = asking.request(typed.id)
-        show(told, as_json=typed.json, columns=(*REQUEST_COLUMNS, "question", "keys"))
-        return YES if told["state"] != "denied" else NO
-    rows = asking.every("/api/v1/requests", {"state": typed.state} if typed.state else {})
-    show(rows, as_json=typed.json, columns=REQUEST_COLUMNS)
     return YES
 
 

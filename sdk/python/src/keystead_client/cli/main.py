@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from keystead_client.cli import commands, signing_in, stopping
+from keystead_client.cli import asking, commands, signing_in, stopping
 from keystead_client.cli.account import NotSignedIn
 from keystead_client.errors import Busy, KeysteadError, NotAnAddress, Refused, Unreachable
 from keystead_client.key_text import SECRET_PATTERN
@@ -22,6 +22,7 @@ from keystead_client.key_text import SECRET_PATTERN
 REVOCATIONS = ("key-compromise", "affiliation-changed", "superseded", "cessation-of-operation", "privilege-withdrawn")
 SUSPENSIONS = ("investigation", "suspected-leak", "unused", "owner-left")
 # How long an old secret works on beside its successor.
+KINDS = ("bearer", "hmac-sha256", "ed25519")
 OVERLAPS = ("now", "15m", "1h", "6h", "24h", "7d", "first-use", "when-idle")
 _Maker: TypeAlias = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
 USAGE, REFUSED, UNREACHABLE, UNWRITTEN, UNREAD = 2, 3, 4, 74, 141
@@ -141,7 +142,7 @@ def _places(one: argparse.ArgumentParser, *, required: bool) -> None:
 
 
 def _requesting(command: _Maker) -> None:
-    one = command("request", commands.request, "ask for a key; people decide in the browser")
+    one = command("request", asking.request, "ask for a key; people decide in the browser")
     _places(one, required=True)
     for name in ("name", "consumer", "purpose"):
         one.add_argument(f"--{name}", required=True)
@@ -154,10 +155,19 @@ def _requesting(command: _Maker) -> None:
     )
     one.add_argument("--every-days", type=int, help="replace the secret after so many days, not only at its end")
     one.add_argument("--overlap", choices=OVERLAPS, default="", help="how long an old secret works on (usually 24h)")
+    one.add_argument("--kind", choices=KINDS, default="", help="bearer unless said; the others sign each request")
+    one.add_argument(
+        "--public-key", type=asking.public_key, metavar="FILE", help="of the pair that will sign (ed25519)"
+    )
+    one.add_argument(
+        "--verifies", default="", metavar="SERVICE", help="with --service keystead: verify the keys of this service"
+    )
+    one.add_argument("--per-minute", type=int, help="how many requests a minute the key is good for")
+    one.add_argument("--per-day", type=int, help="how many a day")
     one.add_argument("--recipient", default="", help="the id of the member who will claim")
     one.add_argument("--ticket", default="")
     one.add_argument("--once", default="", help="a name under which this is asked only once, such as build-4711")
-    one = command("requests", commands.requests, "list requests, or follow one")
+    one = command("requests", asking.requests, "list requests, or follow one")
     one.add_argument("id", nargs="?", default="", help="REQ-7, or an id")
     one.add_argument("--state", default="")
 
