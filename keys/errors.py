@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import ClassVar, ParamSpec, TypeVar
 
 from audit.events import Event
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class KeysError(Exception):
@@ -56,6 +59,24 @@ class Invalid(KeysError):
     @classmethod
     def field(cls, name: str, code: str, /, **params: object) -> Invalid:
         return cls({name: (code, params)})
+
+
+class Told:
+    """What is wrong with an input, to be told together: of each field the first reason."""
+
+    def __init__(self) -> None:
+        self.wrong: dict[str, tuple[str, Mapping[str, object]]] = {}
+
+    def add(self, wrong: Mapping[str, tuple[str, Mapping[str, object]]]) -> None:
+        self.wrong = {**wrong, **self.wrong}
+
+    def read(self, instead: T, reading: Callable[P, T], /, *arguments: P.args, **named: P.kwargs) -> T:
+        """Read one part; of what cannot be read take `instead`, by which no other part may look wrong."""
+        try:
+            return reading(*arguments, **named)
+        except Invalid as invalid:
+            self.add(invalid.fields)
+            return instead
 
 
 class Conflict(KeysError):

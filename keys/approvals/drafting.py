@@ -14,9 +14,9 @@ from keys.catalogue.policies import current_policy, rules_of
 from keys.crypto.commitment import commit, new_salt
 from keys.crypto.errors import Malformed
 from keys.crypto.public_keys import read_public_key
-from keys.errors import Invalid
+from keys.errors import Invalid, Told
 from keys.models import Environment, Membership, Person, Policy, Scope, Service, Team
-from keys.policy.bounds import problems
+from keys.policy.bounds import Problem, problems
 from keys.policy.rotation_plan import USUAL_OVERLAP, RotationPlan
 from keys.states import KeyKind, Overlap
 from keys.text import line, paragraph
@@ -71,40 +71,45 @@ class Prepared:
 
 
 def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepared:
-    """Check a draft against the catalogue and the policy. Raises Invalid: names that lead nowhere are told together, what the
-    policy forbids too, and what cannot be read one by one."""
-    service, environment, owner_team = _named_rows(draft, actor=actor)
+    """Check a draft against the catalogue and the policy. Raises Invalid with everything that is wrong; where it leads to no
+    service, environment or policy, with that alone, since nobody knows then which rules hold."""
+    told = Told()
+    owner_team = told.read(None, _owner_team, draft, actor=actor)
+    service, environment = _place(draft, told, actor=actor)
     policy = current_policy(service, environment)
     if policy is None:
         raise Invalid.field("environment", "no_policy")
-    recipient = _recipient(draft, actor=actor, owner_team=owner_team)
+    rules = rules_of(policy)
+    recipient = told.read(None, _recipient, draft, actor=actor, owner_team=owner_team)
     salt = new_salt()
-    purpose = paragraph(draft.purpose, "purpose", least=10)
+    purpose = told.read("", paragraph, draft.purpose, "purpose", least=10)
     content = Content(
-        name=line(draft.name, "name", most=80),
+        name=told.read("", line, draft.name, "name", most=80),
         service=service.slug,
         environment=environment.tag,
-        owner_team=owner_team.slug,
-        recipient=str(recipient.pk),
-        consumer=line(draft.consumer, "consumer", most=120),
-        scopes=_scopes(draft, service),
-        networks=read_networks(draft.networks),
-        kind=line(draft.kind, "kind", most=12),
-        cryptoperiod_days=_days(draft.cryptoperiod_days, "cryptoperiod_days"),
-        authorised_days=_days(draft.authorised_days, "authorised_days"),
+        owner_team=owner_team.slug if owner_team else "",
+        recipient=str(recipient.pk) if recipient else "",
+        consumer=told.read("", line, draft.consumer, "consumer", most=120),
+        scopes=told.read((), _scopes, draft, service),
+        networks=told.read(draft.networks, read_networks, draft.networks),
+        kind=told.read(KeyKind.BEARER, line, draft.kind, "kind", most=12),
+        cryptoperiod_days=told.read(rules.max_cryptoperiod_days, _days, draft.cryptoperiod_days, "cryptoperiod_days"),
+        authorised_days=told.read(rules.max_authorised_days, _days, draft.authorised_days, "authorised_days"),
         purpose=commit(purpose, salt),
-        ticket=line(draft.ticket, "ticket", most=60, least=0),
-        public_key=_public_key(draft),
-        template=line(draft.template, "template", most=120, least=0),
-        limits=_limits(draft.limits),
-        rotation=_rotation(draft),
+        ticket=told.read("", line, draft.ticket, "ticket", most=60, least=0),
+        public_key=told.read(None, _public_key, draft),
+        template=told.read("", line, draft.template, "template", most=120, least=0),
+        limits=told.read({}, _limits, draft.limits),
+        rotation=told.read(None, _rotation, draft),
         self_fetch=draft.self_fetch,
-        verifies=_verifies(draft, service=service, environment=environment, owner_team=owner_team, actor=actor),
+        verifies=told.read(
+            None, _verifies, draft, service=service, environment=environment, owner_team=owner_team, actor=actor
+        ),
         renews=renews,
     )
-    wrong = {name: (code, dict(params)) for name, (code, params) in problems(content.wish, rules_of(policy)).items()}
-    if wrong:
-        raise Invalid(wrong)
+    told.add(problems(content.wish, rules))
+    if owner_team is None or recipient is None or told.wrong:
+        raise Invalid(told.wrong)
     return Prepared(
         content=content,
         service=service,
@@ -117,24 +122,37 @@ def prepare(draft: Draft, *, actor: Actor, renews: str | None = None) -> Prepare
     )
 
 
-def _named_rows(draft: Draft, *, actor: Actor) -> tuple[Service, Environment, Team]:
-    """What the draft names and the asker may see; Invalid tells all that leads nowhere."""
-    wrong: dict[str, tuple[str, dict[str, object]]] = {}
-    service = Service.objects.visible_to(actor).living().filter(slug=draft.service).first()
+def faults_of(draft: Draft, *, actor: Actor) -> dict[str, Problem]:
+    """Everything for which `prepare` would refuse a draft: what a form says beside what it cannot read itself."""
+    told = Told()
+    told.read(None, prepare, draft, actor=actor)
+    return told.wrong
+
+
+def _place(draft: Draft, told: Told, *, actor: Actor) -> tuple[Service, Environment]:
+    """The service and environment that the draft names and the asker may see."""
+    service = Service.objects.visible_to(actor).living().filter(slug=draft.service, retires_at=None).first()
     environment = Environment.objects.visible_to(actor).filter(tag=draft.environment).first()
-    owner_team = Team.objects.visible_to(actor).living().filter(slug=draft.owner_team).first()
-    if service is None or service.retires_at is not None:
-        wrong["service"] = ("unknown_service", {})
+    if service is None:
+        told.add({"service": ("unknown_service", {})})
     if environment is None:
-        wrong["environment"] = ("unknown_environment", {})
+        told.add({"environment": ("unknown_environment", {})})
+    if service is None or environment is None:
+        raise Invalid(told.wrong)
+    return service, environment
+
+
+def _owner_team(draft: Draft, *, actor: Actor) -> Team | None:
+    team = Team.objects.visible_to(actor).living().filter(slug=draft.owner_team).first()
+    if team is None:
+        raise Invalid.field("owner_team", "unknown_team")
+    return team
+
+
+def _recipient(draft: Draft, *, actor: Actor, owner_team: Team | None) -> Person | None:
+    """Who claims the secret: one of the owner team; without a team nobody can tell."""
     if owner_team is None:
-        wrong["owner_team"] = ("unknown_team", {})
-    if service is None or environment is None or owner_team is None or wrong:
-        raise Invalid(wrong)
-    return service, environment, owner_team
-
-
-def _recipient(draft: Draft, *, actor: Actor, owner_team: Team) -> Person:
+        return None
     wanted = draft.recipient or (UUID(actor.id) if actor.kind == "person" else None)
     member = (
         Membership.objects.living().filter(team=owner_team, person_id=wanted).select_related("person").first()
@@ -199,7 +217,7 @@ def _public_key(draft: Draft) -> str | None:
 
 
 def _verifies(
-    draft: Draft, *, service: Service, environment: Environment, owner_team: Team, actor: Actor
+    draft: Draft, *, service: Service, environment: Environment, owner_team: Team | None, actor: Actor
 ) -> dict[str, str] | None:
     """A credential that verifies keys names the one service and environment it may ask about, both its team's own."""
     if service.slug != OWN_SERVICE or VERIFY_SCOPE not in draft.scopes:
@@ -209,7 +227,7 @@ def _verifies(
     about = Service.objects.visible_to(actor).living().filter(slug=draft.verifies_service).first()
     if about is None:
         raise Invalid.field("verifies_service", "unknown_service")
-    if about.owner_team_id != owner_team.pk:
+    if owner_team is not None and about.owner_team_id != owner_team.pk:
         raise Invalid.field("verifies_service", "not_your_service")
     if draft.verifies_environment != environment.tag:
         raise Invalid.field("verifies_environment", "must_be_own_environment", environment=environment.tag)

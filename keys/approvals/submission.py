@@ -15,12 +15,13 @@ from keys.approvals.quorum import possible_approvers, rules_for
 from keys.approvals.transitions import move_request
 from keys.catalogue.policies import current_policy
 from keys.crypto.public_keys import as_pem
-from keys.errors import Conflict, Invalid
+from keys.errors import Conflict, Invalid, Told
 from keys.events import RequestEdited, RequestLapsed, RequestNudged, RequestSubmitted, RequestWithdrawn
 from keys.models import KeyRequest, ManagedKey
 from keys.models.base import next_number
 from keys.operations import insert, locked, operation, update
 from keys.people.standing import standing_of
+from keys.policy.bounds import Problem
 from keys.policy.enforcement import enforce
 from keys.policy.facts import ActorFacts
 from keys.policy.rotation_plan import plan_in
@@ -47,11 +48,39 @@ def request_renewal(
         raise Conflict("key_revoked")
     if KeyRequest.objects.open(at).filter(renews=key).exists():
         raise Conflict("renewal_waiting")
+    prepared = _prepare_renewal(
+        key, authorised_days=authorised_days, purpose=purpose, ticket=ticket, actor=actor, at=at
+    )
+    return _submit(prepared, actor=actor, at=at, renews=key)
+
+
+def faults_of_renewal(
+    key: ManagedKey, *, authorised_days: int, purpose: str, ticket: str, actor: Actor
+) -> dict[str, Problem]:
+    """Everything for which a renewal would be refused: what a form says beside what it cannot read itself."""
+    told, at = Told(), clock.now()
+    told.read(
+        None,
+        _prepare_renewal,
+        key,
+        authorised_days=authorised_days,
+        purpose=purpose,
+        ticket=ticket,
+        actor=actor,
+        at=at,
+    )
+    return told.wrong
+
+
+def _prepare_renewal(
+    key: ManagedKey, *, authorised_days: int, purpose: str, ticket: str, actor: Actor, at: datetime
+) -> Prepared:
+    told = Told()
     if at + timedelta(days=authorised_days) <= key.authorised_until:
-        raise Invalid.field("authorised_days", "renewal_shortens")
+        told.add({"authorised_days": ("renewal_shortens", {})})
     policy = current_policy(key.service, key.environment)
     longest = policy.max_cryptoperiod_days if policy else key.cryptoperiod_days
-    cryptoperiod_days = min(key.cryptoperiod_days, authorised_days, longest)
+    cryptoperiod_days = max(1, min(key.cryptoperiod_days, authorised_days, longest))
     plan = plan_in(key.rotation).within(cryptoperiod_days)
     draft = Draft(
         service=key.service.slug,
@@ -75,8 +104,10 @@ def request_renewal(
         limits=key.limits,
         public_key=as_pem(key.public_key) if key.public_key else "",
     )
-    prepared = prepare(draft, actor=actor, renews=str(key.pk))
-    return _submit(prepared, actor=actor, at=at, renews=key)
+    prepared = told.read(None, prepare, draft, actor=actor, renews=str(key.pk))
+    if prepared is None or told.wrong:
+        raise Invalid(told.wrong)
+    return prepared
 
 
 def _submit(prepared: Prepared, *, actor: Actor, at: datetime, renews: ManagedKey | None = None) -> KeyRequest:

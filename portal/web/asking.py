@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -16,8 +16,9 @@ from django.utils.translation import gettext as _
 from audit import clock
 from audit.actor import Actor
 from keys.approvals.content import content_of
+from keys.approvals.drafting import Draft, faults_of
 from keys.approvals.facts import request_facts
-from keys.approvals.submission import edit_request, request_renewal, submit_request
+from keys.approvals.submission import edit_request, faults_of_renewal, request_renewal, submit_request
 from keys.approvals.waiting import usual_wait
 from keys.catalogue.policies import current_policy, rules_of
 from keys.errors import Conflict, Invalid
@@ -62,23 +63,27 @@ def ask(http: HttpRequest, actor: Actor) -> HttpResponse:
         return _first_step(http, actor=actor)
     if http.method == "POST":
         form = WishForm(http.POST, offer=offer, asker=actor.id)
-        if form.is_valid():
-            try:
-                request = submit_request(form.draft(), actor=actor)
-            except Invalid as invalid:
-                _refuse(form, invalid)
-            else:
-                return _after_asking(http, request, actor=actor)
+        request = _sent(form, lambda draft: submit_request(draft, actor=actor), actor=actor)
+        if request is not None:
+            return _after_asking(http, request, actor=actor)
         return _wish_page(http, form, offer, actor=actor, status=422)
     template = next((each for each in offer.templates if each.name == http.GET.get("template")), None)
     form = WishForm(initial=first_values(offer, template=template, asker=actor.id), offer=offer, asker=actor.id)
     return _wish_page(http, form, offer, actor=actor)
 
 
-def _refuse(form: WishForm, invalid: Invalid) -> None:
-    mark(form, invalid)
-    if "public_key" in invalid.fields:
+def _sent(form: WishForm, send: Callable[[Draft], KeyRequest], *, actor: Actor) -> KeyRequest | None:
+    """Send a wish; or mark all that is wrong with it at once, whether the form or the operation says so."""
+    if form.is_valid():
+        try:
+            return send(form.draft())
+        except Invalid as invalid:
+            mark(form, invalid)
+    else:
+        mark(form, Invalid(faults_of(form.draft(), actor=actor)))
+    if "public_key" in form.errors:
         form.forget_public_key()
+    return None
 
 
 def _offer(http: HttpRequest, *, actor: Actor) -> Offer | None:
@@ -199,14 +204,9 @@ def edit(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         raise Conflict("request_not_open", state=request.state)
     if http.method == "POST":
         form = WishForm(http.POST, offer=offer, asker=actor.id)
-        if form.is_valid():
-            try:
-                edit_request(request, form.draft(), actor=actor)
-            except Invalid as invalid:
-                _refuse(form, invalid)
-            else:
-                messages.success(http, _("Saved and sent again. Approvals that were given before no longer count."))
-                return HttpResponseRedirect(reverse("request", args=[request.number]))
+        if _sent(form, lambda draft: edit_request(request, draft, actor=actor), actor=actor) is not None:
+            messages.success(http, _("Saved and sent again. Approvals that were given before no longer count."))
+            return HttpResponseRedirect(reverse("request", args=[request.number]))
         return _wish_page(http, form, offer, actor=actor, status=422, editing=request)
     values = values_of(content_of(request.content), rules=offer.rules, purpose=request.purpose)
     form = WishForm(initial=values, offer=offer, asker=actor.id)
@@ -225,19 +225,14 @@ def renew(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
     if http.method == "POST":
         form = PeriodForm(http.POST, rules=rules)
         if form.is_valid():
-            typed = form.cleaned_data
             try:
-                request = request_renewal(
-                    key,
-                    authorised_days=typed["authorised_days"],
-                    purpose=typed["purpose"],
-                    ticket=typed["ticket"],
-                    actor=actor,
-                )
+                request = request_renewal(key, **form.wish(), actor=actor)
             except Invalid as invalid:
                 mark(form, invalid)
             else:
                 return _after_asking(http, request, actor=actor)
+        else:
+            mark(form, Invalid(faults_of_renewal(key, **form.wish(), actor=actor)))
         status = 422
     else:
         days = min(180, rules.max_authorised_days)

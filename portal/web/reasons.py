@@ -20,9 +20,10 @@ def why_not(decision: Decision) -> str:
 def mark(form: forms.Form, invalid: Invalid) -> None:
     """Put each refused field's words beside the field, or above the form when it has no such field.
 
-    What REST nests (`rotation.overlap`) stands flat in a form.
+    What REST nests (`rotation.overlap`) stands flat in a form. What the form could not read itself says so already.
     """
     for name, (code, params) in invalid.fields.items():
         flat = name.rpartition(".")[2]
         place = flat if flat in form.fields else None
-        form.add_error(place, forms.ValidationError(sentence_for(code, params), code=code))
+        if place is None or place not in form.errors:
+            form.add_error(place, forms.ValidationError(sentence_for(code, params), code=code))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID
 
 from django import forms
@@ -26,6 +26,7 @@ from portal.web.plan_form import PlanForm, overlap_within
 from portal.web.wording import KINDS
 
 USUAL_CRYPTOPERIOD, USUAL_AUTHORISATION = 90, 180
+NOBODY = UUID(int=0)  # where None is whoever asks
 _BETWEEN_NETWORKS = re.compile(r"[\s,;]+")
 
 
@@ -44,6 +45,14 @@ class Offer:
     @property
     def asks_for_verifying(self) -> bool:
         return self.service.slug == OWN_SERVICE and any(scope.name == VERIFY_SCOPE for scope in self.scopes)
+
+
+class PeriodWish(TypedDict):
+    """What a renewal asks for, as the operation takes it."""
+
+    authorised_days: int
+    purpose: str
+    ticket: str
 
 
 class PeriodForm(forms.Form):
@@ -72,6 +81,15 @@ class PeriodForm(forms.Form):
 
     def _chosen(self, name: str) -> str:
         return str(self[name].value() or "")
+
+    def wish(self) -> PeriodWish:
+        """Return what was typed; of what cannot be read, and is said to be so, something else that makes nothing else wrong."""
+        typed = self.cleaned_data
+        return {
+            "authorised_days": typed.get("authorised_days", self.rules.max_authorised_days),
+            "purpose": typed.get("purpose", ""),
+            "ticket": typed.get("ticket", ""),
+        }
 
     def authorised_choices(self) -> list[Days]:
         """The periods one can choose; forbidden ones stay visible with the reason."""
@@ -197,30 +215,28 @@ class WishForm(PlanForm, PeriodForm):
         self.data["public_key"] = ""
 
     def draft(self) -> Draft:
-        """Return the wish as the operation takes it."""
+        """Return the wish as the operation takes it; of what cannot be read, and is said to be so, as `wish` does."""
         typed = self.cleaned_data
         verifies = typed.get("verifies_service", "")
         return Draft(
             service=self.offer.service.slug,
             environment=self.offer.environment.tag,
-            owner_team=typed["owner_team"],
-            name=typed["name"],
-            consumer=typed["consumer"],
-            purpose=typed["purpose"],
-            cryptoperiod_days=typed["cryptoperiod_days"],
-            authorised_days=typed["authorised_days"],
-            scopes=tuple(typed["scopes"]),
-            template=typed["template"],
-            networks=typed["networks"],
-            ticket=typed["ticket"],
+            owner_team=typed.get("owner_team", ""),
+            name=typed.get("name", ""),
+            consumer=typed.get("consumer", ""),
+            cryptoperiod_days=typed.get("cryptoperiod_days", self.rules.max_cryptoperiod_days),
+            scopes=tuple(typed.get("scopes", ())),
+            template=typed.get("template", ""),
+            networks=typed.get("networks", networks_in(str(self["networks"].value() or ""))),
             self_fetch=typed.get("self_fetch", False),
-            overlap=typed["overlap"],
-            every_days=typed["every_days"],
+            overlap=typed.get("overlap", ""),
+            every_days=typed.get("every_days"),
             kind=typed.get("kind", KeyKind.BEARER),
             public_key=typed.get("public_key", ""),
-            recipient=UUID(typed["recipient"]),
+            recipient=UUID(typed["recipient"]) if "recipient" in typed else NOBODY,
             verifies_service=verifies,
             verifies_environment=self.offer.environment.tag if verifies else "",
+            **self.wish(),
         )
 
 

@@ -131,6 +131,32 @@ def test_policy_bounds_are_enforced_field_by_field(world: World) -> None:
     assert not KeyRequest.objects.exists()
 
 
+def test_all_that_is_wrong_is_told_together(world: World) -> None:
+    wrong: dict[str, tuple[object, str]] = {
+        "recipient": (world.mallory.pk, "not_in_owner_team"),
+        "purpose": ("Because.", "too_short"),
+        "name": ("", "required"),
+        "consumer": ("x" * 121, "too_long"),
+        "scopes": (("orders:everything",), "unknown_scope"),
+        "networks": (("10.20.0.1/16",), "not_a_network"),
+        "cryptoperiod_days": (0, "out_of_range"),
+        "authorised_days": (3000, "over_policy_limit"),
+        "ticket": ("a\u202eb", "unseen_characters"),
+        "limits": ({"requests_per_year": 1}, "unknown_limit"),
+        "public_key": ("ssh-ed25519 AAAA", "no_public_key_here"),
+        "verifies_service": ("orders", "only_for_verifying_keys"),
+    }
+    told = {name: code for name, (_, code) in wrong.items()} | {"rotation.overlap": "unknown_overlap"}
+    typed = {name: value for name, (value, _) in wrong.items()} | {"overlap": "2h"}
+    with pytest.raises(Invalid) as refused:
+        submit_request(draft(world, **typed), actor=acting(world.alice))
+    assert {name: code for name, (code, _) in refused.value.fields.items()} == told
+    with pytest.raises(Invalid) as refused:
+        submit_request(draft(world, **typed, owner_team="nobody"), actor=acting(world.alice))
+    del told["recipient"]
+    assert {name: code for name, (code, _) in refused.value.fields.items()} == told | {"owner_team": "unknown_team"}
+
+
 def test_mallory_may_not_ask_for_another_team(world: World) -> None:
     with pytest.raises(Invalid):
         submit_request(draft(world), actor=acting(world.mallory))

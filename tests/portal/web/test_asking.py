@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -91,6 +92,68 @@ def test_a_refusal_keeps_what_was_typed_and_says_why(
 def test_all_that_is_missing_is_told_at_once_in_the_order_of_the_page(world: World, as_: Browser) -> None:
     form = as_("alice").post(PRODUCTION, wish(world, scopes=[], name="", consumer="", purpose="")).context["form"]
     assert list(form.errors) == ["scopes", "name", "consumer", "purpose"]
+
+
+# Of every kind: what the form cannot read, what the operation cannot, and what the policy forbids.
+WRONG: dict[str, object] = {
+    "scopes": [],
+    "cryptoperiod_days": "soon",
+    "authorised_days": "3000",
+    "name": "a\u202eb",
+    "consumer": "",
+    "networks": "10.20.0.1/16",
+    "every_days": "365",
+    "purpose": "too short",
+    "ticket": "CHG-" + "1" * 57,
+}
+
+
+def marked(page: Any) -> list[str]:  # Any: an answer with the context that the test client keeps
+    """The fields beside which something is said, in the order of the page; what stands apart from all of them has no name."""
+    form = page.context["form"]
+    assert all(len(said) == 1 for said in form.errors.values()), "one reason for each field"
+    return [""] * len(form.non_field_errors()) + [bound.name for bound in form if bound.errors]
+
+
+def test_all_mistakes_are_told_at_once_each_beside_its_field(world: World, as_: Browser) -> None:
+    answer = as_("alice").post(PRODUCTION, wish(world, **WRONG))
+    page = answer.content.decode()
+    assert answer.status_code == 422
+    assert marked(answer) == list(WRONG)
+    places = [page.index(f'id="id_{name}_error"') for name in WRONG]
+    assert places == sorted(places), "beside the fields, in the order of the page and of the list above it"
+    assert "There are 9 things to mend" in page
+    assert "<title>To mend: Request a key" in page
+    described = set(" ".join(re.findall(r'aria-describedby="([^"]+)"', page)).split())
+    assert {f"id_{name}_error" for name in WRONG} <= described, "whoever cannot see them hears them at the field"
+
+
+def test_what_can_be_read_is_not_blamed_for_what_cannot(world: World, as_: Browser) -> None:
+    let_clients_fetch(world)
+    alone: list[dict[str, object]] = [
+        {"networks": "10.20.0.1/16", "self_fetch": "on"},
+        {"networks": "10.20.0.0/16 " * 200, "self_fetch": "on"},
+        {"cryptoperiod_days": "", "every_days": "7"},
+        {"authorised_days": ""},
+        {"recipient": "nobody"},
+        {"owner_team": "wallets"},
+    ]
+    for changes in alone:
+        assert marked(as_("alice").post(PRODUCTION, wish(world, **changes))) == [next(iter(changes))], changes
+
+
+def test_an_edit_and_a_renewal_tell_all_mistakes_at_once_too(world: World, as_: Browser) -> None:
+    request, (key, _, _) = submitted(world), issued(world)
+    alice = as_("alice")
+    assert marked(alice.post(f"/requests/{request.number}/edit/", wish(world, **WRONG))) == list(WRONG)
+    place = Environment.objects.get(tag="prod")
+    rules = rules_of(Policy.objects.current().get(service=world.orders, environment=place))
+    add_version(world.orders, place, replace(rules, ticket_pattern="CHG-[0-9]+"), actor=SYSTEM, at=clock.now())
+    renewal = f"/keys/{key.number}/renew/"
+    for days, purpose in (("3000", ""), ("1", "short"), ("", "short"), ("3000", "short")):
+        typed = {"authorised_days": days, "purpose": purpose, "ticket": "soon"}
+        assert marked(alice.post(renewal, typed)) == list(typed), typed
+    assert not KeyRequest.objects.exclude(renews=None).exists()
 
 
 def test_what_the_policy_forbids_is_shown_and_cannot_be_chosen(world: World, as_: Browser) -> None:

@@ -47,6 +47,9 @@ def test_a_public_key_comes_with_the_request_and_the_approvers_see_it(
     assert private.status_code == 422
     assert "This is a private key" in private.content.decode()
     assert "BEGIN PRIVATE" not in private.content.decode(), "what was typed does not come back"
+    beside = alice.post(PRODUCTION, wish(world, kind="ed25519", public_key=private_of(pair), name=""))
+    assert list(beside.context["form"].errors) == ["name", "public_key"]
+    assert "BEGIN PRIVATE" not in beside.content.decode(), "nor beside another mistake"
     assert not KeyRequest.objects.exists()
     sent = alice.post(PRODUCTION, wish(world, kind="ed25519", public_key=pem_of(pair)))
     assert sent.status_code == 302, sent.content.decode()[-3000:]
