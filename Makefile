@@ -37,7 +37,7 @@ test test-long: export PYTHONDONTWRITEBYTECODE :=
 test: install-dev browser node ## the tests, with real PostgreSQL, Valkey and Chromium
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder $(ARGS)
 
-test-long: install-dev browser node ## the tests that take minutes
+test-long: install-bench browser node ## the tests that take minutes, of the benchmarks too
 	$(BIN)/python -m pytest -m long --timeout=3600 $(ARGS)
 
 check: install-dev ## formatting, lint, walls, types, migrations, production settings, templates
