@@ -1,4 +1,7 @@
-"""Be a Django site that protects one view with another package: `PEER` names it. Also its own settings and addresses."""
+"""Be a Django site that protects one view with another package: `PEER` names it. Also its own settings and addresses.
+
+Pared down to what the package needs, unless `PEER_AS_NEW` says that it is as `startproject` makes one.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,20 @@ ALLOWED_HOSTS = ["*"]
 USE_TZ = True
 ROOT_URLCONF = "benchmarks.verify.peer_site"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AS_NEW = bool(os.environ.get("PEER_AS_NEW"))
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", *APPS.get(PEER, [])]
 MIDDLEWARE: list[str] = []
+if AS_NEW:
+    INSTALLED_APPS += ["django.contrib.sessions", "django.contrib.messages"]
+    MIDDLEWARE = [
+        "django.middleware.security.SecurityMiddleware",
+        "django.contrib.sessions.middleware.SessionMiddleware",
+        "django.middleware.common.CommonMiddleware",
+        "django.middleware.csrf.CsrfViewMiddleware",
+        "django.contrib.auth.middleware.AuthenticationMiddleware",
+        "django.contrib.messages.middleware.MessageMiddleware",
+        "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    ]
 _place = dict(part.split("=", 1) for part in os.environ.get("PEER_DATABASE", "").split())
 DATABASES: dict[str, dict[str, Any]] = {
     "default": {
@@ -29,7 +44,7 @@ DATABASES: dict[str, dict[str, Any]] = {
         "NAME": _place.get("dbname", ""),
         "USER": _place.get("user", ""),
         "HOST": _place.get("host", ""),
-        "CONN_MAX_AGE": None,  # the fastest that Django offers
+        "CONN_MAX_AGE": 0 if AS_NEW else None,  # a connection for each request, or the fastest that Django offers
     }
 }
 

@@ -7,6 +7,7 @@ import os
 import statistics
 import subprocess
 import sys
+from functools import partial
 
 from benchmarks.cluster import ROOT, Cluster
 from benchmarks.measuring import by_turns, ratio
@@ -42,8 +43,13 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
         theirs = _prepared(environment, count=min(sizes.keys, 1_000))
         ours = introspect if name == "django-oauth-toolkit" else verify
         driven: dict[str, list[Driven]] = {}
-        with serving("portal.verify", cluster.environment("peers")) as door, serving(PEER, environment) as peer:
-            must_refuse(peer, question("/check", b"token=x", kind=FORM))
+        with (
+            serving("portal.verify", cluster.environment("peers")) as door,
+            serving(PEER, environment) as peer,
+            serving(PEER, {**environment, "PEER_AS_NEW": "yes"}) as as_new,
+        ):
+            for each in (peer, as_new):
+                must_refuse(each, question("/check", b"token=x", kind=FORM))
             must_refuse(door, question("/v1/verify", b'{"key":"x"}'))
 
             def run(who: str, server: Server, questions: list[bytes], kept: dict[str, list[Driven]] = driven) -> float:
@@ -53,8 +59,12 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
 
             rates = by_turns(
                 {
-                    "ours": lambda run=run, door=door, ours=ours: run("ours", door, ours),  # type: ignore[misc]
-                    "theirs": lambda run=run, peer=peer, theirs=theirs: run("theirs", peer, theirs),  # type: ignore[misc]
+                    who: partial(run, who, server, questions)
+                    for who, server, questions in (
+                        ("ours", door, ours),
+                        ("theirs", peer, theirs),
+                        ("as new", as_new, theirs),
+                    )
                 },
                 rounds=max(1, sizes.rounds - 2),
             )
@@ -64,6 +74,8 @@ def measure(cluster: Cluster, sizes: Sizes) -> list[Result]:
             at_least(f"CPU of {name} over ours", ratio(cpu["theirs"], cpu["ours"]), processor, "x"),
             told(f"{name}", statistics.median(rates["theirs"]), "req/s"),
             told(f"CPU of {name}", statistics.median(cpu["theirs"]), "us"),
+            told(f"requests over {name} in a new project", ratio(rates["ours"], rates["as new"]), "x"),
+            told(f"CPU of {name} in a new project over ours", ratio(cpu["as new"], cpu["ours"]), "x"),
         ]
         cluster.drop(database)
     return results
