@@ -36,6 +36,7 @@ from tests.fixtures import (  # noqa: F401 - pytest gives the tests of this fold
     committed_db,
     django_db_setup,
     engines,
+    one_day,
     portal_server,
     ring_file,
     sealing,

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,8 @@ from tests.servers import PortalServer
 if TYPE_CHECKING:
     from tests.people import World
     from tests.sealers import SealingThread
+
+DAY, LAST_MINUTE = 86_400, 60  # seconds
 
 
 @pytest.fixture(scope="session")
@@ -94,6 +97,14 @@ def valkey() -> Iterator["redis.Redis"]:
         client.flushdb()
         yield client
         client.flushdb()
+
+
+@pytest.fixture
+def one_day() -> None:
+    """Let the test fall into one day of UTC: in the last minute it waits for the next, in which quotas begin anew."""
+    left = DAY - time.time() % DAY
+    if left < LAST_MINUTE:
+        time.sleep(left)
 
 
 @pytest.fixture

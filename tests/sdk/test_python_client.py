@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import pytest
 import requests
 from keystead_client import Client, LocalVerifier, Reason, Verifier
 from keystead_client.cli.main import OVERLAPS, main
@@ -19,6 +20,7 @@ from tests.sdk.cookbook import until
 HERE = ("127.0.0.0/8", "::1/128")
 
 
+@pytest.mark.usefixtures("one_day")
 def test_both_verifiers_say_what_the_portal_says_and_a_revocation_reaches_them(portal_server, world):
     credential = verifying_credential(world).reveal()
     key, version, secret = issued(world)

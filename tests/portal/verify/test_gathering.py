@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from audit import clock
 from keys.lifecycle.revocation import revoke_key
-from keys.models import ManagedKey, UsageCount
+from keys.models import ManagedKey
 from keys.monitoring.tally_files import add_files
 from keys.nonces.in_database import NoncesInDatabase
 from keys.nonces.in_force import StoreInForce
@@ -34,6 +34,7 @@ from tests.people import acting, verifying_credential
 from tests.portal.verify.knocking import Door
 from tests.portal.verify.signed_questions import CHANGES, WRONG, now, received
 from tests.signing_keys import allow_signing, signer_of
+from tests.uses import uses_of
 
 pytestmark = pytest.mark.usefixtures("sealing", "settled_nonces")
 PATH = "/v1/verify-signature"
@@ -121,8 +122,7 @@ def test_of_many_at_once_each_has_its_own_answer(door, signer, tmp_path):
     for each in (door.tallies, door.others):
         each.close()
     add_files(tmp_path)
-    counts = dict(UsageCount.objects.filter(version=signer.version).values_list("outcome", "count"))
-    assert counts == {"valid": 3, "replay": 2}
+    assert uses_of(signer.version) == {"valid": 3, "replay": 2}
 
 
 def test_who_answers_later_says_what_would_be_said_at_once(door, signer):
@@ -236,6 +236,7 @@ def test_who_waits_when_it_stops_is_answered_and_the_next_at_once(door, signer):
     assert later.said == "valid"
 
 
+@pytest.mark.usefixtures("one_day")
 def test_a_key_with_limits_waits_like_the_others_and_is_held_to_them(tmp_path, world, signer):
     limited = signer_of(world, "hmac-sha256", name="Limited", limits={"requests_per_day": 2})
     door = Gathered(tmp_path, verifying_credential(world).reveal(), stores())

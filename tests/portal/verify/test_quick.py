@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from keys.crypto.key_text import mint
 from keys.lifecycle.revocation import revoke_key
-from keys.models import ManagedKey, Sighting, UsageCount
+from keys.models import ManagedKey, Sighting
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
 from keys.verification.memory.loading import inside
@@ -21,6 +21,7 @@ from portal.verify.quick import verdicts as quick_verdicts
 from tests.people import acting, issued, verifying_credential
 from tests.portal.verify.doors import FORM
 from tests.portal.verify.knocking import Door
+from tests.uses import uses_of
 
 pytestmark = pytest.mark.usefixtures("sealing")
 KEY = "THE KEY"
@@ -251,6 +252,6 @@ def test_introspection_is_counted_like_every_question(door, key, tmp_path):
     assert door.application.quick["/oauth2/introspect"].answers == 3
     door.tallies.close()
     assert add_files(tmp_path) == 3 + 3, "and each time the caller"
-    assert UsageCount.objects.get(version=key[1], outcome="valid").count == 3
+    assert uses_of(key[1]) == {"valid": 3}
     seen = Sighting.objects.filter(version=key[1]).values_list("address", "count")
     assert sorted(seen, key=str) == [("10.0.0.1", 2), (None, 1)]

@@ -9,7 +9,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from keys.lifecycle.revocation import revoke_key
-from keys.models import UsageCount
 from keys.monitoring.tally_files import add_files
 from keys.states import RevocationReason
 from tests.keys.verification.following import behind_the_back
@@ -18,6 +17,7 @@ from tests.portal.verify.knocking import Door
 from tests.portal.verify.signed_questions import WRONG, alter, now, of_each_kind, received, told
 from tests.signing import Call, by_hmac, by_pair
 from tests.signing_keys import Signer, allow_signing, signer_of
+from tests.uses import uses_of
 
 pytestmark = pytest.mark.usefixtures("sealing", "settled_nonces")
 
@@ -122,6 +122,7 @@ def test_the_secret_of_a_key_that_signs_is_no_bearer_token(door, signer):
         assert door.verify(signer.secret) == {"valid": False, "reason": "signature_required"}
 
 
+@pytest.mark.usefixtures("one_day")
 def test_a_key_that_signs_is_held_to_its_limits_too(tmp_path, world, kind):
     allow_signing(world)
     limited = signer_of(world, kind, limits={"requests_per_day": 2})
@@ -129,6 +130,7 @@ def test_a_key_that_signs_is_held_to_its_limits_too(tmp_path, world, kind):
     assert [told(door, received(limited)) for _ in range(3)] == ["valid", "valid", "quota"]
 
 
+@pytest.mark.usefixtures("one_day")
 def test_a_key_that_signs_is_held_to_its_limits_where_nothing_is_held_in_memory(tmp_path, world, kind, superuser):
     allow_signing(world)
     limited = signer_of(world, kind, limits={"requests_per_day": 1})
@@ -143,8 +145,7 @@ def test_uses_are_counted(door, signer, tmp_path):
     assert [told(door, question), told(door, question)] == ["valid", "replay"]
     door.tallies.close()
     add_files(tmp_path)
-    counts = dict(UsageCount.objects.filter(version=signer.version).values_list("outcome", "count"))
-    assert counts == {"valid": 1, "replay": 1}
+    assert uses_of(signer.version) == {"valid": 1, "replay": 1}
 
 
 def test_a_question_that_cannot_be_read_is_refused_by_field(door, signer):

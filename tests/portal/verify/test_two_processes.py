@@ -77,6 +77,7 @@ def carriers_of(door: VerifyServer) -> list[int]:
     return [int(task.name) for task in tasks if (task / "comm").read_text() == f"{CARRIER}\n"]
 
 
+@pytest.mark.usefixtures("one_day")
 @pytest.mark.parametrize("restarts", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_captured_request_and_a_spent_limit_are_known_to_both(sealing, world, settled_nonces, tmp_path, restarts):
     allow_signing(world)
@@ -161,6 +162,7 @@ def test_nobody_who_signs_waits_for_a_database_that_does_not_answer(sealing, wor
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("one_day")
 def test_while_valkey_is_away_two_processes_accept_no_more_than_a_limit_and_what_was_not_noticed(
     sealing, world, valkey, tmp_path
 ):
