@@ -130,9 +130,9 @@ class SignInRedirect:
         return to_sign_in(http) if isinstance(error, SignInRequired) else None
 
 
-def to_sign_in(http: HttpRequest) -> HttpResponse:
-    """Redirect to the sign-in page; only the address of a page that was read comes along."""
-    wanted = http.get_full_path() if http.method in ("GET", "HEAD") else ""
+def to_sign_in(http: HttpRequest, *, is_form: bool = False) -> HttpResponse:
+    """Redirect to the sign-in page; only the address of a page that can be read comes along, `is_form` where it can be."""
+    wanted = http.get_full_path() if is_form or http.method in ("GET", "HEAD") else ""
     query = f"?{urlencode({'next': wanted})}" if wanted and wanted != "/" else ""
     answer = HttpResponseRedirect(reverse("sign_in") + query)
     answer["Cache-Control"] = "no-store"

@@ -41,7 +41,7 @@ def _door(view: Page[P], methods: tuple[str, ...]) -> Open[P]:
     def knock(http: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponse:
         actor = find_actor(http)
         if actor is None:
-            return to_sign_in(http)
+            return to_sign_in(http, is_form="GET" in methods)
         lay_needs(http, actor)
         try:
             answer = view(http, actor, *args, **kwargs)

@@ -143,7 +143,7 @@ class WishForm(PlanForm, PeriodForm):
         help_text=gettext_lazy(
             "For a key pair: PEM, JWK or OpenSSH, Ed25519. It can also be given at the claim. The private key stays where it is."
         ),
-        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono"}),
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false", "class": "mono", "data-never-kept": ""}),
     )
     verifies_service = forms.ChoiceField(
         label=gettext_lazy("Verifies keys of"),

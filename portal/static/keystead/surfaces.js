@@ -12,6 +12,14 @@ document.addEventListener("keydown", (event) => {
     menu.querySelector("summary").focus();
   });
 });
+document.addEventListener("submit", (event) => {
+  // A double click is one wish: what was sent is not sent again while its answer is awaited. An answer may be a file, which leaves this page.
+  const form = event.target;
+  if (event.defaultPrevented || form.method !== "post") return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, 5000);
+});
 document.addEventListener("DOMContentLoaded", () => {
   // A form that was refused puts the reader at the list of what to mend.
   document.querySelector("[data-error-summary]")?.focus();

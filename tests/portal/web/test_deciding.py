@@ -115,6 +115,7 @@ def test_without_presence_the_page_comes_back_with_what_was_typed(world: World, 
     )
     assert answer.status_code == 422
     assert "Use the feed &lt;b&gt;" in answer.content.decode()
+    assert 'tabindex="-1" data-error-summary>' in answer.content.decode(), "it has the focus, far down the page"
     assert not Approval.objects.exists()
 
 
