@@ -32,12 +32,11 @@ from keys.reports.exports import (
     request_export,
     take_export,
 )
-from keys.reports.labels import names_for
 from keys.reports.log import enter_log, export_log
 from portal.accounts.step_up import StepUpProblem, confirm, fields
 from portal.actors import actor_of
 from portal.web.doors import act, form_page, page
-from portal.web.export_lines import FORMS, lines_of, subject_in
+from portal.web.export_lines import FORMS, lines_of
 from portal.web.log_form import LogForm
 from portal.web.reasons import mark
 
@@ -117,12 +116,9 @@ def export(http: HttpRequest, actor: Actor) -> HttpResponse:
                 return _take_out(http, asked, asked.wanted(search), actor=actor_of(http))
             except Invalid as invalid:
                 mark(asked, invalid)
-    told = search.search().told() if search.is_valid() else {}
-    thing = subject_in(told)
     context = {
         "search": search,
-        "told": told,
-        "about": names_for([thing]).of(thing) if thing else "",
+        "told": search.in_words(),
         "form": asked,
         "back": reverse("audit") + search.query(),
         "step_up": fields(http, "export", problem=problem),

@@ -15,9 +15,22 @@ from audit.actor import Actor
 from audit.events import Outcome
 from keys.models import Environment
 from keys.reports.finding import Meant, find_actors, find_targets
-from keys.reports.labels import actions
+from keys.reports.labels import actions, names_of
 from keys.reports.searches import LogSearch, Subject
 
+TOLD = {
+    "from": gettext_lazy("From"),
+    "before": gettext_lazy("Before"),
+    "actor": gettext_lazy("Who"),
+    "action": gettext_lazy("What happened"),
+    "target": gettext_lazy("To what"),
+    "environment": gettext_lazy("Environment"),
+    "outcome": gettext_lazy("Outcome"),
+    "request": gettext_lazy("Request id"),
+    "sample": gettext_lazy("The draw"),
+    "sealed before leaf": gettext_lazy("Sealed before leaf"),
+    "leaves": gettext_lazy("Leaves"),
+}
 NAMES = ("since", "before", "who", "action", "target", "environment", "outcome", "request", "sample", "leaves")
 MOMENT_FORMATS = ("%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
@@ -109,6 +122,10 @@ class LogForm(forms.Form):
             sealed_before=given["leaves"],
         )
 
+    def in_words(self) -> dict[str, str]:
+        """What is looked for, to show; nothing while it cannot be read."""
+        return in_words(self.search().told())[0] if self.is_valid() else {}
+
     def canonical(self) -> dict[str, str]:
         """The filter for links: identifiers instead of what was typed."""
         given = self._typed()
@@ -133,3 +150,18 @@ class LogForm(forms.Form):
 
     def _typed(self) -> dict[str, str]:
         return {name: str(self.data.get(name, "")) for name in NAMES}
+
+
+def in_words(*filters: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tell filters, as they are recorded, to people: things by their names, and not by the identifiers of rows."""
+    meant = names_of(told.get(name, "").partition(" ")[0] for told in filters for name in ("actor", "target"))
+    return [
+        {str(TOLD.get(name, name)): _in_words(name, value, meant) for name, value in told.items()} for told in filters
+    ]
+
+
+def _in_words(name: str, value: str, meant: Mapping[str, str]) -> str:
+    if name == "sample":
+        return f"{value[:8]}…"
+    subject, blank, parts = value.partition(" ")
+    return f"{meant.get(subject, subject)}{blank}{parts}" if name in ("actor", "target") else value

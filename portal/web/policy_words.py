@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from keys.policy.bounds import Rules
+from portal.templatetags.times import duration
 
 
 def policy_sentences(rules: Rules, *, approver_team: str = "") -> list[str]:
@@ -34,12 +37,8 @@ def policy_sentences(rules: Rules, *, approver_team: str = "") -> list[str]:
             rules.claim_hours,
         )
         % {"hours": rules.claim_hours},
-        ngettext(
-            "Old and new secret work side by side for at most %(hours)s hour.",
-            "Old and new secret work side by side for at most %(hours)s hours.",
-            rules.longest_overlap_hours,
-        )
-        % {"hours": rules.longest_overlap_hours},
+        _("Old and new secret work side by side for at most %(most)s.")
+        % {"most": duration(timedelta(hours=rules.longest_overlap_hours))},
     ]
     if rules.self_fetch_allowed:
         found.append(

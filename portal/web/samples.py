@@ -30,7 +30,7 @@ from keys.reports.samples import (
 from portal.web.components import Term
 from portal.web.doors import act, form_page, page
 from portal.web.event_pages import event_rows
-from portal.web.log_form import LogForm
+from portal.web.log_form import LogForm, in_words
 from portal.web.reasons import mark, words_of
 
 
@@ -70,7 +70,7 @@ def new_sample(http: HttpRequest, actor: Actor) -> HttpResponse:
     context = {
         "form": form,
         "search": search,
-        "told": search.search().told() if search.is_valid() else {},
+        "told": search.in_words(),
         "back": reverse("audit") + search.query(),
         "most": f"{MOST_POPULATION:,}",
     }
@@ -98,7 +98,7 @@ def _facts(found: Sample, again: Redraw | None = None) -> dict[str, object]:
         "rows": event_rows(events, names_in(events), found.seals),
         "archived": [leaf for leaf, event in zip(found.leaves, found.drawn, strict=True) if event is None],
         "by": actor_name(found.event),
-        "told": found.facts["searched"],
+        "told": in_words(found.facts["searched"])[0],
         "population_address": f"{reverse('audit')}{_query(found)}",
         "population_export": f"{reverse('audit_export')}{_query(found)}",
         "export_address": f"{reverse('audit_export')}?sample={found.event.uid}",

@@ -21,7 +21,7 @@ from keys.reports.log import enter_log
 from keys.reports.saved_searches import LONGEST_NAME, change_saved_search, remove_saved_search, save_search
 from keys.reports.searches import LogSearch
 from portal.web.doors import act, form_page, page
-from portal.web.log_form import LogForm
+from portal.web.log_form import LogForm, in_words
 from portal.web.reasons import mark
 
 
@@ -48,15 +48,16 @@ class NameForm(forms.Form):
 
 def saved_for(actor: Actor) -> list[SavedRow]:
     """List what somebody saved and what is shared with them, their own first."""
-    rows = SavedSearch.objects.visible_to(actor).living().select_related("person")
+    rows = list(SavedSearch.objects.visible_to(actor).living().select_related("person"))
+    told = in_words(*(LogSearch.of(row.query).told() for row in rows))
     found = [
         SavedRow(
             saved=row,
             address=f"{reverse('audit')}?{urlencode(row.query)}",
-            told=LogSearch.of(row.query).told(),
+            told=words,
             is_mine=str(row.person_id) == actor.id,
         )
-        for row in rows
+        for row, words in zip(rows, told, strict=True)
     ]
     return sorted(found, key=lambda row: not row.is_mine)
 
@@ -82,8 +83,7 @@ def save(http: HttpRequest, actor: Actor) -> HttpResponse:
         else:
             messages.success(http, _("Saved as “%(name)s”.") % {"name": saved.name})
             return HttpResponseRedirect(reverse("audit") + search.query())
-    told = search.search().told() if search.is_valid() else {}
-    context = {"form": form, "search": search, "told": told, "back": reverse("audit") + search.query()}
+    context = {"form": form, "search": search, "told": search.in_words(), "back": reverse("audit") + search.query()}
     return render(http, "web/audit/save_search.html", context, status=422 if _is_refused(search, form) else 200)
 
 
@@ -103,7 +103,7 @@ def change(http: HttpRequest, actor: Actor, uid: UUID) -> HttpResponse:
         else:
             messages.success(http, _("Changed."))
             return HttpResponseRedirect(reverse("saved_searches"))
-    told = LogSearch.of(saved.query).told()
+    (told,) = in_words(LogSearch.of(saved.query).told())
     context = {"form": form, "saved": saved, "told": told, "back": reverse("saved_searches")}
     return render(http, "web/audit/save_search.html", context, status=422 if form.errors else 200)
 

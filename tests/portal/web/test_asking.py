@@ -162,6 +162,8 @@ def test_what_the_policy_forbids_is_shown_and_cannot_be_chosen(world: World, as_
     assert choices[90] == ""
     assert choices[180] == "The policy allows at most 90 days."
     assert 'value="180" disabled' in page.content.decode()
+    spans = re.findall(r"at most ([0-9]+ (?:hours|days))[.;]", page.content.decode())
+    assert spans.count("14 days") == 2, "in one unit beside the field and among the rules"
 
 
 def test_how_secrets_are_replaced_is_asked_within_the_policy_and_shown_to_approvers(world: World, as_: Browser) -> None:

@@ -132,6 +132,8 @@ def test_every_page_is_accessible_keeps_the_policy_and_fits(
     assert found == []
 
 
+UNDER_LABELS = """[...document.querySelectorAll('td[data-label] > *')].filter((each) =>
+    each.getBoundingClientRect().left < each.parentElement.getBoundingClientRect().left + 90).map((each) => each.textContent)"""
 TOO_WIDE = "[...document.querySelectorAll('.tile')].filter((each) => each.scrollWidth > each.clientWidth).length"
 
 
@@ -146,6 +148,9 @@ def test_small_phones_show_whole_keys_and_the_bar_has_no_row_for_the_account_alo
     cut = "[...document.querySelectorAll('.table-region')].filter((each) => each.scrollWidth > each.clientWidth).length"
     assert phone.page.locator(".key-text").count() == 1
     assert phone.page.evaluate(cut) == 0
+    submitted(world)
+    phone.page.goto(f"{portal_server.url}/requests/")
+    assert phone.page.evaluate(UNDER_LABELS) == [], "what stands in a cell stands beside its label"
     key, version, _ = issued(world, name="Used")
     at = clock.now() - timedelta(minutes=45)
     hour = at.replace(minute=0, second=0, microsecond=0)

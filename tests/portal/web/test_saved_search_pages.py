@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -9,7 +11,7 @@ from django.urls import reverse
 from keys.models import SavedSearch
 from keys.reports.saved_searches import save_search
 from keys.reports.searches import LogSearch, Subject
-from tests.people import acting
+from tests.people import acting, issued
 from tests.portal.doorway import events, signed_in
 
 PROD = LogSearch(environment="prod", outcome="denied")
@@ -61,6 +63,22 @@ def test_a_search_is_saved_found_opened_renamed_shared_and_removed(world):
     assert [event.action for event in events(target_type="saved-search")] == [
         f"saved-search.{word}" for word in ("created", "changed", "removed")
     ]
+
+
+@pytest.mark.parametrize("doing", ["save_search", "audit_export", "new_sample"])
+def test_a_filter_is_told_by_names_and_not_by_identifiers(world, doing):
+    key = issued(world)[0]
+    client = signed_in(world.auditor)
+    sample = "01a2092f-fe8b-76ef-9745-6a72e6cf1ef8"
+    query = f"?who=person:{world.alice.pk}&target=key:{key.pk}&sample={sample}&before=2090-01-01T00:00"
+    client.post(reverse("save_search") + query, {"name": "Alice and her key"})
+    for address in (reverse(doing) + query, reverse("saved_searches")):
+        words = " ".join(re.sub(r"<[^>]*>", " ", client.get(address).content.decode()).split())
+        assert "Who Alice" in words
+        assert f"To what {key} · {key.name} with its" in words
+        assert "Before 2090-01-01T00:00:00+00:00" in words
+        assert "The draw 01a2092f…" in words
+        assert not re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-", words)
 
 
 @pytest.mark.parametrize("who", ["alice", "bob", "mallory", "responder"])
