@@ -19,6 +19,7 @@ from keys.people.invitations import make_invitation_link, open_invitation
 from keys.states import InvitationPurpose, Role
 
 RECOVERY_PERIOD = timedelta(hours=1)
+NO_ADDRESS = "admin@localhost.localdomain"  # where no mail leaves the machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +36,13 @@ def _enforce_shell(actor: Actor) -> None:
 
 
 @operation
-def invite_first_administrator(email: str, *, actor: Actor, name: str) -> FirstAdministrator | None:
-    """Invite the first administrator; None when one can sign in already. Run again, it voids the former link."""
+def invite_first_administrator(email: str | None, *, actor: Actor, name: str) -> FirstAdministrator | None:
+    """Invite the first administrator; None when one can sign in already. Run again, it voids the former link.
+
+    Nobody changes an address later. Where `email` is None, it is that of who was invited before, or one that no mail reaches.
+    """
     _enforce_shell(actor)
-    address = text.canonical_email(email)
+    address = text.canonical_email(NO_ADDRESS if email is None else email)
     shown = text.line(name, "name", most=120)
     lock_administrators()
     at = clock.now()
@@ -51,6 +55,8 @@ def invite_first_administrator(email: str, *, actor: Actor, name: str) -> FirstA
         person = Person(email=address, name=shown, roles=[str(Role.ADMINISTRATOR)], created_at=at)
         person.set_unusable_password()
         insert(person, PersonInvited, actor=actor, at=at)
+    elif email is not None and person.email != address:
+        raise Conflict("first_administrator_waits", email=person.email)
     invitation = open_invitation(person, actor=actor, at=at, purpose=_purpose_for(person))
     return FirstAdministrator(person=person, link=make_invitation_link(invitation, actor=actor))
 

@@ -27,6 +27,10 @@ PEOPLE: Final[Mapping[str, Promise]] = {
     "delegation_over": _("This delegation is over."),
     "factor_confirmed": _("This authenticator is confirmed already."),
     "factor_removed": _("This factor was removed."),
+    "first_administrator_waits": _(
+        "%(email)s was invited as the first administrator, and an address stays. Have a link made for that address; "
+        "whoever opens it invites others under the right ones, and one of them deactivates it."
+    ),
     "invitation_needed": _("A first factor is set up by an invitation. Ask an administrator for one."),
     "invitation_over": _("This invitation is over. Ask for a new one."),
     "invitation_used": _("This invitation was used already."),

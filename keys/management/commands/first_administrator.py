@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from audit.actor import Actor
@@ -17,7 +18,11 @@ class Command(BaseCommand):
     help = "Invite the first administrator and print a one-time link. Does nothing once an administrator can sign in."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--email", default="admin@localhost.localdomain", help="address of the first administrator")
+        parser.add_argument(
+            "--email",
+            required=settings.PRODUCTION,  # it stays, and what they must hear of comes by mail
+            help="address of the first administrator, for good",
+        )
         parser.add_argument("--name", default="First administrator", help="name that colleagues see")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -44,6 +44,23 @@ def test_with_an_administrator_who_can_sign_in_nothing_happens():
     assert Person.objects.count() == 1
 
 
+def test_in_production_the_first_administrator_has_an_address_that_somebody_named(settings):
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="required: --email"):
+        run("first_administrator")
+    assert not Person.objects.exists()
+
+
+def test_another_address_than_that_of_who_waits_is_not_passed_over_in_silence():
+    link = link_in(run("first_administrator", "--email", "boss@example.com")[0])[1]
+    with pytest.raises(CommandError, match=r"^boss@example\.com was invited"):
+        run("first_administrator", "--email", "other@example.com")
+    assert Client().get(f"/invitation/{link}/").status_code == 200
+    assert link_in(run("first_administrator", "--email", "BOSS@example.com")[0])
+    assert link_in(run("first_administrator")[0])
+    assert Person.objects.get().email == "boss@example.com"
+
+
 def test_only_the_shell_makes_first_administrators():
     alice = joined("alice")
     with pytest.raises(Denied):
