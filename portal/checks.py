@@ -16,6 +16,8 @@ from django.db.utils import OperationalError
 
 from audit.forwarding.base import configured
 from audit.witness.roster import RosterError, any_elsewhere, read_roster
+from keys.crypto.errors import KeyringUnusable
+from keys.crypto.keyring import Keyring
 from portal import pulses
 
 SHORTEST_SECRET: Final = 40
@@ -69,6 +71,10 @@ def check_keyring(**_facts: object) -> list[CheckMessage]:
         return [Error("KEYSTEAD_KEYRING_FILE names no readable file.", id="keystead.E006")]
     if stat.S_IMODE(found.st_mode) & 0o077:
         return [Error("The keyring file can be read by others: chmod 600.", id="keystead.E007")]
+    try:
+        Keyring.load(path, keks=settings.KEYSTEAD_KEKS)
+    except KeyringUnusable as error:
+        return [Error(f"The keyring cannot be used: {error}.", id="keystead.E006")]
     return []
 
 
@@ -76,12 +82,14 @@ def check_address(**_facts: object) -> list[CheckMessage]:
     """Refuse an address without https, hosts left open and proxies nobody has counted."""
     found: list[CheckMessage] = []
     public = urlsplit(settings.KEYSTEAD_PUBLIC_URL)
-    if public.scheme != "https" or public.hostname in LOCAL_HOSTS:
-        found.append(Error("KEYSTEAD_PUBLIC_URL must be the https address people use.", id="keystead.E008"))
+    bare = not (public.path or public.query or public.fragment or public.username)
+    if public.scheme != "https" or (public.hostname or "") in LOCAL_HOSTS or not bare:
+        message = "KEYSTEAD_PUBLIC_URL must be the https address people use: a host, without a path."
+        found.append(Error(message, id="keystead.E008"))
     if not settings.ALLOWED_HOSTS or any(host in {"*", "."} for host in settings.ALLOWED_HOSTS):
         found.append(Error("KEYSTEAD_ALLOWED_HOSTS must name the hosts.", id="keystead.E009"))
-    if not settings.KEYSTEAD_TRUSTED_PROXIES_NAMED:
-        message = "KEYSTEAD_TRUSTED_PROXIES is not set: say how many proxies stand before Keystead (0 for none)."
+    if not settings.KEYSTEAD_TRUSTED_PROXIES_NAMED or settings.KEYSTEAD_TRUSTED_PROXIES < 0:
+        message = "KEYSTEAD_TRUSTED_PROXIES does not say how many proxies stand before Keystead (0 for none)."
         hint = "Too few: everybody shares the proxy's address. Too many: clients choose their own."
         found.append(Error(message, hint=hint, id="keystead.E010"))
     return found
@@ -156,8 +164,12 @@ def check_exports(**_facts: object) -> list[CheckMessage]:
     """Refuse a folder of exports that others can read: the files hold the whole log."""
     found: list[CheckMessage] = []
     path: Path = settings.KEYSTEAD_EXPORT_FOLDER
-    if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
-        found.append(Error("KEYSTEAD_EXPORT_FOLDER can be read by others: chmod 700.", id="keystead.E016"))
+    try:
+        if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
+            found.append(Error("KEYSTEAD_EXPORT_FOLDER can be read by others: chmod 700.", id="keystead.E016"))
+    except OSError as error:
+        message = f"KEYSTEAD_EXPORT_FOLDER cannot be looked at: {error.strerror}."
+        found.append(Error(message, id="keystead.E016"))
     if not 1 <= settings.KEYSTEAD_EXPORT_DAYS <= 365 or settings.KEYSTEAD_EXPORT_AT_ONCE < 1:
         message = "KEYSTEAD_EXPORT_DAYS lies between 1 and 365, and KEYSTEAD_EXPORT_AT_ONCE is at least 1."
         found.append(Error(message, id="keystead.E017"))

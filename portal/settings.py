@@ -9,37 +9,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
-from django.core.exceptions import ImproperlyConfigured
-from environ import FileAwareEnv
-from environ.fileaware_mapping import FileAwareMapping
 
+from portal.environment import Environment, address, log_level
 from portal.layout import layout_at
 from portal.logs import configuration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-class SecretFiles(FileAwareMapping):  # type: ignore[misc]  # django-environ has no types
-    """Read `NAME` from the file that `NAME_FILE` names, without the line break that editors and `echo` leave."""
-
-    def __getitem__(self, key: str) -> str:
-        return str(super().__getitem__(key)).removesuffix("\n")
-
-
-class Environment(FileAwareEnv):  # type: ignore[misc]  # see above
-    """The environment, in which any setting may be a file."""
-
-    ENVIRON = SecretFiles()
-
-    def get_value(self, var: str, *given: Any, **named: Any) -> Any:  # Any: as each caller casts it
-        """Read a setting; what cannot be read is named, and never shown: it may be a secret."""
-        try:
-            return super().get_value(var, *given, **named)
-        except OSError as error:
-            message = f"The setting {var} cannot be read: {error.filename}: {error.strerror}"
-        except ValueError:
-            message = f"The setting {var} cannot be read: it has another form (docs/settings.md)"
-        raise ImproperlyConfigured(message)
 
 
 env = Environment()
@@ -51,7 +26,9 @@ DEBUG = env.bool("KEYSTEAD_DEBUG", default=False)
 DEMO = env.bool("DEMO", default=False)
 PORT = env.int("PORT", default=8000)
 KEYSTEAD_VERSION = "0.1.0"
-KEYSTEAD_PUBLIC_URL = env.str("KEYSTEAD_PUBLIC_URL", default=f"http://localhost:{PORT}").rstrip("/")
+KEYSTEAD_PUBLIC_URL = env.get_value(
+    "KEYSTEAD_PUBLIC_URL", cast=address("https", "http", ""), default=f"http://localhost:{PORT}"
+).rstrip("/")
 KEYSTEAD_DATA = Path(env.str("KEYSTEAD_DATA", default=str(BASE_DIR / ".data"))).expanduser().resolve()
 LAYOUT = layout_at(KEYSTEAD_DATA)
 KEYSTEAD_TRUSTED_PROXIES = env.int("KEYSTEAD_TRUSTED_PROXIES", default=0)
@@ -59,9 +36,8 @@ KEYSTEAD_TRUSTED_PROXIES = env.int("KEYSTEAD_TRUSTED_PROXIES", default=0)
 KEYSTEAD_TRUSTED_PROXIES_NAMED = "KEYSTEAD_TRUSTED_PROXIES" in env.ENVIRON
 
 _public = urlsplit(KEYSTEAD_PUBLIC_URL)
-ALLOWED_HOSTS = env.list("KEYSTEAD_ALLOWED_HOSTS", default=[])
-if not ALLOWED_HOSTS:
-    ALLOWED_HOSTS = [_public.hostname] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]", _public.hostname]
+ALLOWED_HOSTS = [*([] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]), _public.hostname or ""]
+ALLOWED_HOSTS += [host.strip() for host in env.list("KEYSTEAD_ALLOWED_HOSTS", default=[])]
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 
 # --- Secrets --------------------------------------------------------------------------------------------------------
@@ -137,15 +113,15 @@ CRISPY_TEMPLATE_PACK = "bootstrap5"
 FORM_RENDERER = "django.forms.renderers.DjangoTemplates"
 
 # --- Database: PostgreSQL only --------------------------------------------------------------------------------------
-KEYSTEAD_EMBEDDED_DATABASE = not env.str("DATABASE_URL", default="")
-KEYSTEAD_EMBEDDED_VALKEY = not env.str("REDIS_URL", default="")
+_postgres = address("postgres", "postgresql", "psql", "pgsql")
+KEYSTEAD_EMBEDDED_DATABASE = not env.get_value("DATABASE_URL", cast=_postgres, default="")
 LOCK_TIMEOUT_MS = 3_000  # then the answer is 503 busy_retry
 STATEMENT_TIMEOUT_MS = env.int("KEYSTEAD_STATEMENT_TIMEOUT_MS", default=20_000)
 
 
 def _database(variable: str, role: str) -> dict[str, Any]:
     """Return the connection of `role`: the variable's, the embedded engine's, or else that of DATABASE_URL."""
-    url = env.str(variable, default="") or (
+    url = env.get_value(variable, cast=_postgres, default="") or (
         LAYOUT.database_url(role) if KEYSTEAD_EMBEDDED_DATABASE else env.str("DATABASE_URL")
     )
     return {
@@ -211,7 +187,9 @@ KEYSTEAD_DEVICE_SIGN_IN_HOURS = env.int("KEYSTEAD_DEVICE_SIGN_IN_HOURS", default
 KEYSTEAD_WEBHOOK_LOOPBACK = env.bool("KEYSTEAD_WEBHOOK_LOOPBACK", default=False)
 
 # --- Valkey and Celery: the doorbell, never the queue -----------------------------------------------------------------
-REDIS_URL = env.str("REDIS_URL", default="") or LAYOUT.redis_url
+REDIS_URL = env.get_value("REDIS_URL", cast=address("redis", "rediss", "unix"), default="")
+KEYSTEAD_EMBEDDED_VALKEY = not REDIS_URL
+REDIS_URL = REDIS_URL or LAYOUT.redis_url
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -351,7 +329,9 @@ STORAGES = {
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 LOGGING_CONFIG = "logging.config.dictConfig"
-LOGGING = configuration(production=PRODUCTION, level=env.str("KEYSTEAD_LOG_LEVEL", default="INFO"))
+LOGGING = configuration(
+    production=PRODUCTION, level=env.get_value("KEYSTEAD_LOG_LEVEL", cast=log_level, default="INFO")
+)
 
 # --- Time and language ------------------------------------------------------------------------------------------------
 USE_TZ = True

@@ -87,8 +87,13 @@ def test_the_command_of_an_operator_says_the_same(production, check, mode):
         ({"KEYSTEAD_KEYRING_FILE": "/nonexistent/keyring.json"}, "E006"),
         ({"KEYSTEAD_PUBLIC_URL": "http://keys.example.org"}, "E008"),
         ({"KEYSTEAD_PUBLIC_URL": "https://localhost"}, "E008"),
+        ({"KEYSTEAD_PUBLIC_URL": "https://"}, "E008"),
+        ({"KEYSTEAD_PUBLIC_URL": "https://keys.example.org/keystead"}, "E008"),
         ({"KEYSTEAD_ALLOWED_HOSTS": "*"}, "E009"),
         ({"KEYSTEAD_TRUSTED_PROXIES": None}, "E010"),
+        ({"KEYSTEAD_TRUSTED_PROXIES": ""}, "E010"),
+        ({"KEYSTEAD_TRUSTED_PROXIES": "-1"}, "E010"),
+        ({"KEYSTEAD_EXPORT_FOLDER": "/srv/" + "x" * 300}, "E016"),
         ({"DATABASE_URL": None}, "E012"),
         ({"REDIS_URL": None}, "E013"),
         ({"DATABASE_VERIFIER_URL": None}, "W001"),
@@ -111,6 +116,22 @@ def test_a_keyring_that_others_can_read_is_refused(production, check, tmp_path):
     code, words = check(KEYSTEAD_KEYRING_FILE=str(copy))
     assert code != 0
     assert "keystead.E007" in words
+
+
+def test_a_file_that_is_no_keyring_is_refused_unquoted(check, tmp_path):
+    wrong = tmp_path / "keyring.json"
+    wrong.write_text("secret-words")
+    wrong.chmod(0o600)
+    code, words = check(KEYSTEAD_KEYRING_FILE=str(wrong))
+    assert code != 0
+    assert "keystead.E006" in words
+    assert "secret-words" not in words
+
+
+def test_a_provider_of_keys_that_does_not_exist_is_refused(check):
+    code, words = check(KEYSTEAD_KEKS="none.such.Keks")
+    assert code != 0
+    assert "keystead.E006" in words
 
 
 @pytest.mark.parametrize("role", ["postgres", "keystead_owner"])

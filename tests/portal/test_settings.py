@@ -73,6 +73,13 @@ def test_secrets_come_from_files(tmp_path):
         ("check", "PORT", "secret-words", "has another form"),
         ("check", "KEYSTEAD_SECRET_KEY_FILE", "/nonexistent/key", "/nonexistent/key: No such file or directory"),
         ("first_administrator", "KEYSTEAD_TRUSTED_PROXIES", "secret-words", "has another form"),
+        ("check", "KEYSTEAD_PUBLIC_URL", "https://[secret-words", "has another form"),
+        ("check", "KEYSTEAD_PUBLIC_URL", "https://secret-words:99999", "has another form"),
+        ("check", "KEYSTEAD_LOG_LEVEL", "secret-words", "has another form"),
+        ("check", "DATABASE_URL", "postgress://keystead_application:secret-words@db/keystead", "has another form"),
+        ("check", "DATABASE_AUDITOR_URL", "secret-words", "has another form"),
+        ("check", "REDIS_URL", "http://:secret-words@valkey:6379/0", "has another form"),
+        ("check", "REDIS_URL", "redis://:secret-words@valkey:port/0", "has another form"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named_without_its_value(command, name, value, why):
@@ -89,6 +96,29 @@ def test_a_setting_that_cannot_be_read_is_named_without_its_value(command, name,
     assert why in done.stderr
     assert "secret-words" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_empty_setting_is_as_if_it_were_not_set(tmp_path):
+    (tmp_path / "hours").write_text("\n")
+    found = read(
+        "KEYSTEAD_EXPORT_FOLDER", "KEYSTEAD_EXPORT_DAYS", "KEYSTEAD_DEVICE_SIGN_IN_HOURS", "KEYSTEAD_TRUSTED_PROXIES_NAMED",
+        KEYSTEAD_DATA="/srv/keystead", KEYSTEAD_EXPORT_FOLDER="", KEYSTEAD_EXPORT_DAYS="", KEYSTEAD_TRUSTED_PROXIES="",
+        KEYSTEAD_DEVICE_SIGN_IN_HOURS_FILE=str(tmp_path / "hours"), KEYSTEAD_LOG_LEVEL="",
+    )  # fmt: skip
+    assert found["KEYSTEAD_EXPORT_FOLDER"] == "/srv/keystead/exports"
+    assert (found["KEYSTEAD_EXPORT_DAYS"], found["KEYSTEAD_DEVICE_SIGN_IN_HOURS"]) == (7, 8)
+    assert found["KEYSTEAD_TRUSTED_PROXIES_NAMED"] is False
+
+
+def test_hosts_are_added_to_the_one_of_the_public_address():
+    found = read(
+        "ALLOWED_HOSTS", KEYSTEAD_PUBLIC_URL="https://keys.example.org", KEYSTEAD_ALLOWED_HOSTS="192.0.2.7, lb"
+    )
+    assert found == {"ALLOWED_HOSTS": ["keys.example.org", "192.0.2.7", "lb"]}
+
+
+def test_levels_of_the_log_are_read_in_any_case():
+    assert read("LOGGING", KEYSTEAD_LOG_LEVEL="debug")["LOGGING"]["loggers"]["keystead"] == {"level": "DEBUG"}
 
 
 def test_the_broker_follows_the_url_of_valkey():
