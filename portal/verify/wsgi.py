@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from multiprocessing.util import Finalize
 
-import django
 from granian.server import mp as granian
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-django.setup()
+from portal.verify.serving.starting import set_up
+
+set_up()
 
 from django.conf import settings  # noqa: E402 - the settings may be read only after the setup above
 
@@ -19,7 +18,6 @@ from keys.nonces.spending import nonces  # noqa: E402 - as above
 from keys.verification.counting.shared_limits import SharedLimits  # noqa: E402 - as above
 from keys.verification.counting.tallies import Tallies  # noqa: E402 - as above
 from keys.verification.memory.feed import Feed  # noqa: E402 - as above
-from portal.checks import refuse_unsafe_production  # noqa: E402 - as above
 from portal.engines import die_with_parent  # noqa: E402 - as above
 from portal.verify.app import VerifyApplication  # noqa: E402 - as above
 from portal.verify.gathering import Gathering  # noqa: E402 - as above
@@ -27,7 +25,6 @@ from portal.verify.patience import Patience  # noqa: E402 - as above
 from portal.verify.serving.carrying import carried  # noqa: E402 - as above
 from portal.verify.serving.upkeep import Upkeep  # noqa: E402 - as above
 
-refuse_unsafe_production()
 # A worker whose server was killed would go on, and share the port with the next one.
 ask_kernel = die_with_parent(signal.SIGKILL)
 if ask_kernel is not None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
 
-import django
+from portal.verify.serving.starting import set_up
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-django.setup()
+set_up()
 
-from portal.checks import refuse_unsafe_production  # noqa: E402 - the settings may be read only after the setup above
-from portal.engines import die_with_parent  # noqa: E402 - as above
+from portal.engines import die_with_parent  # noqa: E402 - the settings may be read only after the setup above
 from portal.verify.feed.doorbell import Doorbell  # noqa: E402 - as above
 
-refuse_unsafe_production()
 # A worker whose server was killed would go on, and share the port with the next one.
 ask_kernel = die_with_parent(signal.SIGKILL)
 if ask_kernel is not None:

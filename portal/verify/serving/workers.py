@@ -14,10 +14,11 @@ from granian.server import MPServer
 
 SOON: Final = 5.5  # seconds in which a worker dies at once: granian's own measure
 LONGEST: Final = 10.0  # seconds until another try: services wait for the door
+CANNOT_START: Final = 78  # EX_CONFIG of sysexits.h: the settings are wrong, and another try changes nothing
 
 
 class Server(MPServer):
-    """As granian, but only a worker that twice cannot start ends it: whoever manages services shall hear of wrong settings."""
+    """As granian, but only a worker that cannot start ends it: whoever manages services shall hear of wrong settings."""
 
     def _serve_loop(self, spawn_target: Any, target_loader: Any) -> None:  # Any: as granian has them
         died_soon: Counter[int] = Counter()
@@ -33,7 +34,8 @@ class Server(MPServer):
                 worker = self.wrks[index]
                 died_soon[index] = died_soon[index] + 1 if time.monotonic() - worker.birth < SOON else 0
                 ended_itself = worker.inner.exitcode >= 0  # below: the signal that killed it
-                if ended_itself and died_soon[index] > 1:
+                # Of wrong settings it says so, however long that took; of what else keeps it from starting, time tells.
+                if worker.inner.exitcode == CANNOT_START or (ended_itself and died_soon[index] > 1):
                     return  # granian exits with 1 while a child waits for another
                 if died_soon[index] > 1:
                     self.main_loop_interrupt.wait(min(2.0 ** (died_soon[index] - 2), LONGEST))  # or until a signal

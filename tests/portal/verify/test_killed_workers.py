@@ -51,15 +51,21 @@ def test_a_worker_that_is_killed_again_at_once_comes_back_and_the_others_stay(wo
         assert not server.is_fresh()
 
 
-def test_a_worker_that_cannot_start_ends_the_server_so_that_somebody_hears_of_it(tmp_path):
-    server = VerifyServer(tmp_path, KEYSTEAD_ENV="nowhere")
+@pytest.mark.parametrize("module", ["portal.verify", "portal.verify.feed"])
+@pytest.mark.parametrize("wrong", [{"KEYSTEAD_ENV": "nowhere"}, {"KEYSTEAD_EXPORT_DAYS": "seven"}], ids="-".join)
+def test_wrong_settings_end_the_server_at_once_and_in_words(tmp_path, module, wrong):
+    """Also where starting takes longer than a worker that dies soon lives: a busy host, a database behind a dead wire."""
+    server = VerifyServer(tmp_path, module=module, **wrong)
     server.start()
     try:
         assert server.process is not None
-        assert server.process.wait(60) == 1
+        assert server.process.wait(90) == 1
     finally:
         server.stop()
-    assert "KEYSTEAD_ENV" in server.log_file.read_text()
+    said = server.log_file.read_text()
+    assert said.count("".join(wrong)) == 1
+    assert "Traceback" not in said
+    assert "Respawning" not in said
 
 
 def test_a_door_that_is_stopped_gives_its_lease_back(world, tmp_path):
