@@ -2,7 +2,6 @@
 
 import gc
 import os
-import shutil
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
@@ -36,11 +35,15 @@ worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108
 
 
 def on_starting(_server: Arbiter) -> None:
-    """Give the workers an empty folder for their metrics; samples of dead processes would be summed for ever."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
-        Path(folder).mkdir(parents=True)
+    """Give the workers a folder without samples for their metrics; those of dead processes would be summed for ever.
+
+    The folder itself stays: it may be a mount, or lie where only root makes folders.
+    """
+    if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
+        folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        folder.mkdir(parents=True, exist_ok=True)
+        for samples in folder.glob("*.db"):
+            samples.unlink()
 
 
 def post_worker_init(_worker: Worker) -> None:
