@@ -93,15 +93,19 @@ class Visit:
     def findings(self, *, after_click: bool = False, looks_only: bool = False) -> list[str]:
         """Run axe on the present page; a line for each element that fails a rule.
 
-        `looks_only` is for a page that was judged whole in another scheme or width.
+        `looks_only` is for a page that was judged whole in another scheme or width; `after_click` waits for one that was not judged.
         """
         if after_click:
-            # On a busy machine a click returns before its page is there, and axe would judge the one that is leaving.
-            self.page.wait_for_load_state("networkidle")
+            # A click returns before its page is there, and axe would judge the one that is leaving, however idle it is.
+            expect(self.page.locator("html:not([data-judged])")).to_be_attached()
+            self.page.wait_for_load_state()
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE_SCRIPT)
         found = self.page.evaluate(
-            "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']})",
+            """(rules) => {
+              document.documentElement.dataset.judged = "";
+              return axe.run(document, {runOnly: rules, resultTypes: ["violations"]});
+            }""",
             AXE_RULES_OF_LOOKS if looks_only else AXE_RULES,
         )
         return [

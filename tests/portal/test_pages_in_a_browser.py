@@ -55,6 +55,20 @@ def test_pages_are_accessible_and_keep_the_policy(
     assert [words for words in made.mistakes if "Failed to load resource" not in words] == []
 
 
+def test_after_a_click_the_page_that_comes_is_judged_and_not_the_one_that_leaves(
+    visit: Visit, gallery_url: str
+) -> None:
+    visit.page.goto(gallery_url)
+    visit.page.evaluate("document.title = ''")
+    assert len(visit.findings()) == 1
+    late = (
+        f"document.documentElement.addEventListener('click', () => setTimeout(() => location = '{gallery_url}', 1500))"
+    )
+    visit.page.evaluate(late)
+    visit.page.get_by_role("heading", level=1).click()
+    assert visit.findings(after_click=True) == []
+
+
 def test_the_theme_is_remembered(visit: Visit, gallery_url: str) -> None:
     visit.page.goto(gallery_url)
     visit.page.get_by_role("button", name="Dark").click()
