@@ -22,7 +22,7 @@ from keys.people.proofs import Proof, Refusal
 from keys.policy.device_rules import DEVICE
 from keys.policy.step_up import has_step_up
 from portal.accounts.doors import local_path, person_of, signed_in_door, store_of
-from portal.accounts.steps import prove
+from portal.accounts.steps import presented, prove
 from portal.accounts.words import explain_refusal
 from portal.actors import actor_of
 from portal.events import SteppedUp
@@ -113,10 +113,21 @@ def confirm(http: HttpRequest, purpose: str) -> StepUpProblem | None:
     person = person_of(http)
     outcome = prove(person, actor=actor, http=http, purpose=purpose)
     if isinstance(outcome, Refusal):
-        status = 429 if outcome.code == "locked" else 422
-        return StepUpProblem(code=outcome.code, words=explain_refusal(outcome), status=status)
+        return _problem(outcome)
     _keep(person, actor=actor, http=http, proof=outcome, purpose=purpose)
     return None
+
+
+def missing(http: HttpRequest, purpose: str) -> StepUpProblem | None:
+    """Say that a form needs a proof and brings none, beside what else is wrong with it; one that is there is not tried."""
+    if presented(http) or has_step_up(actor_of(http), purpose, at=clock.now()):
+        return None
+    return _problem(Refusal(code="missing"))
+
+
+def _problem(refusal: Refusal) -> StepUpProblem:
+    status = 429 if refusal.code == "locked" else 422
+    return StepUpProblem(code=refusal.code, words=explain_refusal(refusal), status=status)
 
 
 @operation

@@ -13,7 +13,7 @@ from django.shortcuts import render
 from audit.actor import Actor
 from keys.errors import Conflict, Invalid
 from keys.models import ManagedKey
-from portal.accounts.step_up import StepUpFields, StepUpProblem, confirm, fields
+from portal.accounts.step_up import StepUpFields, StepUpProblem, confirm, fields, missing
 from portal.actors import actor_of
 from portal.web.confirmation import Confirmation
 from portal.web.reasons import mark, words_of
@@ -52,6 +52,8 @@ def attempt(
                 if not tells_conflict:
                     raise
                 return Asking(step_up=fields(http, purpose), status=409, refusal=words_of(conflict))
+    elif form.is_bound:
+        problem = missing(http, purpose)
     status = problem.status if problem else 422 if form.is_bound else 200
     return Asking(step_up=fields(http, purpose, problem=problem), status=status)
 

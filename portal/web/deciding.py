@@ -32,7 +32,7 @@ from keys.people.standing import standing_of
 from keys.people.webauthn import assertion_options
 from keys.policy.rules import may_decide, seats_for
 from keys.states import RequestState
-from portal.accounts.step_up import StepUpProblem, confirm
+from portal.accounts.step_up import StepUpProblem, confirm, missing
 from portal.actors import actor_of
 from portal.web.decision_form import DecisionForm, decision_form
 from portal.web.doors import act
@@ -93,7 +93,7 @@ def decide(http: HttpRequest, actor: Actor, number: int) -> HttpResponse:
         return _anew(http, actor, request, Conflict("content_changed"))
     form = DecisionForm(http.POST, content=content_of(request.content))
     if not form.is_valid():
-        return _again(http, actor, request, form)
+        return _again(http, actor, request, form, problem=missing(http, "approve"))
     problem: StepUpProblem | None = None
     try:
         signature = _signature(http, actor)

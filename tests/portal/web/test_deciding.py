@@ -124,6 +124,9 @@ def test_asking_back_and_denying_need_words(world: World, as_: Browser, kind: st
     request = submitted(world)
     answer = as_("bob", "approve").post(f"/requests/{request.number}/decide/", decision(request, kind))
     assert answer.status_code == 422
+    assert "Confirm with your second factor" not in answer.content.decode()
+    unconfirmed = as_("bob").post(f"/requests/{request.number}/decide/", decision(request, kind))
+    assert "Confirm with your second factor" in unconfirmed.content.decode(), "both are told at once"
     assert not Approval.objects.exists()
 
 

@@ -274,3 +274,10 @@ def test_a_development_key_exists_at_once(world: World, as_: Browser) -> None:
     request = submit_request(draft(world, environment="dev"), actor=acting(world.alice))
     page = as_("alice").get(f"/requests/{request.number}/").content.decode()
     assert "To the key" in page
+
+
+def test_a_service_and_its_team_of_the_same_name_have_titles_of_their_own(world: World, as_: Browser) -> None:
+    bob = as_("bob")
+    pages = ("/services/orders/", "/team/orders/", "/team/orders/chats/new/")
+    titles = [re.findall("<title>(.*?)</title>", bob.get(page).content.decode())[0] for page in pages]
+    assert titles == ["Orders · Services · Keystead", "Orders · Teams · Keystead", "Add a chat · Orders · Keystead"]

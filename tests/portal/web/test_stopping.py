@@ -32,6 +32,19 @@ def test_a_key_is_revoked_with_a_reason_and_a_typed_word(world: World, as_: Brow
     assert alice.post(page, {"reason": "superseded", "phrase": str(key)}).status_code == 409
 
 
+def test_a_missing_confirmation_is_told_with_the_other_mistakes(world: World, as_: Browser) -> None:
+    key, _, _ = issued(world)
+    page, missing = f"/keys/{key.number}/revoke/", "Confirm with your second factor that it is you."
+    refused = as_("alice").post(page, {"phrase": "KEY-1"})
+    assert refused.status_code == 422
+    assert list(refused.context["form"].errors) == ["reason", "phrase"]
+    assert missing in refused.content.decode()
+    assert missing not in as_("alice", "revoke").post(page, {"phrase": "KEY-1"}).content.decode(), "they just did"
+    tried = as_("alice").post(page, {"phrase": "KEY-1", "code": "000000"}).content.decode()
+    assert missing not in tried, "given, and not looked at: a code works once"
+    assert not AuditEvent.objects.filter(action__startswith="second-factor.").exists()
+
+
 @pytest.mark.parametrize("who", ["admin", "responder", "anna"])
 def test_those_who_answer_for_keys_suspend_them(world: World, as_: Browser, who: str) -> None:
     key, version, _ = issued(world)
