@@ -156,14 +156,15 @@ class Cosigner:
         except ProofError as error:
             self._keep_evidence(memory, asked)
             raise Unanswerable(422, str(error)) from error
-        line = self.signer.signature_line(asked.note.body, at=int(self._clock()))
-        self._remember(memory, f"{asked.note.body}\n{signatures}{line}")
+        at = int(self._clock())
+        line = self.signer.signature_line(asked.note.body, at=at)
+        self._remember(memory, f"{asked.note.body}\n{signatures}{line}", at=at)
         return Answer(status=200, body=line)
 
-    def _remember(self, memory: Path, text: str) -> None:
+    def _remember(self, memory: Path, text: str, *, at: int) -> None:
         """Write the memory, and once a day a copy that stays: what auditors compare with."""
         write_whole(memory / "checkpoint", text)
-        day = memory / "kept" / f"{datetime.fromtimestamp(self._clock(), tz=UTC):%Y-%m-%d}.note"
+        day = memory / "kept" / f"{datetime.fromtimestamp(at, tz=UTC):%Y-%m-%d}.note"
         if not day.exists():
             day.parent.mkdir(exist_ok=True)
             write_whole(day, text)

@@ -1,6 +1,7 @@
 """The witness of C2SP tlog-witness: what it signs, what it refuses, and that it never forgets what it signed."""
 
 import hashlib
+import itertools
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.audit.witness.logs import SIGNER, WITNESS, GrowingLog, ask, cosigner,
 
 ROOT = Path(__file__).resolve().parents[3]
 ORIGIN_HASH = hashlib.sha256(SIGNER.name.encode()).hexdigest()
+MIDNIGHT = int(datetime(2028, 3, 1, tzinfo=UTC).timestamp())
 
 # The example of the specification (c2sp.org/tlog-witness, add-checkpoint).
 EXAMPLE = """old 20852014
@@ -72,8 +75,17 @@ def test_what_grows_is_cosigned_and_what_is_remembered_is_served(tmp_path: Path)
             status, shown, _ = ask(f"{url}/{ORIGIN_HASH}/checkpoint")
             assert (status, shown) == (200, log.note() + line)
             assert open_checkpoint(shown, [SIGNER.verifier]).size == new
-    kept = list((tmp_path / "w" / ORIGIN_HASH / "kept").iterdir())
-    assert [open_checkpoint(each.read_text(), [SIGNER.verifier]).size for each in kept] == [1]
+
+
+def test_the_first_of_each_day_stays_under_the_day_of_its_signature(tmp_path: Path) -> None:
+    log, ticks = GrowingLog(tmp_path / "log"), itertools.count(MIDNIGHT - 1)
+    witness = Cosigner(tmp_path / "w", WITNESS, [SIGNER.verifier], clock=lambda: next(ticks))
+    for old, new in ((0, 1), (1, 5), (5, 8)):
+        log.grow(new)
+        assert witness.add_checkpoint(log.submission(old)).status == 200
+    kept = (tmp_path / "w" / ORIGIN_HASH / "kept").iterdir()
+    sizes = {each.stem: open_checkpoint(each.read_text(), [SIGNER.verifier]).size for each in kept}
+    assert sizes == {"2028-02-29": 1, "2028-03-01": 5}
 
 
 def test_a_wrong_old_size_is_409_with_the_size_that_was_seen(tmp_path: Path) -> None:
@@ -266,9 +278,9 @@ def test_a_witness_killed_around_its_memory_gives_no_second_history(
         witness = cosigner(folder)
         keep = witness._remember
 
-        def dying(memory: Path, text: str) -> None:
+        def dying(memory: Path, text: str, *, at: int) -> None:
             if moment == "after":
-                keep(memory, text)
+                keep(memory, text, at=at)
             os.kill(os.getpid(), signal.SIGKILL)
 
         witness._remember = dying  # type: ignore[method-assign]
