@@ -37,6 +37,7 @@ def make(folder: Path) -> list[Path]:
         "valkey_password": valkey,
         "valkey_url": f"redis://:{valkey}@valkey:6379/0",
         "email_url": "smtp://localhost:25",
+        "metrics_token": secrets.token_urlsafe(32),
     }
     signer = Signer.generate(f"keystead/audit-log/{secrets.token_hex(4)}")
     texts |= {"sealer_key": signer.secret_text(), "log.vkey": signer.verifier.text()}

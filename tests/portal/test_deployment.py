@@ -54,6 +54,17 @@ def test_no_secret_stands_in_the_environment(name):
         assert variable not in {"DATABASE_URL", "DATABASE_VERIFIER_URL", "REDIS_URL", "EMAIL_URL"}
 
 
+@pytest.mark.parametrize("name", ["web", "verify"])
+def test_prometheus_can_be_let_in(name):
+    service = COMPOSE["services"][name]
+    assert service["environment"]["KEYSTEAD_METRICS_TOKEN_FILE"] == "/run/secrets/metrics_token"
+    assert "metrics_token" in service["secrets"]
+
+
+def test_alarms_of_the_log_can_be_mailed_by_those_who_have_a_mail_server():
+    assert "KEYSTEAD_ALARM_MAIL" in COMPOSE["services"]["worker"]["environment"]
+
+
 def test_only_the_migration_holds_the_owners_role():
     holders = {name for name, service in COMPOSE["services"].items() if "owner_url" in str(service.get("secrets", ""))}
     assert holders == {"migrate"}
