@@ -30,7 +30,7 @@ def main() -> None:
         _end(f"{error}\nThis role of the database may not do it; docs/operations.md says as which role a command runs.")
     except ConnectionDoesNotExist as error:
         _end(f"Which database? {error}")
-    except (ImproperlyConfigured, KeyringUnusable) as error:
+    except (ImproperlyConfigured, KeyringUnusable, OSError) as error:  # a full disk is one too
         _end(str(error))
 
 

@@ -86,6 +86,7 @@ UNREACHED = "postgres://keystead_application:s3cret@127.0.0.1:1/keystead"
         ({"DATABASE_URL": UNREACHED}, ("prepare_database",), "cannot be asked"),
         ({"KEYSTEAD_KEYRING_FILE": "/no/such/keyring"}, ("shell", "-c", OPEN_KEYRING), "cannot open the keyring"),
         ({}, ("replay_audit_log", "--database", "nobody"), "Which database?"),
+        ({"KEYSTEAD_STATIC_ROOT": "/dev/null/static"}, ("collectstatic", "--noinput"), "/dev/null/static"),
         ({}, ("replay_audit_log", "--database", "default"), "as which role a command runs"),
     ],
 )
