@@ -15,6 +15,7 @@ from keys.lifecycle.handover import offer_transfer
 from keys.lifecycle.revocation import report_leak, revoke_key
 from keys.lifecycle.rotation import issue_new_version, start_rotation, undo_rotation
 from keys.models import ManagedKey, RevocationReceipt, Sighting, UsageCount
+from keys.people.roles import rename_person
 from keys.states import Overlap, RevocationReason
 from keys.verification.watching.receipts import How
 from tests.fetching import INSIDE, TOKEN, client_of, due, fetching
@@ -166,6 +167,30 @@ def test_small_phones_show_whole_keys_and_the_bar_has_no_row_for_the_account_alo
     assert abs(brand["y"] + brand["height"] / 2 - account["y"] - account["height"] / 2) < 8
     for each in (phone, desk):
         each.context.close()
+
+
+# Where the letters of a line end and where the time behind them begins.
+BEFORE_TIMES = """() => [...document.querySelectorAll(".timeline-meta")].map((line) => {
+  const words = document.createRange();
+  words.selectNode(line.firstChild);
+  return [words.getBoundingClientRect().right, line.querySelector("time").getBoundingClientRect().left];
+})"""
+
+
+def test_a_time_stands_behind_a_name_that_is_written_from_right_to_left(
+    chromium: Browser, portal_server: PortalServer, world: World
+) -> None:
+    rename_person(world.alice, actor=acting(world.alice), name="\u05d0\u05dc\u05d9\u05e1")
+    request = submitted(world)
+    visit = browser_of(world.bob, chromium, portal_server)
+    visit.page.goto(f"{portal_server.url}/requests/{request.number}/")
+    visit.page.evaluate(
+        "document.querySelectorAll('.timeline-meta time').forEach((each) => { each.textContent = '24 minutes ago'; })"
+    )
+    found = visit.page.evaluate(BEFORE_TIMES)
+    assert found
+    assert all(end <= begin + 1 for end, begin in found), found
+    visit.context.close()
 
 
 OVERLAPPING = """() => {
