@@ -17,6 +17,7 @@ from tests.sdk.cookbook import Application, nginx, write_files
 from tests.servers import free_port, running
 
 HOST = "keys.example.org"
+ONE_TIME = "mG5q-who-reads-it-in-a-log-may-use-it"
 PLACES = {
     "/": "site", "/v1/verifyx": "site", "/api/v1/keys": "site", "/v1/verifiers/a/b/lease": "site",
     "/v1/verify": "door", "/v1/verify:batch": "door", "/v1/verify-signature": "door", "/v1/forward-auth": "door",
@@ -48,9 +49,10 @@ def test_the_proxy_of_the_page_sends_each_path_where_it_belongs_and_believes_no_
             "listen 443 ssl": f"listen 127.0.0.1:{port} ssl", "/etc/ssl/keystead.pem": str(certificate),
             "/etc/ssl/keystead.key": str(key), "127.0.0.1:8000": f"127.0.0.1:{ports['site']}",
             "127.0.0.1:8100": f"127.0.0.1:{ports['door']}", "127.0.0.1:8200": f"127.0.0.1:{ports['feed']}",
+            "/var/log/nginx/keystead.log": f"{tmp_path}/access.log",
         },
     )  # fmt: skip
-    command = nginx(tmp_path, serves=f"access_log off;\ninclude {tmp_path}/keystead.conf;")
+    command = nginx(tmp_path, serves=f"access_log {tmp_path}/others.log;\ninclude {tmp_path}/keystead.conf;")
     trusting = ssl.create_default_context(cafile=str(certificate))
     trusting.check_hostname = False
     with ExitStack() as stack:
@@ -60,6 +62,7 @@ def test_the_proxy_of_the_page_sends_each_path_where_it_belongs_and_believes_no_
         def ask(path: str) -> int:
             connection = http.client.HTTPSConnection("127.0.0.1", port, context=trusting, timeout=10)
             forged = {"X-Forwarded-For": "192.0.2.66", "X_Forwarded_For": "192.0.2.66", "X-Forwarded-Proto": "http"}
+            forged["Referer"] = f"https://{HOST}/invitation/{ONE_TIME}/"
             connection.request("POST", path, body=b"{}", headers={"Host": HOST, **forged})
             status = connection.getresponse().status
             connection.close()
@@ -73,3 +76,7 @@ def test_the_proxy_of_the_page_sends_each_path_where_it_belongs_and_believes_no_
             assert (heard["host"], heard["x-forwarded-for"], heard["x-forwarded-proto"]) == (HOST, "127.0.0.1", "https")
             assert "x_forwarded_for" not in heard
         assert ask("/metrics") == 404
+        assert ask(f"/calendar/{ONE_TIME}.ics") == 200
+    written = "".join(each.read_text() for each in tmp_path.glob("*.log"))
+    assert ONE_TIME not in written
+    assert written.count(" POST 200 ") == len(PLACES) + 1
