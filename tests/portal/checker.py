@@ -1,7 +1,7 @@
-"""Run `check --deploy` under one environment after another, each in a fork of a process that has imported everything.
+"""Run commands and start servers under one environment after another, each in a fork of a process that has imported everything.
 
 A process of its own for each would import the same thousand modules every time. Run as `python -m tests.portal.checker`: a line of
-JSON with an environment comes in, a line with the exit status and the words goes out.
+JSON with an environment and words comes in, a line with the exit status and what was said goes out.
 """
 
 from __future__ import annotations
@@ -37,12 +37,16 @@ class Checker:
 
     def check(self, environment: Mapping[str, str]) -> tuple[int, str]:
         """Return the exit status of the check and what it said."""
+        return self.run(environment, "check", "--deploy", "--fail-level", "WARNING")
+
+    def run(self, environment: Mapping[str, str], *words: str) -> tuple[int, str]:
+        """Return the exit status of a command of manage.py, or of `import` and what a server imports, and what it said."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps(dict(environment)) + "\n")
+        self._process.stdin.write(json.dumps([dict(environment), words]) + "\n")
         self._process.stdin.flush()
-        code, words = json.loads(self._process.stdout.readline())
-        return int(code), str(words)
+        code, said = json.loads(self._process.stdout.readline())
+        return int(code), str(said)
 
 
 def _serve() -> None:
@@ -53,29 +57,32 @@ def _serve() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            print(json.dumps(_checked(json.loads(line))), flush=True)
+            print(json.dumps(_ran(*json.loads(line))), flush=True)
             os._exit(0)
         os.waitpid(child, 0)
 
 
-def _checked(environment: Mapping[str, str]) -> tuple[int, str]:
+def _ran(environment: Mapping[str, str], words: list[str]) -> tuple[int, str]:
     from django.conf import Settings, settings
     from django.core.management import call_command
     from django.db import connections
 
     os.environ.clear()
     os.environ.update(environment)
-    words = io.StringIO()
-    with redirect_stdout(words), redirect_stderr(words):
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
         try:
             importlib.reload(sys.modules["portal.settings"])
             settings._wrapped = Settings("portal.settings")
             connections.__dict__.clear()
             connections.__init__()  # type: ignore[misc]
-            call_command("check", "--deploy", "--fail-level", "WARNING")
+            if words[0] == "import":
+                importlib.import_module(words[1])
+            else:
+                call_command(*words)
         except (Exception, SystemExit) as refused:
-            return 1, f"{words.getvalue()}{refused}"
-    return 0, words.getvalue()
+            return 1, f"{said.getvalue()}{refused}"
+    return 0, said.getvalue()
 
 
 if __name__ == "__main__":

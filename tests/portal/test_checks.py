@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -165,28 +166,23 @@ def test_a_server_refuses_to_start_where_the_check_fails(production):
     assert "keystead.E002" in done.stderr
 
 
-def test_the_site_refuses_to_serve_pages_without_their_static_files(production, tmp_path):
+def test_the_site_refuses_to_serve_pages_without_their_static_files(checker, production, tmp_path):
     """Every page was a 500 that named no cause, while /readyz said that all was well."""
-    environment = production | {"KEYSTEAD_STATIC_ROOT": str(tmp_path)}
-
-    def run(*arguments):
-        command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-
+    run = partial(checker.run, production | {"KEYSTEAD_STATIC_ROOT": str(tmp_path)})
     for server in ("portal.wsgi", "portal.asgi"):
-        missing = run("-c", f"import {server}")
-        assert missing.returncode != 0
-        assert "manage.py collectstatic" in missing.stderr
-    assert run("manage.py", "collectstatic", "--noinput").returncode == 0
-    fine = run("-c", "import portal.wsgi")
-    assert fine.returncode == 0, fine.stderr
+        code, words = run("import", server)
+        assert code != 0
+        assert "manage.py collectstatic" in words
+    assert run("collectstatic", "--noinput")[0] == 0
+    for server in ("portal.wsgi", "portal.asgi"):
+        assert run("import", server) == (0, "")
     manifest = tmp_path / "staticfiles.json"
     known = json.loads(manifest.read_text())
     del known["paths"]["keystead/theme.css"]
     manifest.write_text(json.dumps(known))
-    older = run("-c", "import portal.wsgi")
-    assert older.returncode != 0
-    assert "keystead/theme.css" in older.stderr
+    code, words = run("import", "portal.wsgi")
+    assert code != 0
+    assert "keystead/theme.css" in words
 
 
 def test_the_tests_themselves_run_as_the_weak_role(superuser):
