@@ -24,7 +24,7 @@ from keys.policy.step_up import but_for_step_up
 from keys.reports.labels import actor_name
 from keys.states import RevocationReason
 from keys.verification.watching.receipts import stop_listed
-from portal.accounts.step_up import StepUpProblem, confirm, fields
+from portal.accounts.step_up import StepUpProblem, confirm, fields, missing
 from portal.actors import actor_of
 from portal.web.components import Stat, Term
 from portal.web.doors import form_page, page
@@ -110,6 +110,8 @@ def _confirmed(http: HttpRequest, actor: Actor) -> HttpResponse:
                 stop_listed(listed)
                 messages.success(http, _("Done. This is the receipt."))
                 return HttpResponseRedirect(reverse("emergency_receipt", args=[act]))
+    else:
+        problem = missing(http, "revoke")
     shown = list_keys(EmergencyFilter(numbers=listed), actor=actor) if listed else None
     status = problem.status if problem else 422
     return _drawn(http, actor, search, shown, form, problem=problem, status=status)

@@ -112,6 +112,16 @@ def test_a_choice_that_means_nothing_is_explained(world: World, as_: Browser, qu
     assert as_("responder").get(f"/emergency/?{query}").status_code == 422
 
 
+def test_in_an_emergency_nobody_mends_in_two_rounds(world: World, as_: Browser) -> None:
+    key, _, _ = issued(world)
+    asked = confirmation(key, phrase="2 keys", reason="")
+    page = as_("responder").post("/emergency/", asked)
+    assert list(page.context["form"].errors) == ["reason", "phrase"]
+    assert "Confirm with your second factor that it is you." in page.content.decode()
+    proven = as_("responder", "revoke").post("/emergency/", asked).content.decode()
+    assert "Confirm with your second factor that it is you." not in proven
+
+
 def test_a_mangled_list_begins_anew_and_presence_is_asked_for(world: World, as_: Browser) -> None:
     key = issued(world)[0]
     responder = as_("responder")
