@@ -13,6 +13,7 @@ from audit.actor import Actor
 from audit.checks import installed_guards
 from audit.database import ROLES, roles_sql
 from audit.governed import governed_tables
+from audit.notes import Signer
 from tests.audit.conftest import Connect
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +78,7 @@ def test_a_public_key_that_is_not_there_is_named(arguments: tuple[str, ...]) -> 
 
 
 OPEN_KEYRING = "from keys.sealing import keyring; keyring()"
+LOG_KEY = Signer.generate("keystead/audit-log/test").verifier.text()
 UNREACHED = "postgres://keystead_application:s3cret@127.0.0.1:1/keystead"
 
 
@@ -86,6 +88,11 @@ UNREACHED = "postgres://keystead_application:s3cret@127.0.0.1:1/keystead"
         ({"DATABASE_URL": UNREACHED}, ("prepare_database",), "cannot be asked"),
         ({"KEYSTEAD_KEYRING_FILE": "/no/such/keyring"}, ("shell", "-c", OPEN_KEYRING), "cannot open the keyring"),
         ({}, ("replay_audit_log", "--database", "nobody"), "Which database?"),
+        (
+            {"KEYSTEAD_ARCHIVE": "no.such.Store"},
+            ("archive_audit_log", "--key", LOG_KEY),
+            "KEYSTEAD_ARCHIVE cannot be used",
+        ),
         ({"KEYSTEAD_STATIC_ROOT": "/dev/null/static"}, ("collectstatic", "--noinput"), "/dev/null/static"),
         ({}, ("replay_audit_log", "--database", "default"), "as which role a command runs"),
     ],
