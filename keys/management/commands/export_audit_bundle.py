@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from datetime import datetime
 from pathlib import Path
@@ -51,7 +52,7 @@ class Command(BaseCommand):
         try:
             keys = log_keys()
             sizes = [open_checkpoint(Path(each).read_text("utf-8"), keys).size for each in since]
-            with into.open("xb+") as file:
+            with os.fdopen(os.open(into, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
                 manifest, uid = export_bundle(
                     wanted,
                     into=file,

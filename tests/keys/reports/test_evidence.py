@@ -224,6 +224,7 @@ def test_an_operator_writes_bundles_at_the_shell(
         path, said = tmp_path / f"{name}.zip", StringIO()
         call_command("export_audit_bundle", *words, "--into", str(path), stdout=said)
         assert proves in said.getvalue()
+        assert path.stat().st_mode & 0o777 == 0o600, "it holds the log, and perhaps names"
         assert verify.main(["bundle", str(path), *pinned, "--deep"]) == 0, name
     key_alone = verify.verify_bundle(tmp_path / "one.zip", [verify.read_key(pinned[1])])[1]
     assert (key_alone["rows"], key_alone["keys"]["verified"]) == (1, 1)
