@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """`keys` in the database, `seconds` a round, `rounds` by turns; versions in memory; verifiers, programs and stops of the receipts.
+    """`keys` in the database, `seconds` a round, `rounds` by turns, `services` that verify in process; versions in memory;
+    verifiers, programs and stops of the receipts.
 
     `signed` requests in a turn, in process.
     """
@@ -15,6 +16,7 @@ class Sizes:
     keys: int = 10_000
     seconds: float = 4.0
     rounds: int = 5
+    services: int = 5
     versions: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     questions: int = 200_000
     verifiers: int = 100
@@ -29,6 +31,7 @@ QUICK = Sizes(
     keys=50,
     seconds=0.3,
     rounds=1,
+    services=1,
     versions=(100, 1_000),
     questions=2_000,
     verifiers=4,
