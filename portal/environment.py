@@ -51,6 +51,14 @@ def address(*schemes: str) -> Callable[[str], str]:
     return taken
 
 
+def not_negative(text: str) -> int:
+    """Take a whole number from 0 on."""
+    number = int(text)
+    if number < 0:
+        raise ValueError
+    return number
+
+
 def log_level(text: str) -> str:
     """Take a level of the log, in any case."""
     if text.upper() not in logging.getLevelNamesMapping():

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONCE, NONE, SELF
 
-from portal.environment import Environment, address, log_level
+from portal.environment import Environment, address, log_level, not_negative
 from portal.layout import layout_at
 from portal.logs import configuration
 
@@ -116,7 +116,7 @@ FORM_RENDERER = "django.forms.renderers.DjangoTemplates"
 _postgres = address("postgres", "postgresql", "psql", "pgsql")
 KEYSTEAD_EMBEDDED_DATABASE = not env.get_value("DATABASE_URL", cast=_postgres, default="")
 LOCK_TIMEOUT_MS = 3_000  # then the answer is 503 busy_retry
-STATEMENT_TIMEOUT_MS = env.int("KEYSTEAD_STATEMENT_TIMEOUT_MS", default=20_000)
+STATEMENT_TIMEOUT_MS = env.get_value("KEYSTEAD_STATEMENT_TIMEOUT_MS", cast=not_negative, default=20_000)
 
 
 def _database(variable: str, role: str) -> dict[str, Any]:
@@ -177,7 +177,9 @@ KEYSTEAD_EXPORT_AT_ONCE = env.int("KEYSTEAD_EXPORT_AT_ONCE", default=50_000)
 # Where verifiers count what is presented to them: files that workers add to the database, so both need the folder.
 KEYSTEAD_USAGE_FOLDER = Path(env.str("KEYSTEAD_USAGE_FOLDER", default=str(LAYOUT.data / "usage")))
 # Where programs that verify in their own process hear that something changed: behind the same proxy unless it is said.
-KEYSTEAD_FEED_URL = env.str("KEYSTEAD_FEED_URL", default=f"{KEYSTEAD_PUBLIC_URL}/v1/feed")
+KEYSTEAD_FEED_URL = env.get_value(
+    "KEYSTEAD_FEED_URL", cast=address("https", "http"), default=f"{KEYSTEAD_PUBLIC_URL}/v1/feed"
+)
 # Where the sealed log is sent on to: a dotted path and an address that it understands (docs/operations.md).
 KEYSTEAD_LOG_FORWARD = env.str("KEYSTEAD_LOG_FORWARD", default="")
 KEYSTEAD_LOG_FORWARD_URL = env.str("KEYSTEAD_LOG_FORWARD_URL", default="")

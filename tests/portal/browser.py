@@ -26,8 +26,8 @@ ARGUMENTS = [
 ]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 VIEWS: tuple[View, ...] = ((WIDE, "light"), (NARROW, "dark"))
-# Of many pages each is looked at light and wide, and every third one dark and narrow too; all of them where there is time.
-APART = [3, pytest.param(1, marks=pytest.mark.long)]
+# Of many pages each is looked at light and wide, and every fifth one dark and narrow too; all of them where there is time.
+APART = [5, pytest.param(1, marks=pytest.mark.long)]
 AXE_RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 # What another scheme or width of the same page can break. The rest is the same elements with the same names once more.
 AXE_RULES_OF_LOOKS = {

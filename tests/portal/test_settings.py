@@ -80,6 +80,8 @@ def test_secrets_come_from_files(tmp_path):
         ("check", "DATABASE_AUDITOR_URL", "secret-words", "has another form"),
         ("check", "REDIS_URL", "http://:secret-words@valkey:6379/0", "has another form"),
         ("check", "REDIS_URL", "redis://:secret-words@valkey:port/0", "has another form"),
+        ("check", "KEYSTEAD_FEED_URL", "secret-words", "has another form"),
+        ("check", "KEYSTEAD_STATEMENT_TIMEOUT_MS", "-5", "has another form"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named_without_its_value(command, name, value, why):

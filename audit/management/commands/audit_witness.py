@@ -84,7 +84,7 @@ class Command(BaseCommand):
             raise CommandError(f"ANOTHER HISTORY ({found.code}): {found}", returncode=1) from found
         except (WitnessFailed, MemoryTorn) as problem:
             raise CommandError(str(problem), returncode=2) from problem
-        except (NoteError, ValueError, OSError) as problem:
+        except (NoteError, ValueError, OSError, OverflowError) as problem:  # the last: a port that is none
             raise CommandError(str(problem), returncode=2) from problem
 
     def _generate_key(self, key: Path, name: str) -> None:

@@ -133,8 +133,8 @@ def test_a_key_is_made_by_the_command(tmp_path: Path) -> None:
     out = io.StringIO()
     call_command("audit_witness", "--folder", tmp_path, "--generate-key", "--name", "w4.example", stdout=out)
     assert (tmp_path / "witness.vkey").read_text().strip() in out.getvalue()
-    for words in (["--generate-key", "--name", "w4.example"], ["--generate-key"], [], ["--log", "x+y+z"],
-                  ["--log", SIGNER.verifier.text(), "--bind", "nowhere"]):  # fmt: skip
+    binds = (["--log", SIGNER.verifier.text(), "--bind", where] for where in ("nowhere", "127.0.0.1:99999"))
+    for words in (["--generate-key", "--name", "w4.example"], ["--generate-key"], [], ["--log", "x+y+z"], *binds):
         with pytest.raises(CommandError) as refused:
             call_command("audit_witness", "--folder", tmp_path, *words, stdout=out)
         assert refused.value.returncode == 2
