@@ -319,6 +319,8 @@ def test_a_request_may_be_for_a_credential_a_signing_key_or_less_than_all_the_us
         b"-----BEGIN PRIVATE KEY-----\nMC4C\n",
         b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n",
         b'{"kty": "OKP", "crv": "Ed25519", "x": "11qY", "d" : "nWGx"}',
+        b"MFECAQEwBQYDK2VwBCIEIA==\n",
+        b"AGE-SECRET-KEY-1QQPQ\n",
         KEY.encode(),
         b"\xff\xfe",
     ],

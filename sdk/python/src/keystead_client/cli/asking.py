@@ -13,9 +13,10 @@ from keystead_client.cli.output import show
 from keystead_client.key_text import SECRET_PATTERN
 
 REQUEST_COLUMNS = ("number", "id", "state", "service", "environment", "owner_team", "created_at")
-# What no public key holds: how the texts of private keys begin, in PEM, PuTTY's and OpenSSH's form and as a JWK, framed or not.
+# What no public key holds, all that Keystead refuses (keys/crypto/public_keys.py): how private keys begin, framed or not; and a JWK's.
 _PRIVATE: Final = re.compile(
-    r'PRIVATE[ _-]?KEY|PuTTY-User-Key-File|MC4CAQAwBQYDK2Vw|b3BlbnNzaC1rZXktdjE|"d"\s*:', re.IGNORECASE
+    r'PRIVATE[ _-]?KEY|PuTTY-User-Key-File|SECRET-KEY|MC4CAQAwBQYDK2Vw|MFECAQEwBQYDK2Vw|b3BlbnNzaC1rZXktdjE|"d"\s*:',
+    re.IGNORECASE,
 )
 
 
