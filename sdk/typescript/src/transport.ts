@@ -12,6 +12,7 @@ export interface Connection {
 }
 
 const LONGEST_LINE = 1024 * 1024;
+const CLOSED_MEANWHILE = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
 /** Refuses to send where others could read it, by plain http to another machine, unless that was allowed. */
@@ -94,20 +95,20 @@ export class Transport {
 
   async #said<T>(method: string, path: string, asking: Asking, read: (answer: Response) => Promise<T>): Promise<T> {
     const { bearer, body, headers = {}, timeout = this.#timeout } = asking;
-    const url = this.#url(path);
+    const init: RequestInit = {
+      method,
+      headers: {
+        ...headers,
+        Authorization: `Bearer ${bearer}`,
+        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      redirect: "manual",
+      signal: AbortSignal.timeout(timeout),
+    };
     let answer: Response, text: string;
     try {
-      answer = await fetch(url, {
-        method,
-        headers: {
-          ...headers,
-          Authorization: `Bearer ${bearer}`,
-          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-        },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-        redirect: "manual",
-        signal: AbortSignal.timeout(timeout),
-      });
+      answer = await sent(this.#url(path), init);
       if (answer.ok) return await read(answer);
       text = await answer.text();
     } catch (error) {
@@ -115,6 +116,21 @@ export class Transport {
     }
     throw refusalOf(answer.status, readJson(text), answer.headers.get("retry-after"));
   }
+}
+
+/** Sends it, and once more where the server had closed a kept connection meanwhile: then nothing of it was read. */
+async function sent(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (error) {
+    if (!isClosed(error)) throw error;
+    return fetch(url, init);
+  }
+}
+
+function isClosed(error: unknown): boolean {
+  const cause: unknown = error instanceof Error ? error.cause : undefined;
+  return isObject(cause) && CLOSED_MEANWHILE.has(String(cause["code"]));
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { LocalVerifier } from "../src/index.js";
 import { reaches } from "../src/events.js";
 import { FakeFeed, POLICY, positionAt, record, signing, version } from "./fakeFeed.js";
-import { PATIENCE, type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
+import { PATIENCE, type FakeKeystead, problem, until, vectors, withKeystead } from "./fakeKeystead.js";
 import { pairOf, remembering, signed } from "./signing.js";
 
 const VALID: { text: string; kid: string }[] = vectors("key_text").valid;
@@ -23,31 +23,32 @@ interface Heard {
 
 /** Runs a test with a verifier that listens, and that would not ask by itself while the test runs. */
 async function listening(run: (heard: Heard) => Promise<void>, prepare: (feed: FakeFeed) => void = () => undefined): Promise<void> {
-  await withKeystead(async (keystead) => {
-    const feed = new FakeFeed();
-    [feed.renewMs, feed.leaseMs, feed.hearing] = [20_000, 30_000, () => [204, ""]];
-    feed.records = VALID.map(({ text, kid }) => record(text, kid));
-    prepare(feed);
-    feed.at(keystead);
-    const lines: ServerResponse[] = [];
-    keystead.on("GET /v1/feed", [200, (response: ServerResponse) => (lines.push(response), response.write(": beat\n\n"))]);
-    const verifier = new LocalVerifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL, name: "tests", nonces: remembering(Date.now()) });
-    try {
-      await verifier.start();
-      await until(() => lines.length > 0 && feed.applied.length > 1);
-      const before = feed.applied.length;
-      await run({ verifier, feed, keystead, ring: (text) => void lines.at(-1)?.write(text), renewals: () => feed.applied.length - before });
-    } finally {
-      await verifier.close();
-    }
+  const lines: ServerResponse[] = [];
+  const once = (): Promise<void> => withKeystead((keystead) => heard(keystead, lines, run, prepare));
+  await once().catch((error: unknown) => {
+    if (lines.length < 2) throw error;
+    lines.length = 0; // it was held up until its line seemed dead, and called again: what was rung meanwhile nobody heard
+    return once();
   });
 }
 
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, "it did not happen in time");
-    await pause(2);
+async function heard(
+  keystead: FakeKeystead, lines: ServerResponse[], run: (heard: Heard) => Promise<void>, prepare: (feed: FakeFeed) => void,
+): Promise<void> {
+  const feed = new FakeFeed();
+  [feed.renewMs, feed.leaseMs, feed.hearing] = [20_000, 30_000, () => [204, ""]];
+  feed.records = VALID.map(({ text, kid }) => record(text, kid));
+  prepare(feed);
+  feed.at(keystead);
+  keystead.on("GET /v1/feed", [200, (response: ServerResponse) => (lines.push(response), response.write(": beat\n\n"))]);
+  const verifier = new LocalVerifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL, name: "tests", nonces: remembering(Date.now()) });
+  try {
+    await verifier.start();
+    await until(() => lines.length > 0 && feed.applied.length > 1);
+    const before = feed.applied.length;
+    await run({ verifier, feed, keystead, ring: (text) => void lines.at(-1)?.write(text), renewals: () => feed.applied.length - before });
+  } finally {
+    await verifier.close();
   }
 }
 

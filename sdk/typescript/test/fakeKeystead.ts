@@ -1,8 +1,10 @@
 /** An HTTP server that answers as it is told, and remembers what it was asked. */
 
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 import { type Credential, Secret } from "../src/index.js";
@@ -50,6 +52,7 @@ export class FakeKeystead {
         else response.end(typeof body === "string" || Buffer.isBuffer(body) ? body : JSON.stringify(body));
       });
     });
+    this.#server.keepAliveTimeout = 0; // it closes nothing by itself: a program that is held up for seconds would meet that
   }
 
   async start(): Promise<this> {
@@ -77,6 +80,14 @@ export function problem(code: string, status: number, members: Record<string, un
 
 /** Milliseconds for which a client waits: the two seconds of a service pass on a crowded machine before anybody is at work. */
 export const PATIENCE = 60_000;
+
+/** Waits for what has to come, by turns and not by the clock: a machine may hold all of them up together. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let turn = 0; !(await condition()); turn++) {
+    assert.ok(turn < 6000, "it did not happen in time");
+    await pause(5);
+  }
+}
 
 /** Runs a test with a Keystead that is stopped whatever happens. */
 export async function withKeystead(run: (keystead: FakeKeystead) => Promise<void>): Promise<void> {

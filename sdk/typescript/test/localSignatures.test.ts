@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { digest, LocalVerifier, MemoryNonces, type NonceStore, Signer, type Verdict } from "../src/index.js";
 import { FakeFeed, POLICY, record, signerRecord, signing, version } from "./fakeFeed.js";
-import { PATIENCE, type FakeKeystead, vectors, withKeystead } from "./fakeKeystead.js";
+import { PATIENCE, type FakeKeystead, until, vectors, withKeystead } from "./fakeKeystead.js";
 import { believing, judged, pairOf, remembering, signed, stateOf } from "./signing.js";
 
 const KEYS: string[] = vectors("key_text").valid.map(({ text }: { text: string }) => text);
@@ -28,14 +28,6 @@ async function following(run: (verifier: LocalVerifier, feed: FakeFeed, keystead
       await verifier.close();
     }
   });
-}
-
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 30_000;
-  while (!(await condition())) {
-    assert.ok(performance.now() < deadline, "it did not happen in time");
-    await pause(5);
-  }
 }
 
 function reason(verdict: Verdict): string {

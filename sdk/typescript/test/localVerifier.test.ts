@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { type LocalOptions, LocalVerifier, Refused, type Verdict } from "../src/index.js";
 import { FakeFeed, POLICY, record, version } from "./fakeFeed.js";
-import { PATIENCE, type FakeKeystead, problem, rotating, vectors, withKeystead } from "./fakeKeystead.js";
+import { PATIENCE, type FakeKeystead, problem, rotating, until, vectors, withKeystead } from "./fakeKeystead.js";
 
 const VALID: { text: string; kid: string }[] = vectors("key_text").valid;
 const [FIRST, SECOND, CREDENTIAL] = [VALID[0]!, VALID[1]!, VALID[6]!.text];
@@ -30,14 +30,6 @@ async function following(
       await verifier.close();
     }
   });
-}
-
-async function until(condition: () => boolean, seconds = 30): Promise<void> {
-  const deadline = performance.now() + seconds * 1000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, "it did not happen in time");
-    await pause(5);
-  }
 }
 
 function reason(verdict: Verdict): string {
@@ -223,9 +215,9 @@ test("trouble that cannot be told ends neither the watch nor the process", () =>
       throw new Error("no mail today");
     };
     const verifier = await new LocalVerifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL, onTrouble }).start();
-    while (feed.refused < 3) await pause(5);
+    await until(() => feed.refused >= 3);
     feed.away = false;
-    while (!verifier.verify(FIRST.text).valid) await pause(5);
+    await until(() => verifier.verify(FIRST.text).valid);
     await verifier.close();
   }));
 

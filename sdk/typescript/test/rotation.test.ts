@@ -4,10 +4,9 @@ import { chmod, chown, lutimes, mkdir, mkdtemp, readdir, readFile, rm, stat, sym
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as pause } from "node:timers/promises";
 
 import { Busy, FileStore, type KeysteadError, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe } from "../src/index.js";
-import { type Answer, type Asked, type FakeKeystead, problem, vectors, withKeystead } from "./fakeKeystead.js";
+import { type Answer, type Asked, type FakeKeystead, PATIENCE, problem, until, vectors, withKeystead } from "./fakeKeystead.js";
 
 const TEXTS: string[] = vectors("key_text").valid.map((each: { text: string }) => each.text);
 
@@ -73,7 +72,7 @@ class FakeRotation {
 test("a due rotation is fetched, activated and swapped", () =>
   withKeystead(async (keystead) => {
     const rotation = new FakeRotation(keystead);
-    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    const credential = await RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 0 });
     assert.equal(await credential.refresh(), 60);
     rotation.prepare();
     await credential.refresh();
@@ -85,7 +84,7 @@ test("a due rotation is fetched, activated and swapped", () =>
 test("a refusal between a lost answer and the next try makes no second token", () =>
   withKeystead(async (keystead) => {
     const rotation = new FakeRotation(keystead);
-    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    const credential = await RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 0 });
     rotation.prepare();
     rotation.fail = ["after next"];
     await assert.rejects(credential.refresh(), Unreachable);
@@ -105,19 +104,19 @@ test("what cannot be read is said in words that quote nothing of it", () =>
     for (const text of ['{"seed": "x", "curr', "[1]", '{"seed": "x", "current": 5}', `{"current": ${TEXTS[0]}}`]) {
       await store.save(text);
       await assert.rejects(
-        RotatingCredential.open({ url: keystead.url, initial: rotation.first, store }),
+        RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, store }),
         (error: KeysteadError) => error.code === "store_unreadable" && !error.message.includes("ks_") && error.cause === undefined,
       );
     }
     await store.save("");
-    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, store });
+    const credential = await RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, store });
     assert.equal(credential.current().reveal(), rotation.first);
   }));
 
 test("a body that is made piece by piece is not sent a second time, empty", () =>
   withKeystead(async (keystead) => {
     const rotation = new FakeRotation(keystead);
-    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    const credential = await RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 0 });
     rotation.prepare();
     await credential.refresh();
     const bodies: string[] = [];
@@ -142,10 +141,10 @@ test("trouble that cannot be told ends neither the watch nor the process", () =>
       told.push(error.code);
       throw new Error("no mail today");
     };
-    const options = { url: keystead.url, initial: rotation.first, settling: 0, longestPause: 5, onTrouble };
+    const options = { url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 0, longestPause: 5, onTrouble };
     const credential = (await RotatingCredential.open(options)).start();
     rotation.verifying.clear();
-    while (told.length < 3) await pause(5);
+    await until(() => told.length >= 3);
     await credential.close();
     assert.equal(told[2], "invalid_token");
   }));
@@ -168,7 +167,7 @@ for (const failing of [[], ["after next"], ["after activate"], ["before activate
       test(`a crash at write ${writes}, kept ${keeps}, with ${failing} lost, loses nothing`, () =>
         withKeystead(async (keystead) => {
           const [rotation, store] = [new FakeRotation(keystead), new CrashingStore()];
-          const open = () => RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0, store });
+          const open = () => RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 0, store });
           const works = async (credential: RotatingCredential): Promise<boolean> =>
             (await fetch(`${keystead.url}/api`, { headers: { Authorization: `Bearer ${credential.current().reveal()}` } })).ok;
           await open();
@@ -196,7 +195,7 @@ for (const overlap of ["24h", "now"]) {
       const folder = await mkdtemp(join(tmpdir(), "keystead-"));
       const [rotation, store, heard] = [new FakeRotation(keystead), new FileStore(join(folder, "key")), new Set<number>()];
       for (let start = 0; start < 2; start++) {
-        const options = { url: keystead.url, initial: rotation.first, settling: 20, longestPause: 50, store };
+        const options = { url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 20, longestPause: 50, store };
         const credential = (await RotatingCredential.open(options)).start();
         let [over, answers] = [false, 0];
         const polling = (async () => {
@@ -205,10 +204,11 @@ for (const overlap of ["24h", "now"]) {
         for (let turn = 0; turn < 2; turn++) {
           const done = rotation.completed;
           rotation.prepare(overlap);
-          while (rotation.completed === done || credential.current().reveal() !== rotation.newest) await pause(5);
+          await until(() => rotation.completed > done && credential.current().reveal() === rotation.newest);
           rotation.verifying = new Set([rotation.newest]);
           // A request may meet one rotation and be sent once more; a real one takes days, and no request lasts for two.
-          for (const before = answers; answers < before + 2; ) await pause(5);
+          const before = answers;
+          await until(() => answers >= before + 2);
         }
         over = true;
         await polling;
@@ -226,10 +226,10 @@ test("without an overlap the old one is presented until somebody refuses it", ()
     const rotation = new FakeRotation(keystead);
     let known = new Set([rotation.first]); // of a verifier that is a moment behind
     keystead.on("GET /api", ({ bearer }) => (known.has(bearer) ? [200, {}] : problem("invalid_token", 401)));
-    const credential = await RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 30_000 });
+    const credential = await RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 30_000 });
     rotation.prepare("now");
     const step = credential.refresh();
-    while (rotation.completed === 0) await pause(5);
+    await until(() => rotation.completed > 0);
     assert.equal((await credential.fetch(`${keystead.url}/api`)).status, 200);
     assert.equal(credential.current().reveal(), rotation.first);
     known = new Set([rotation.newest]);
@@ -242,21 +242,21 @@ test("what only a person can settle is raised, told, and not tried again", () =>
   withKeystead(async (keystead) => {
     const [rotation, store] = [new FakeRotation(keystead), new MemoryStore()];
     const told: string[] = [];
-    const options = { url: keystead.url, initial: rotation.first, store, onTrouble: (error: Error) => told.push(error.message) };
+    const options = { url: keystead.url, timeout: PATIENCE, initial: rotation.first, store, onTrouble: (error: Error) => told.push(error.message) };
     const credential = await RotatingCredential.open(options);
     rotation.prepare();
     keystead.on("POST /v1/rotation/next", problem("fetch_contested", 403));
     await assert.rejects(credential.refresh(), (error) => error instanceof Refused && error.code === "fetch_contested");
     assert.equal(JSON.parse((await store.load()) ?? "").token, "");
     credential.start();
-    while (told.length === 0) await pause(5);
+    await until(() => told.length > 0);
     await credential.close();
   }));
 
 test("a secret that was fetched by somebody else is not passed over in silence", () =>
   withKeystead(async (keystead) => {
     const rotation = new FakeRotation(keystead);
-    const open = (): Promise<RotatingCredential> => RotatingCredential.open({ url: keystead.url, initial: rotation.first, settling: 0 });
+    const open = (): Promise<RotatingCredential> => RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 0 });
     const [mine, theirs] = [await open(), await open()];
     rotation.prepare();
     await theirs.refresh();

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 
 import { LocalVerifier, MalformedKey, Refused, Unsafe, Verifier } from "../src/index.js";
@@ -104,7 +105,7 @@ test("what many clients said of themselves fits into the questions", () =>
       const { keys } = JSON.parse(body) as { keys: { client: { instance: string } }[] };
       return [200, { results: keys.map(({ client }) => ({ ...YES, kid: client.instance })) }];
     });
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     const places = Array.from({ length: 100 }, (_, place) => String(place));
     // Strangers choose how long their User-Agent is: a hundred long ones are no mistake of the service that asks.
     const verdicts = await verifier.verifyMany(places.map((instance) => ({ key: KEY, client: { userAgent: "\u2603".repeat(3000), instance } })));
@@ -113,7 +114,7 @@ test("what many clients said of themselves fits into the questions", () =>
 
 test("a signature that Keystead does not even read is its sender's mistake, and scopes are the service's own", () =>
   withKeystead(async (keystead) => {
-    const verifier = new Verifier({ url: keystead.url, credential: CREDENTIAL });
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
     const headers = { "signature-input": "x".repeat(9000), signature: "keystead=:x:" };
     const request = { method: "GET", authority: "api.example.com", path: "/x", headers };
     const tooLong = { field: "headers.signature-input", code: "too_long" };
@@ -126,6 +127,20 @@ test("a signature that Keystead does not even read is its sender's mistake, and 
     const errors = [tooLong, { field: "scopes", code: "not_a_list_of_scopes" }];
     keystead.on("POST /v1/verify-signature", problem("invalid_input", 422, { errors }));
     await assert.rejects(verifier.verifySignature(request, { scopes: ["No Scope"] }), Refused);
+  }));
+
+test("a connection that the server closed meanwhile costs no verdict, and one that it always closes is asked for once more", () =>
+  withKeystead(async (keystead) => {
+    let closing = 1;
+    const close = (response: ServerResponse): unknown => response.destroy();
+    keystead.on("POST /v1/verify", () => [200, closing-- > 0 ? close : YES]);
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
+    assert.ok((await verifier.verify(KEY)).valid);
+    assert.equal(keystead.asked.length, 2);
+    closing = 9;
+    const verdict = await verifier.verify(KEY);
+    assert.equal(verdict.valid ? "valid" : verdict.reason, "unavailable");
+    assert.equal(keystead.asked.length, 4);
   }));
 
 test("keys never travel in the clear", () => {
