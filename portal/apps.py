@@ -1,5 +1,7 @@
 """Register the portal floor with Django."""
 
+import gc
+
 from django.apps import AppConfig
 
 from portal import checks
@@ -22,3 +24,6 @@ class PortalConfig(AppConfig):
         schedule(SCHEDULE)
         configure_structlog()
         checks.register_all()
+        # Nothing is garbage of what was loaded: it is never looked at again (portal/settings.py had this wait).
+        gc.freeze()
+        gc.enable()

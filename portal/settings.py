@@ -3,6 +3,7 @@
 docs/settings.md explains each; portal/checks.py refuses the unsafe ones in production.
 """
 
+import gc
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from portal.environment import Environment, address, log_level, not_negative
 from portal.layout import layout_at
 from portal.logs import configuration
 
+# A start makes two hundred thousand objects that stay: to look for garbage among them took a quarter of it. portal/apps.py looks again.
+gc.disable()
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
 env = Environment()
 
 # --- Where we are ---------------------------------------------------------------------------------------------------

@@ -85,6 +85,7 @@ class PortalServer:
                     "--threads=4",
                     f"--bind=127.0.0.1:{self.port}",
                     "--graceful-timeout=5",
+                    "--keep-alive=120",  # a machine may hold a test up for seconds, and `requests` sends nothing again
                     "--no-control-socket",
                 ],
                 cwd=ROOT,

@@ -58,6 +58,7 @@ class Visit:
         context.set_default_navigation_timeout(60_000)
         self.violations: list[str] = []
         self.mistakes: list[str] = []
+        self._view: View | None = None
         context.expose_function("reportViolation", self._refused)
         context.add_init_script(_COLLECT)
         self.page: Page = context.new_page()
@@ -69,6 +70,9 @@ class Visit:
 
     def show(self, view: View) -> None:
         """Turn the present page, and those that follow, to a width and a scheme; nothing is asked for anew."""
+        if view == self._view:
+            return
+        self._view = view
         viewport, scheme = view
         self.page.set_viewport_size(viewport)  # type: ignore[arg-type]  # a TypedDict of the same two
         self.page.emulate_media(color_scheme=scheme, reduced_motion="reduce")

@@ -1,5 +1,6 @@
 """The one settings file: safe in production, usable on localhost, secrets from files."""
 
+import gc
 import json
 import os
 import subprocess
@@ -47,6 +48,11 @@ def test_an_empty_environment_is_a_production_with_strict_cookies():
     assert found["SESSION_COOKIE_SECURE"] is found["CSRF_COOKIE_SECURE"] is found["SECURE_SSL_REDIRECT"] is True
     assert found["SECURE_HSTS_SECONDS"] >= 31_536_000
     assert found["SECURE_PROXY_SSL_HEADER"] is None
+
+
+def test_the_garbage_collector_works_once_all_is_loaded_and_never_looks_at_that():
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 100_000
 
 
 def test_development_on_localhost_works_over_http():
