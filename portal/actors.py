@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import datetime
 from typing import cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -131,9 +131,19 @@ class SignInRedirect:
 
 
 def to_sign_in(http: HttpRequest, *, is_form: bool = False) -> HttpResponse:
-    """Redirect to the sign-in page; only the address of a page that can be read comes along, `is_form` where it can be."""
-    wanted = http.get_full_path() if is_form or http.method in ("GET", "HEAD") else ""
+    """Redirect to the sign-in page, and from there back: to what can be read (`is_form` where it can), or the page of the form."""
+    wanted = http.get_full_path() if is_form or http.method in ("GET", "HEAD") else _sent_from(http)
     query = f"?{urlencode({'next': wanted})}" if wanted and wanted != "/" else ""
     answer = HttpResponseRedirect(reverse("sign_in") + query)
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def _sent_from(http: HttpRequest) -> str:
+    """The page of ours that holds the form that was sent; "" where the browser does not say it, or says another's."""
+    try:
+        page = urlsplit(http.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    is_ours = (page.scheme, page.netloc) == (http.scheme, http.get_host())
+    return page._replace(scheme="", netloc="", fragment="").geturl() if is_ours else ""

@@ -15,6 +15,7 @@ from django.db import connections
 from django.db.utils import OperationalError
 
 from audit.forwarding.base import configured
+from audit.keywrap.base import WrapError, load_wrap
 from audit.witness.roster import RosterError, any_elsewhere, read_roster
 from keys.crypto.errors import KeyringUnusable
 from keys.crypto.keyring import Keyring
@@ -188,6 +189,15 @@ def check_forwarding(**_facts: object) -> list[CheckMessage]:
     return []
 
 
+def check_sealer(**_facts: object) -> list[CheckMessage]:
+    """Refuse a way of keeping the sealer's keys that is none: the log would be sealed by nobody."""
+    try:
+        load_wrap(settings.KEYSTEAD_SEALER_KEY_WRAP, settings.KEYSTEAD_SEALER_KEY_WRAP_OPTIONS)
+    except WrapError as error:
+        return [Error(f"KEYSTEAD_SEALER_KEY_WRAP cannot be used: {error}.", id="keystead.E022")]
+    return []
+
+
 def check_webhooks(**_facts: object) -> list[CheckMessage]:
     """Refuse a production in which webhooks could be pointed at the host itself."""
     if settings.KEYSTEAD_WEBHOOK_LOOPBACK and settings.KEYSTEAD_ENV == "production":
@@ -230,6 +240,7 @@ CHECKS: Final[Sequence[Callable[..., list[CheckMessage]]]] = (
     check_witnesses,
     check_exports,
     check_forwarding,
+    check_sealer,
     check_webhooks,
     check_devices,
 )

@@ -101,6 +101,8 @@ def test_the_command_of_an_operator_says_the_same(production, check, mode):
         ({"EMAIL_URL": None}, "W002"),
         ({"KEYSTEAD_WITNESSES": None}, "W004"),
         ({"KEYSTEAD_WITNESSES": '[{"backend": "none.such.Witness"}]'}, "E019"),
+        ({"KEYSTEAD_SEALER_KEY_WRAP": "audit.keywrap.kek.Kkek"}, "E022"),
+        ({"KEYSTEAD_SEALER_KEY_WRAP": "kek"}, "E022"),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value),
 )

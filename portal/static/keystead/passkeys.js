@@ -51,6 +51,7 @@
       headers: { "X-CSRFToken": form.elements.csrfmiddlewaretoken.value, Accept: "application/json" },
       credentials: "same-origin",
     });
+    if (asked.redirected) return; // the session has ended: the form itself, unsigned, is led to signing in and back
     if (!asked.ok) {
       // A form that cannot be signed as it stands says why, where a page does.
       const said = await asked.json().catch(() => ({}));

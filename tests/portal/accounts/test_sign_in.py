@@ -115,6 +115,23 @@ def test_nobody_is_sent_elsewhere_after_signing_in(wanted):
     assert answer["location"] == "/"
 
 
+@pytest.mark.parametrize(
+    ("page", "leads_to"),
+    [
+        ("http://testserver/requests/7/?a=1#decide", "?next=%2Frequests%2F7%2F%3Fa%3D1"),
+        ("https://evil.example/requests/7/", ""),
+        ("https://testserver/requests/7/", ""),
+        ("http://testserver:81/requests/7/", ""),
+        ("http://[evil/", ""),
+        ("/requests/7/", ""),
+        ("", ""),
+    ],
+)
+def test_whoever_sent_a_form_too_late_is_led_back_to_its_page_if_it_is_ours(page, leads_to):
+    answer = Client(headers={"referer": page}).post("/requests/7/decide/", {"comment": "Why?"})
+    assert answer["location"] == f"/sign-in/{leads_to}"
+
+
 def test_a_page_that_was_asked_for_is_reached_after_signing_in():
     alice = joined("alice")
     answer = alice.client.get("/account/sessions/?a=1")

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, Page, expect
 
+from audit import clock
+from keys.approvals.submission import edit_request
+from keys.crypto import otp
 from keys.models import KeyRequest
+from keys.people.factors import confirm_totp, enrol_totp, seed_of
 from tests.accounts import joined
-from tests.people import World, issued
+from tests.passkeys import passkey_of
+from tests.people import World, acting, draft, issued, submitted
 from tests.portal.web.looking import browser_of
 from tests.portal.web.signing_in import signed_in
 from tests.servers import PortalServer
@@ -128,5 +135,46 @@ def test_words_outlive_the_session_in_which_they_were_typed(
     page.click("main form .btn-primary")
     expect(page).to_have_title("REQ-1001 · Nightly report · Keystead")
     page.wait_for_function("sessionStorage.getItem('keystead-draft') === null")
+    assert visit.violations == []
+    visit.context.close()
+
+
+def test_a_decision_outlives_its_session_too_and_is_given_back_for_the_same_content_alone(
+    chromium: Browser, portal_server: PortalServer, world: World
+) -> None:
+    request = submitted(world)
+    passkey_of(world.bob)
+    bob = acting(world.bob, "factors")
+    phone = enrol_totp(world.bob, actor=bob, name="phone")
+    confirm_totp(phone, actor=bob, code=otp.code_at(seed_of(phone), otp.step_at(clock.now())))
+    path, cookie = f"/requests/{request.number}/", settings.SESSION_COOKIE_NAME
+    visit = browser_of(world.bob, chromium, portal_server)
+    page = visit.page
+    page.goto(portal_server.url + path)
+    page.check("[name=decision][value=deny]")
+    page.fill("[name=comment]", "Ten minutes of thought.")
+    page.click("form.decide summary")
+    page.fill("[name=code]", "123456")
+    visit.context.clear_cookies(name=cookie)
+    page.click("form.decide [data-passkey-start]")
+    expect(page).to_have_title("Sign in · Keystead")
+    assert page.url.endswith("?next=" + quote(path, safe="")), "signing in leads back"
+    key = signed_in(world.bob).cookies[cookie].value
+    visit.context.add_cookies([{"name": cookie, "value": key, "url": portal_server.url}])
+    page.goto(portal_server.url + path)
+    expect(page.locator("[name=comment]")).to_have_value("Ten minutes of thought.")
+    expect(page.locator("[name=decision][value=deny]")).to_be_checked()
+    expect(page.locator("[name=code]")).to_have_value("")
+    expect(page.locator("[data-draft-told]")).to_be_visible()
+    assert visit.amiss(path) == []
+    page.click("form.decide summary")
+    visit.context.clear_cookies(name=cookie)
+    page.click("form.decide [type=submit]")
+    expect(page).to_have_title("Sign in · Keystead")
+    edit_request(request, draft(world, scopes=("orders:read", "orders:write")), actor=acting(world.alice))
+    visit.context.add_cookies([{"name": cookie, "value": key, "url": portal_server.url}])
+    page.goto(portal_server.url + path)
+    expect(page.locator("[name=comment]")).to_have_value("")
+    expect(page.locator("[name=decision][value=deny]")).not_to_be_checked()
     assert visit.violations == []
     visit.context.close()
