@@ -16,7 +16,7 @@ class Sizes:
     spent: int = 2_000
     seconds: float = 3.0  # of one round over HTTP
     turns: int = 5
-    fastest: int = 20_000  # requests a second that are signed in advance for such a round
+    fastest: int = 40_000  # requests a second that are signed in advance for such a round
 
 
 FULL = Sizes()
