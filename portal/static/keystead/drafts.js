@@ -13,7 +13,9 @@ document.addEventListener("DOMContentLoaded", () => {
       if (isTicked(field)) field.checked = values.includes(field.value);
       else if (values.length) field.value = values[0];
     }
-    form.querySelector("[data-draft-told]").hidden = false;
+    const told = form.querySelector("[data-draft-told]");
+    told.hidden = false;
+    told.scrollIntoView({ block: "center" }); // the form may stand far below what it is about
   };
 
   const form = document.querySelector("form[data-draft]");

@@ -165,7 +165,7 @@ def test_a_decision_outlives_its_session_too_and_is_given_back_for_the_same_cont
     expect(page.locator("[name=comment]")).to_have_value("Ten minutes of thought.")
     expect(page.locator("[name=decision][value=deny]")).to_be_checked()
     expect(page.locator("[name=code]")).to_have_value("")
-    expect(page.locator("[data-draft-told]")).to_be_visible()
+    expect(page.locator("[data-draft-told]")).to_be_in_viewport()
     assert visit.amiss(path) == []
     page.click("form.decide summary")
     visit.context.clear_cookies(name=cookie)
