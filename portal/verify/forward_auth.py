@@ -15,8 +15,17 @@ from portal.verify.problems import NEVER_STORED, Reply
 from portal.verify.questions import Source
 from portal.verify.reading import LONGEST_KEY, MOST_SCOPES, SCOPE, Body, Refused
 
-# What a better key, or none at all, would change is 403; everything else is 401.
-_FORBIDDEN: Final = frozenset({Reason.NETWORK, Reason.SCOPE, Reason.RATE_LIMIT, Reason.QUOTA})
+# A key that is good, but not for this, is 403, as both clients have it; everything else is 401. Gateways know no 429.
+_FORBIDDEN: Final = frozenset(
+    {
+        Reason.NETWORK,
+        Reason.SCOPE,
+        Reason.WRONG_SERVICE,
+        Reason.WRONG_ENVIRONMENT,
+        Reason.RATE_LIMIT,
+        Reason.QUOTA,
+    }
+)
 
 
 def forward_auth(source: Source, environ: Mapping[str, Any], _body: Body) -> Reply:

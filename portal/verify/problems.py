@@ -33,7 +33,7 @@ TITLES: Final = {
     "too_many_listeners": "As many programs listen here as can; go on asking each second",
     "too_many_verifiers": "More verifiers were registered by this credential than one may have; end those that are not used",
     "unavailable": "The database cannot be asked right now; no key is valid until it can",
-    "unsupported_media_type": "Send the content type of this endpoint, not encoded",
+    "unsupported_media_type": "Send Content-Type: application/json (a form: /oauth2/introspect), and the body uncompressed",
     "verifier_stale": "This verifier has not heard of the database for too long; no key is valid until it has",
 }
 
