@@ -78,6 +78,23 @@ def test_whoever_may_not_gets_the_status_and_the_reason(request_, verdict, statu
 
 
 @pytest.mark.parametrize(
+    ("request_", "words"), [(arrived(), "Authorization: Bearer"), (arrived(f"key={KEY}"), "in the address")]
+)
+def test_who_shows_a_key_in_the_wrong_place_is_told_the_right_one(request_, words):
+    answer = decide(Says(YES), request_, ())
+    assert isinstance(answer, Answer)
+    assert words in json.loads(answer.body)["title"]
+
+
+def test_a_credential_that_may_not_ask_is_told_of_in_the_log(caplog):
+    error = Refused("A credential of the service keystead is needed", code="invalid_token", status=401)
+    decide(Says(error), arrived(**BEARER), ())
+    assert caplog.messages == [
+        "keystead refused this service: A credential of the service keystead is needed (invalid_token)"
+    ]
+
+
+@pytest.mark.parametrize(
     "authorization", ["Basic YTpi", "Bearer", "Bearer ", f"Bearer {KEY}, Bearer {KEY}", f"Token {KEY}"]
 )
 def test_only_one_bearer_is_a_key(keystead, authorization):

@@ -18,10 +18,16 @@ const TITLES = {
   429: "This API key was used too often",
   503: "API keys cannot be verified right now; try again",
 } as const;
+const TITLES_OF_CODES: Readonly<Record<string, string>> = {
+  key_in_address: "A key stands in the address, where it ends up in logs: send it as Authorization: Bearer, and have it replaced",
+  key_missing: "A valid API key is needed, as Authorization: Bearer",
+};
 
 export interface Protection {
   /** The address of the caller, behind your proxies; the socket's if nothing is said. */
   readonly clientAddress?: (request: IncomingMessage) => string | undefined;
+  /** Hears why Keystead refused the service itself, such as for a credential that ended: callers only get 503. */
+  readonly onTrouble?: (error: unknown) => void;
 }
 
 /** A Verifier, or a LocalVerifier, which answers at once. One that checks no signatures lets nobody in who signs. */
@@ -41,13 +47,13 @@ export function verdictOf(request: IncomingMessage): Accepted {
 }
 
 /** `const { require } = protect(verifier)`, then `app.get("/orders", require("orders:read"), handler)`. */
-export function protect(verifier: Deciding, { clientAddress = socketAddress }: Protection = {}) {
+export function protect(verifier: Deciding, { clientAddress = socketAddress, onTrouble = () => undefined }: Protection = {}) {
   return {
     /** Lets a request in with a valid key that has all these scopes. */
     require:
       (...scopes: string[]) =>
       async (request: IncomingMessage, response: ServerResponse, next: Next): Promise<void> => {
-        const verdict = await decide(verifier, request, scopes, clientAddress(request));
+        const verdict = await decide(verifier, request, scopes, clientAddress(request), onTrouble);
         if (verdict === "body_cut") return; // there is nobody any more to answer
         if (typeof verdict === "string") {
           const [status, challenge] = UNREADABLE[verdict];
@@ -62,7 +68,7 @@ export function protect(verifier: Deciding, { clientAddress = socketAddress }: P
   };
 }
 
-type Unreadable = "header_repeated" | "key_in_address" | "key_missing" | NoBody;
+type Unreadable = "header_repeated" | "key_in_address" | "key_missing" | "verifier_misconfigured" | NoBody;
 
 const UNREADABLE: Readonly<Record<Exclude<Unreadable, "body_cut">, readonly [status: keyof typeof TITLES, challenge?: string]>> = {
   header_repeated: [400],
@@ -71,6 +77,7 @@ const UNREADABLE: Readonly<Record<Exclude<Unreadable, "body_cut">, readonly [sta
   body_too_large: [413],
   // Something stands before this that reads bodies, so signatures cannot be checked here: the service's own mistake.
   body_already_read: [503],
+  verifier_misconfigured: [503],
 };
 
 async function decide(
@@ -78,6 +85,7 @@ async function decide(
   request: IncomingMessage,
   scopes: string[],
   address: string | undefined,
+  onTrouble: (error: unknown) => void,
 ): Promise<Verdict | Unreadable> {
   const authorization = request.headersDistinct["authorization"] ?? [];
   if (authorization.length > 1 || (authorization.length > 0 && isSigned(request))) return "header_repeated";
@@ -91,9 +99,15 @@ async function decide(
     const wanted: Wanted = { scopes, client, ...(request.method === undefined ? {} : { method: request.method }) };
     return await verifier.verify(scheme?.toLowerCase() === "bearer" ? token : undefined, wanted);
   } catch (error) {
+    if (!(error instanceof KeysteadError)) throw error;
     // The service's own credential is wrong, or the like: nobody's key is to blame, and nobody gets in.
-    if (error instanceof KeysteadError) return refusal("unavailable");
-    throw error;
+    try {
+      onTrouble(error);
+    } catch (thrown) {
+      // It is somebody else's, and a rejection that nobody hears would end the process.
+      process.emitWarning(`nobody was told: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    }
+    return "verifier_misconfigured";
   }
 }
 
@@ -126,7 +140,7 @@ function refuse(response: ServerResponse, status: keyof typeof TITLES, code: str
     ...(status === 413 ? { Connection: "close" } : {}), // nobody reads the rest
   });
   const time = serverTime === undefined ? {} : { server_time: serverTime };
-  response.end(JSON.stringify({ type: `urn:keystead:problem:${code}`, title: TITLES[status], status, code, ...time }));
+  response.end(JSON.stringify({ type: `urn:keystead:problem:${code}`, title: TITLES_OF_CODES[code] ?? TITLES[status], status, code, ...time }));
 }
 
 function unescaped(text: string): string {

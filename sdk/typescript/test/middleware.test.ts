@@ -29,12 +29,12 @@ async function serving<T>(listener: RequestListener, run: (url: string, port: nu
   }
 }
 
-function ask(answer: Verdict | Error, path: string, headers: [string, string][]): Promise<Response> {
+function ask(answer: Verdict | Error, path: string, headers: [string, string][], onTrouble?: (error: unknown) => void): Promise<Response> {
   const verify = async (): Promise<Verdict> => {
     if (answer instanceof Error) throw answer;
     return answer;
   };
-  const guard = protect({ verify }).require("orders:read");
+  const guard = protect({ verify }, onTrouble && { onTrouble }).require("orders:read");
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     void guard(request, response, () => response.end(verdictOf(request).kid));
   };
@@ -57,7 +57,7 @@ test("the one who may not, the stranger, and what cannot be read", async () => {
     [refusal("scope"), "/", BEARER, 403, "scope"],
     [refusal("expired"), "/", BEARER, 401, "expired"],
     [refusal("stale"), "/", BEARER, 503, "stale"],
-    [new Refused("no", "insufficient_scope", 403), "/", BEARER, 503, "unavailable"],
+    [new Refused("no", "insufficient_scope", 403), "/", BEARER, 503, "verifier_misconfigured"],
     [YES, "/", [], 401, "key_missing"],
     [YES, `/?key=${KEY}`, BEARER, 400, "key_in_address"],
   ] as const) {
@@ -67,6 +67,20 @@ test("the one who may not, the stranger, and what cannot be read", async () => {
     assert.ok(!JSON.stringify(said).includes(KEY));
     assert.equal(answer.headers.get("www-authenticate") !== null, status === 401 || code === "scope");
   }
+});
+
+test("who shows a key in the wrong place is told the right one", async () => {
+  for (const [path, words] of [["/", "Authorization: Bearer"], [`/?key=${KEY}`, "in the address"]] as const) {
+    const said = (await (await ask(YES, path, [])).json()) as { title: string };
+    assert.ok(said.title.includes(words), said.title);
+  }
+});
+
+test("a credential that may not ask is told of to the service", async () => {
+  const heard: unknown[] = [];
+  const error = new Refused("no", "invalid_token", 401);
+  assert.equal((await ask(error, "/", BEARER, (trouble) => heard.push(trouble))).status, 503);
+  assert.deepEqual(heard, [error]);
 });
 
 const KID = "a".repeat(14);
@@ -139,8 +153,8 @@ test("a signature and a key at once, a signature nobody checks, and one where no
     [checking(), { Authorization: `Bearer ${KEY}` }, 400, "header_repeated"],
     [{ verify: () => refusal("unknown") }, {}, 401, "signature_invalid"],
     [forgetful, {}, 401, "not_in_process"],
-    [away, {}, 503, "unavailable"],
-    [misused, {}, 503, "unavailable"],
+    [away, {}, 503, "verifier_misconfigured"],
+    [misused, {}, 503, "verifier_misconfigured"],
   ] as const) {
     const guard = protect(verifier).require();
     await serving((request, response) => void guard(request, response, () => response.end("in")), async (url) => {

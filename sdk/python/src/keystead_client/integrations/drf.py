@@ -48,7 +48,7 @@ class KeyAuthentication(BaseAuthentication):
         """Return the holder of a valid key; None without a key, so that another way in may be tried."""
         http = request._request  # noqa: SLF001 - DRF's documented name of Django's request
         arrived = arrived_at(http, self.client_address(http))
-        if "authorization" not in arrived.headers and not arrived.is_signed:
+        if "authorization" not in arrived.headers and not arrived.is_signed and not arrived.has_key_in_address:
             return None
         outcome = decide(self.verifier, arrived, ())
         if isinstance(outcome, Answer):
@@ -66,14 +66,14 @@ class KeyAuthentication(BaseAuthentication):
 
 def _exception(answer: Answer) -> APIException:
     if answer.status in (400, 413):
-        return ParseError()
+        return ParseError(answer.code, code=answer.code)
     if answer.status == 403:
-        return PermissionDenied()
+        return PermissionDenied(answer.code, code=answer.code)
     if answer.status == 429:
         return Throttled(wait=1)
     if answer.status == 503:
         return Unverifiable()
-    return AuthenticationFailed()
+    return AuthenticationFailed(answer.code, code=answer.code)
 
 
 class HasScopes(BasePermission):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -20,6 +21,7 @@ from keystead_client.local import NO_NONCES
 from keystead_client.signing import SignedRequest
 from keystead_client.verdicts import Client, Reason, Verdict, refusal
 
+_log: Final = logging.getLogger("keystead_client")
 MOST_BODY: Final = 10 * 1024 * 1024
 SIGNATURE_HEADERS: Final = ("signature-input", "signature", "content-type", "content-digest")
 _TITLES: Final[Mapping[int, str]] = {
@@ -29,6 +31,10 @@ _TITLES: Final[Mapping[int, str]] = {
     413: "The body is too large to be checked",
     429: "This API key was used too often",
     503: "API keys cannot be verified right now; try again",
+}
+_TITLES_OF_CODES: Final[Mapping[str, str]] = {
+    "key_in_address": "A key stands in the address, where it ends up in logs: send it as Authorization: Bearer, and have it replaced",
+    "key_missing": "A valid API key is needed, as Authorization: Bearer",
 }
 
 
@@ -57,6 +63,11 @@ class Arrived:
     def is_signed(self) -> bool:
         """Whether it carries a signature of RFC 9421."""
         return "signature-input" in self.headers or "signature" in self.headers
+
+    @property
+    def has_key_in_address(self) -> bool:
+        """Whether its query holds a key, however it is escaped."""
+        return SECRET_PATTERN.search(unquote(self.query)) is not None
 
     @property
     def client(self) -> Client:
@@ -103,7 +114,7 @@ def _ask(verifier: AnyVerifier, arrived: Arrived, scopes: Sequence[str]) -> Verd
     authorization = arrived.headers.get("authorization", ())
     if len(authorization) > 1 or (authorization and arrived.is_signed):
         return _problem(400, "header_repeated")
-    if SECRET_PATTERN.search(unquote(arrived.query)):
+    if arrived.has_key_in_address:
         return _problem(400, "key_in_address")
     try:
         if arrived.is_signed:
@@ -148,7 +159,8 @@ def _ask_about_signature(
 
 
 def _misused(error: KeysteadError) -> Answer:
-    # The service's own credential is wrong: nobody's key is to blame, and nobody gets in.
+    # The service's own credential is wrong: nobody's key is to blame, and nobody gets in. Only whoever runs it can mend that.
+    _log.error("keystead refused this service: %s (%s)", error, error.code)
     return _problem(503, "verifier_misconfigured" if error.code != "unsafe" else "unsafe")
 
 
@@ -174,7 +186,8 @@ def refused(verdict: Verdict, scopes: Sequence[str] = ()) -> Answer:
 
 def _problem(status: int, code: str, *, challenge: str = "", **more: int) -> Answer:
     """Write a problem (RFC 9457); nothing of what was sent comes back."""
-    body = {"type": f"urn:keystead:problem:{code}", "title": _TITLES[status], "status": status, "code": code, **more}
+    title = _TITLES_OF_CODES.get(code) or _TITLES[status]
+    body = {"type": f"urn:keystead:problem:{code}", "title": title, "status": status, "code": code, **more}
     headers = [("Content-Type", "application/problem+json"), ("Cache-Control", "no-store")]
     if challenge:
         headers.append(("WWW-Authenticate", challenge))
