@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import traceback
 from datetime import UTC, datetime
 
 import pytest
@@ -119,6 +120,35 @@ def test_what_is_no_key_is_refused_without_asking(keystead, verifier, text):
 def test_a_credential_that_was_not_given_is_said_at_once(kind):
     with pytest.raises(MalformedKey, match="No credential was given"):
         kind("https://keys.example.com", credential=None)
+
+
+@pytest.mark.parametrize("text", [f"{CREDENTIAL}\nsecond", f"{CREDENTIAL}\u2019"])
+def test_a_credential_that_no_header_may_hold_is_said_at_once_and_never_shown(text):
+    class Own:
+        def current(self):
+            return Secret(text)
+
+    for kind in (Verifier, LocalVerifier):
+        with pytest.raises(MalformedKey) as raised:
+            kind("https://keys.example.com", credential=text)
+        assert "ks_" not in str(raised.value)
+    with Verifier("http://127.0.0.1:1", credential=Own()) as verifier:
+        with pytest.raises(MalformedKey) as raised:
+            verifier.verify(KEY)
+        assert "ks_" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_what_stands_around_a_credential_in_a_file_is_no_part_of_it(keystead):
+    keystead.on("POST /v1/verify", (200, YES))
+    with Verifier(keystead.url, credential=Secret(f" {CREDENTIAL}\r\n")) as verifier:
+        assert verifier.verify(KEY)
+    assert keystead.asked[0].bearer == CREDENTIAL
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf"), 1e10])
+def test_a_time_that_nothing_waits_for_is_said_at_once(timeout):
+    with pytest.raises(ValueError, match="timeout is a number of seconds"):
+        Verifier("https://keys.example.com", credential=CREDENTIAL, timeout=timeout)
 
 
 def test_a_credential_that_may_not_verify_is_the_services_mistake(keystead, verifier):

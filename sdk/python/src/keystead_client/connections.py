@@ -6,6 +6,8 @@ import http.client
 from collections.abc import Mapping
 from typing import Any
 
+from keystead_client.errors import MalformedKey
+
 
 class Connection(http.client.HTTPConnection):
     """A connection whose `ask` gathers what the library would send part by part."""
@@ -25,6 +27,9 @@ class Connection(http.client.HTTPConnection):
         try:
             self.request(method, path, body=body, headers=dict(headers))
             whole = b"".join(self._parts)
+        except ValueError:  # it quotes the header, and a secret with it
+            words = "The credential holds what no header may hold, such as a line break."
+            raise MalformedKey(words, code="unsendable") from None
         finally:
             self._parts = None
         self.send(whole)

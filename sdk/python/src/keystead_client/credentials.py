@@ -24,7 +24,10 @@ class FixedCredential:
     """A secret that never changes while the program runs."""
 
     def __init__(self, secret: str | Secret) -> None:
-        self._secret = as_secret(secret)
+        text = as_secret(secret).reveal().strip()
+        if not (text.isascii() and text.isprintable() and " " not in text):
+            raise MalformedKey("The credential is no text that a header may hold: is it one line?", code="unsendable")
+        self._secret = as_secret(text)
 
     def current(self) -> Secret:
         return self._secret
@@ -34,7 +37,11 @@ AnyCredential: TypeAlias = "str | Secret | Credential"
 
 
 def as_credential(value: AnyCredential) -> Credential:
-    """Wrap a bare text. MalformedKey where nothing was given, such as a variable that is not set: no question would be answered."""
+    """Wrap a bare text, without what stands around it, such as the end of the line in a file.
+
+    MalformedKey where nothing was given, such as a variable that is not set, or what no header may hold: no question would
+    be answered.
+    """
     if isinstance(value, str | Secret):
         return FixedCredential(value)
     if not isinstance(value, Credential):

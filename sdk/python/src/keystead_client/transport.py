@@ -107,6 +107,8 @@ class Transport:
         allow_plain_http: bool = False,
     ) -> None:
         address, port = _read_address(url)
+        if not 0 < timeout <= threading.TIMEOUT_MAX:
+            raise ValueError("timeout is a number of seconds, more than 0")
         if not allow_plain_http and not is_private(address.scheme, address.hostname or ""):
             raise Unsafe("Plain http would show every key to the network: use https, or say allow_plain_http=True.")
         self.url = url.rstrip("/")
@@ -250,7 +252,8 @@ def _read_address(url: str) -> tuple[SplitResult, int | None]:
     try:
         address = urlsplit(url)
         port = address.port
-    except ValueError:  # a port or an IPv6 address that is none
+        (address.hostname or "").encode("idna")
+    except ValueError:  # a port, a name or an IPv6 address that is none
         raise NotAnAddress(said) from None
     if address.scheme not in ("https", "http") or not address.hostname or address.query or address.fragment:
         raise NotAnAddress(said)
