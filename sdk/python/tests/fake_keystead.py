@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import threading
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class FakeKeystead:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # or each answer on a kept connection would wait for 40 ms
 
             def setup(self) -> None:
                 super().setup()
@@ -100,6 +102,17 @@ class FakeKeystead:
         self.server.shutdown()
         self.thread.join()
         self.server.server_close()
+
+
+def times_meanwhile(keystead: FakeKeystead, path: str) -> int:
+    """How often it is asked for in the time of 400 questions of ours: a thread that asks without a pause asks as often."""
+    begun = len(keystead.asked)
+    connection = http.client.HTTPConnection("127.0.0.1", keystead.server.server_port)
+    for _ in range(400):
+        connection.request("GET", "/nothing")
+        connection.getresponse().read()
+    connection.close()
+    return sum(asked.path == path for asked in keystead.asked[begun:])
 
 
 def problem(code: str, status: int, **members: Any) -> Answer:

@@ -6,11 +6,11 @@ import queue
 import threading
 import time
 import tracemalloc
-from contextlib import suppress
+from contextlib import closing, suppress
 
 import pytest
 from fake_feed import POLICY, FakeFeed, now_ms, record, version
-from fake_keystead import problem, vectors
+from fake_keystead import problem, times_meanwhile, vectors
 from keystead_client import Client, IntegrityError, KeysteadError, LocalVerifier, Reason, Refused, Unreachable, digest
 from keystead_client.snapshots import read_snapshot
 from test_verifier import Rotates
@@ -222,6 +222,26 @@ def test_an_absence_of_hours_ends_no_thread(keystead, monkeypatch):
     verifier._follow()
     assert len(tries) == 1100
     verifier.close()
+
+
+@pytest.mark.parametrize("told", [0, -1, None, "soon", 2**60, float("nan"), {}])
+def test_a_pause_that_is_none_has_keystead_asked_no_more_often_than_else_and_ends_no_thread(keystead, feed, told):
+    feed.renew_ms = told
+    with LocalVerifier(keystead.url, credential=KEYS[6]) as verifier:
+        assert times_meanwhile(keystead, "/v1/verifiers/v-1/lease") < 40
+        assert all(thread.is_alive() for thread in verifier._threads)
+        position = feed.change(gone=(KIDS[0],))
+        verifier._ring.set()
+        until(lambda: position in feed.applied)
+
+
+def test_a_keystead_that_forgets_each_registration_is_not_asked_without_a_pause(keystead, feed):
+    keystead.on("POST /v1/verifiers/v-1/lease", problem("not_found", 404))
+    with closing(LocalVerifier(keystead.url, credential=KEYS[6]).start(wait=0)) as verifier:
+        assert times_meanwhile(keystead, "/v1/verifiers") < 20
+        assert verifier.verify(KEYS[0]).reason == Reason.STALE
+        keystead.on("POST /v1/verifiers/v-1/lease", feed._lease)
+        until(lambda: verifier.verify(KEYS[0]))  # and is heard when it is whole again
 
 
 def test_whoever_leaves_while_its_registration_hangs_has_no_lease_and_answers_nothing(keystead, feed):

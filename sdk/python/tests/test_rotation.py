@@ -7,7 +7,7 @@ import threading
 import httpx2
 import pytest
 import requests
-from fake_keystead import problem
+from fake_keystead import problem, times_meanwhile
 from fake_rotation import FakeRotation, mint
 from keystead_client import (
     Busy,
@@ -255,6 +255,23 @@ def test_a_token_waits_until_a_fetch_would_be_answered(keystead, rotation):
     keystead.on("GET /v1/rotation", (200, {"ready": False, "is_current": True, "check_after": 3600}))
     keystead.on("POST /v1/rotation/next", problem("self_fetch_not_allowed", 403))
     assert credential.refresh() == 3600
+
+
+_NOTHING = {"ready": False, "is_current": True}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [(200, _NOTHING | {"check_after": told}) for told in (0, -5, "soon", None, 10**400, float("nan"), float("inf"))]
+    + [problem("busy_retry", 503, retry_after=told) for told in (0, -5, 10**400, float("nan"), float("inf"))],
+    ids=str,
+)
+def test_a_pause_that_is_none_has_keystead_asked_no_more_often_than_else_and_ends_no_thread(keystead, rotation, answer):
+    keystead.on("GET /v1/rotation", answer)
+    with rotating(keystead, rotation, longest_pause=float("inf")) as credential:
+        until(lambda: keystead.asked)
+        assert times_meanwhile(keystead, "/v1/rotation") < 40
+        assert credential._thread.is_alive()
 
 
 BROKEN = {"half of it": '{"seed": "x", "curr', "another shape": "[1]", "other members": '{"x": "ks_prod_secret"}'}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_LONGEST_PAUSE: Final = 366 * 24 * 3600  # seconds; more, or NaN, is no pause that anything could wait for
 
 
 class KeysteadError(Exception):
@@ -44,7 +46,8 @@ class Refused(KeysteadError):
     def try_after(self) -> float | None:
         """Seconds after which it makes sense to ask again, if that was said."""
         said = self.members.get("check_after", self.members.get("retry_after"))
-        return float(said) if isinstance(said, int | float) else None
+        is_time = isinstance(said, int | float) and 0 <= said <= _LONGEST_PAUSE
+        return float(said) if is_time else None
 
 
 class Busy(Refused):

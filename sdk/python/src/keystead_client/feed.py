@@ -28,6 +28,7 @@ _SIGNED: Final = b"keystead changes v1\n"
 _SAFETY: Final = 0.05  # seconds between our clock and the one that counts the lease on the other side
 _MOST_SNAPSHOT: Final = 1 << 31
 _AWAY: Final = 30.0  # seconds for which a place that did not answer is not asked again
+_SHORTEST_RENEWAL, _RENEWAL, _LONGEST_RENEWAL = 5, 1000, 3_600_000  # milliseconds, whatever is told
 _SILENCE: Final = 5.0  # seconds; the bell beats each second, so one that is quiet for longer is dead
 _Read = TypeVar("_Read")
 
@@ -53,7 +54,7 @@ class Feed:
         self._takes_word = False  # whether what was applied may be said without a renewal
         self._hears = False  # and on the line of the bell itself
         self._has_left = False
-        self.renew_ms = 1000
+        self.renew_ms: float = _RENEWAL
         self.state: State | None = None
         self.belief, self.plain = NOTHING, NOT_PLAIN
         self._applying, self._remembering = threading.Lock(), threading.Lock()
@@ -239,7 +240,7 @@ class Feed:
         answer = self._post("/v1/verifiers", {"name": self._name}).json()
         if answer["lease_ms"] <= 0:
             raise Refused("This environment allows no verification in process: use Verifier.", code="not_in_process")
-        self._verifier, self.renew_ms = answer["verifier"], answer["renew_ms"]
+        self._verifier, self.renew_ms = answer["verifier"], _pause(answer["renew_ms"])
         if self._has_left:  # while this hung: what it was named by now is what has to leave
             self.leave()
             raise Unreachable("This verifier was closed.", code="closed")
@@ -286,6 +287,13 @@ class Feed:
             return reply
 
         return showing(self._credential, ask)
+
+
+def _pause(told: object) -> float:
+    """How often to renew. What is no pause would have Keystead asked without end, or end the thread that asks."""
+    if not isinstance(told, int | float) or not told > 0:
+        return _RENEWAL
+    return min(max(told, _SHORTEST_RENEWAL), _LONGEST_RENEWAL)
 
 
 def _shown(secret: Secret) -> dict[str, str]:

@@ -227,6 +227,7 @@ class LocalVerifier:
 
     def _follow(self) -> None:
         failures, reported_at = 0, time.monotonic()
+        starts = 0  # in a row that came to nothing
         while not self._stopped.is_set():
             try:
                 changed = self._feed.renew() and not self._feed.confirm()
@@ -235,9 +236,14 @@ class LocalVerifier:
                     self._ready.set()
                 # What was applied is confirmed at once: somebody waits for the receipt of a revocation.
                 pause = 0.0 if changed else self._feed.renew_ms / 1000
+                starts = starts + 1 if self._feed.state is None else 0
+                if (
+                    starts > 1
+                ):  # forgotten, it begins anew at once; where that is forgotten as well, no faster than after a failure
+                    pause = _after(starts)
             except Exception as error:  # noqa: BLE001 - whatever it is, the lease runs out and the thread goes on
                 failures += 1
-                pause = min(0.1 * 2 ** min(failures, 20), 5.0)  # a whole number has no end, and a float has
+                pause = _after(failures)
                 self._tell(error)
             self._uses.count()
             if (now := time.monotonic()) - reported_at > _REPORT_SECONDS:
@@ -310,6 +316,10 @@ class LocalVerifier:
             if time.monotonic() > over:
                 return False
         return True
+
+
+def _after(failures: int) -> float:
+    return min(0.1 * 2.0 ** min(failures, 20), 5.0)  # a whole number has no end, and a float has
 
 
 def _found(entry: Entry) -> Found:

@@ -26,6 +26,7 @@ from keystead_client.transport import Transport, raise_for
 _log: Final = logging.getLogger("keystead_client")
 _SOON: Final = 1.0
 _AT_ONCE: Final = 0.2
+_LONGEST: Final = 366 * 24 * 3600.0
 # Until every verifier knows the new version: their leases are at most this long, as a rule three seconds.
 _SETTLING: Final = 4.0
 # Any other no says nothing of the token: it may have brought a secret whose answer was lost, and a second token is an alarm.
@@ -117,7 +118,7 @@ class RotatingCredential:
                 # Nothing of ours fetched it: a person claimed it and has to give it to us, or somebody else has our secret.
                 raise Refused("a newer secret of this key works, and this client was not given it", code="superseded")
             if not said["ready"]:
-                return float(said["check_after"])
+                return _seconds(said["check_after"])
             if not self._held.token:
                 self._keep(token=secrets.token_urlsafe(24))
             return self._fetch()
@@ -152,7 +153,7 @@ class RotatingCredential:
             if refused.code in _ENDS_THE_TRY:
                 self._keep(token="")
             if refused.code in ("rotation_not_due", "no_rotation", "already_activated"):
-                return refused.try_after or 60.0
+                return _seconds(refused.try_after)
             raise
         fetched = str(answer["secret"])
         parse(fetched)  # what is no key must not replace one
@@ -238,7 +239,7 @@ class RotatingCredential:
             except (Busy, Unreachable) as error:
                 failures += 1
                 said = error.try_after if isinstance(error, Busy) else None
-                pause = said or min(_SOON * 2 ** min(failures, 20), 60.0)
+                pause = _seconds(said, otherwise=min(_SOON * 2 ** min(failures, 20), 60.0))
             except Exception as error:  # noqa: BLE001 - the thread must outlive whatever an answer holds
                 failures += 1
                 pause = 60.0 * failures
@@ -249,6 +250,13 @@ class RotatingCredential:
                 self._wake.clear()
                 # Many threads hear 401 at once, and of a key that was revoked they hear nothing else: one look is enough.
                 self._stopped.wait(min(_AT_ONCE * 2 ** min(failures, 20), 60.0))
+
+
+def _seconds(told: object, *, otherwise: float = 60.0) -> float:
+    """Take the pause that was told. What is none would have Keystead asked without end, or end the thread that asks."""
+    if not isinstance(told, int | float) or not told > 0:
+        return otherwise
+    return float(min(max(told, _SOON), _LONGEST))
 
 
 def _warn(error: KeysteadError) -> None:
