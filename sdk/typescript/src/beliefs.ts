@@ -4,6 +4,7 @@ import type { KeyObject } from "node:crypto";
 
 import { accepted } from "./deciding.js";
 import { keyOf, rawKey } from "./ed25519.js";
+import { IntegrityError } from "./errors.js";
 import type { Place } from "./events.js";
 import { type Entry, type FoundSigner, readPolicy, type Snapshot } from "./snapshots.js";
 import type { Accepted } from "./verdicts.js";
@@ -139,10 +140,15 @@ function readVersion(version: Version): Entry {
   return {
     kid: String(version["kid"]),
     policy: readPolicy(version["policy"]),
-    endsAt: version["ends_at"] as number,
+    endsAt: endOf(version["ends_at"]),
     retires: version["retires"] === true,
     warned: typeof version["warned"] === "number" ? version["warned"] : undefined,
   };
+}
+
+function endOf(told: unknown): number {
+  if (!Number.isSafeInteger(told)) throw new IntegrityError("an end is no instant", "not_a_change"); // such a key would never end
+  return told as number;
 }
 
 function readSigner(version: Version): FoundSigner {

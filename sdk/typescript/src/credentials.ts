@@ -2,6 +2,7 @@
 
 import { MalformedKey, Refused } from "./errors.js";
 import { asSecret, Secret } from "./secret.js";
+import { isSendable } from "./transport.js";
 
 export interface Credential {
   /** The secret to present now. */
@@ -12,10 +13,16 @@ export interface Credential {
 
 export type AnyCredential = string | Secret | Credential;
 
-/** MalformedKey where nothing was given, such as a variable that is not set: no question would be answered. */
+/**
+ * Wraps a bare text, without what stands around it, such as the end of the line in a file.
+ *
+ * MalformedKey where nothing was given, such as a variable that is not set, or what no header may hold: no question would be answered.
+ */
 export function asCredential(value: AnyCredential): Credential {
   if (typeof value === "string" || value instanceof Secret) {
-    const secret = asSecret(value);
+    const text = asSecret(value).reveal().trim();
+    if (!isSendable(text)) throw new MalformedKey("The credential is no text that a header may hold: is it one line?", "unsendable");
+    const secret = asSecret(text);
     return { current: () => secret };
   }
   if (typeof (value as Partial<Credential> | null | undefined)?.current !== "function") {

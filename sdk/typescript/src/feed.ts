@@ -16,6 +16,7 @@ import { isObject, type Transport } from "./transport.js";
 
 const AWAY = 30_000; // for so long a place that did not answer is not asked again
 const SNAPSHOT_TIMEOUT = 60_000;
+const [SHORTEST_RENEWAL, RENEWAL, LONGEST_RENEWAL] = [5, 1000, 3_600_000]; // whatever is told
 
 /** What came of a ring: `applied` and to be confirmed, `known` before, or to be asked for. */
 export type Heard = "applied" | "known" | "ask";
@@ -36,6 +37,7 @@ export class Feed {
   #appliedUrl = "";
   #awayUntil = 0;
   #lease = NO_LEASE;
+  readonly #leaving = new AbortController();
 
   constructor(transport: Transport, credential: Credential, name: string, signingKeys: SigningKeys | undefined) {
     this.#transport = transport;
@@ -76,6 +78,7 @@ export class Feed {
     }
     const waited = performance.now() - asked.steady;
     await this.#withKnownKeys((keys) => this.#check(answer, applied, keys));
+    const [term, serverTime] = [answer["lease_ms"], answer["server_time"]].map(wholeNumber) as [number, number];
     const changes = answer["changes"] as Record<string, unknown>[];
     const position = String(answer["position"]);
     // A ring may have brought more since it was asked for: then it is old news, which would bring back what was stopped.
@@ -86,7 +89,7 @@ export class Feed {
     }
     if (!isOld) state.follow(changes, position);
     // Last, when all of it is applied: from here on the state may be believed.
-    this.#lease = new Lease(asked, { term: answer["lease_ms"] as number, serverTime: answer["server_time"] as number, waited });
+    this.#lease = new Lease(asked, { term, serverTime, waited });
     return !isOld && changes.length > 0;
   }
 
@@ -154,6 +157,11 @@ export class Feed {
     await this.#post(`/v1/verifiers/${this.#verifier}/uses`, { batch, uses });
   }
 
+  /** Waits for no snapshot any more, which may take a minute. */
+  hangUp(): void {
+    this.#leaving.abort();
+  }
+
   /** Ends the lease at once, so that nobody waits for this verifier. */
   async leave(): Promise<void> {
     const verifier = this.#verifier;
@@ -176,12 +184,26 @@ export class Feed {
       throw new Refused("This environment allows no verification in process: use Verifier.", "not_in_process", 409);
     }
     this.#verifier = String(answer["verifier"]);
-    this.renewEvery = answer["renew_ms"] as number;
+    this.renewEvery = pauseOf(answer["renew_ms"]);
     this.bellUrl = this.#transport.elsewhere(answer["feed"]);
     this.#leaseUrl = this.#transport.elsewhere(answer["lease"]);
     this.#appliedUrl = this.#transport.elsewhere(answer["applied"]); // a Keystead of before names none
-    const content = await showing(this.#credential, (bearer) => this.#transport.bytes("/v1/snapshot", { bearer, timeout: SNAPSHOT_TIMEOUT }));
+    const content = await this.#snapshot();
     this.state = new State(await this.#withKnownKeys((keys) => readSnapshot(content, keys)));
+  }
+
+  async #snapshot(): Promise<Buffer> {
+    const over = new AbortController(); // AbortSignal.any() with a timeout is forgotten by Node's garbage collection, and never rings
+    const end = (): void => over.abort();
+    const timer = setTimeout(end, SNAPSHOT_TIMEOUT).unref();
+    this.#leaving.signal.addEventListener("abort", end, { once: true });
+    if (this.#leaving.signal.aborted) end();
+    try {
+      return await showing(this.#credential, (bearer) => this.#transport.bytes("/v1/snapshot", { bearer, signal: over.signal }));
+    } finally {
+      clearTimeout(timer);
+      this.#leaving.signal.removeEventListener("abort", end);
+    }
   }
 
   /** Reads what is signed. The key may be new to us: without pins Keystead's own word over TLS is what there is. */
@@ -212,6 +234,17 @@ export class Feed {
 function object(value: unknown): Record<string, unknown> {
   if (!isObject(value)) throw new IntegrityError("Keystead's answer is no object", "not_an_object");
   return value;
+}
+
+function wholeNumber(value: unknown): number {
+  // Compared with what is no number, no lease ever ends, nor any key.
+  if (!Number.isSafeInteger(value)) throw new IntegrityError("a lease is no number of milliseconds", "not_a_lease");
+  return value as number;
+}
+
+/** How often to renew. What is no pause would have Keystead asked without end. */
+function pauseOf(told: unknown): number {
+  return typeof told === "number" && told > 0 ? Math.min(Math.max(told, SHORTEST_RENEWAL), LONGEST_RENEWAL) : RENEWAL;
 }
 
 function isUnknownSigner(error: unknown): boolean {

@@ -92,7 +92,7 @@ export class LocalVerifier {
   verify(text: string | undefined, wanted: Wanted = {}): Verdict {
     const belief = this.#over.signal.aborted ? undefined : this.#feed.belief;
     if (belief === undefined) return refusal("stale");
-    if (text === undefined) return refusal("malformed");
+    if (typeof text !== "string") return refusal("malformed"); // in JavaScript it may be a header that came twice
     const entry = belief.state.find(createHash("sha256").update(DIGEST_TAG).update(text, "utf8").digest());
     if (entry === undefined) return refusal(kidOf(text) === undefined ? "malformed" : "unknown");
     const at = belief.lease.now;
@@ -128,6 +128,7 @@ export class LocalVerifier {
   /** Stops answering, reports what was counted, and ends the lease. */
   async close(): Promise<void> {
     this.#over.abort();
+    this.#feed.hangUp();
     this.#ring();
     await this.#starting?.catch(() => undefined); // what registers only now has to leave as well
     await this.#following;
@@ -150,6 +151,7 @@ export class LocalVerifier {
 
   async #follow(): Promise<void> {
     let failures = 0;
+    let starts = 0; // in a row that came to nothing
     let reportedAt = performance.now();
     while (!this.#over.signal.aborted) {
       let pause: number;
@@ -157,6 +159,9 @@ export class LocalVerifier {
         // What was applied is confirmed at once: somebody waits for the receipt of a revocation.
         pause = (await this.#feed.renew()) && !(await this.#feed.confirm()) ? 0 : this.#feed.renewEvery;
         failures = 0;
+        starts = this.#feed.state === undefined ? starts + 1 : 0;
+        // Forgotten, it begins anew at once; where that is forgotten as well, no faster than after any other failure.
+        if (starts > 1) pause = Math.min(100 * 2 ** starts, LONGEST_PAUSE);
       } catch (error) {
         failures += 1;
         pause = Math.min(100 * 2 ** failures, LONGEST_PAUSE);

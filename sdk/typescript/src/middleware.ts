@@ -132,6 +132,7 @@ function challengeOf(verdict: Rejected, scopes: string[]): string | undefined {
 
 /** Writes a problem (RFC 9457); nothing of what was sent comes back. */
 function refuse(response: ServerResponse, status: keyof typeof TITLES, code: string, challenge?: string, serverTime?: number): void {
+  if (response.headersSent) return; // something else answered meanwhile, such as a limit of time
   response.writeHead(status, {
     "Content-Type": "application/problem+json",
     "Cache-Control": "no-store",

@@ -14,7 +14,7 @@ import { Busy, KeysteadError, Refused, Unreachable } from "./errors.js";
 import { parse } from "./keyText.js";
 import { asSecret, Secret } from "./secret.js";
 import { MemoryStore, type Store } from "./stores.js";
-import { type Connection, isObject, refusePlain, Transport } from "./transport.js";
+import { type Connection, isObject, LONGEST_TIMER, refusePlain, Transport } from "./transport.js";
 
 /** What is stored. `seed` is the kid that the operator gave: another one there later means a fresh start. */
 interface Held {
@@ -137,7 +137,7 @@ export class RotatingCredential implements Credential {
       // Nothing of ours fetched it: a person claimed it and has to give it to us, or somebody else has our secret.
       throw new Refused("a newer secret of this key works, and this client was not given it", "superseded", 0);
     }
-    if (!isObject(said) || said["ready"] !== true) return isObject(said) ? Number(said["check_after"] ?? 60) : 60;
+    if (!isObject(said) || said["ready"] !== true) return secondsOf(isObject(said) ? said["check_after"] : undefined);
     if (this.#held.token === "") await this.#keep({ token: randomBytes(24).toString("base64url") });
     return this.#fetchNext();
   }
@@ -149,7 +149,7 @@ export class RotatingCredential implements Credential {
     } catch (error) {
       if (!(error instanceof Refused) || error instanceof Busy) throw error;
       if (ENDS_THE_TRY.has(error.code)) await this.#keep({ token: "" });
-      if (NOT_DUE.has(error.code)) return error.tryAfter ?? 60;
+      if (NOT_DUE.has(error.code)) return secondsOf(error.tryAfter);
       throw error;
     }
     const fetched = isObject(answer) ? String(answer["secret"]) : "";
@@ -175,7 +175,7 @@ export class RotatingCredential implements Credential {
     // With an overlap the old one verifies too: let every verifier learn of the new one. Without, a verifier that has not
     // heard of this takes the old one, and one that has refuses it and takes the other: so the old one is presented first.
     const until = held.at_once ? AbortSignal.any([this.#refused.signal, this.#stopped.signal]) : this.#stopped.signal;
-    await this.#wait(this.#options.settling ?? 4000, until);
+    await this.#wait(this.#options.settling ?? 4000, until, { ref: true }); // a step that began is ended before the process
     await this.#keep({ current: held.next, previous: held.current, next: "", token: "", at_once: false });
   }
 
@@ -200,7 +200,7 @@ export class RotatingCredential implements Credential {
         failures += 1;
         const mayPass = error instanceof Busy || error instanceof Unreachable;
         const told = error instanceof Busy ? error.tryAfter : undefined;
-        seconds = mayPass ? (told ?? Math.min(2 ** failures, 60)) : 60 * failures;
+        seconds = mayPass ? secondsOf(told, Math.min(2 ** failures, 60)) : 60 * failures;
         if (!mayPass) this.#tell(error);
       }
       // A little disorder, so that a thousand clients do not knock at once.
@@ -214,8 +214,8 @@ export class RotatingCredential implements Credential {
     }
   }
 
-  async #wait(milliseconds: number, signal: AbortSignal = this.#stopped.signal): Promise<void> {
-    await pause(milliseconds, undefined, { signal, ref: false }).catch(() => undefined);
+  async #wait(milliseconds: number, signal: AbortSignal = this.#stopped.signal, { ref = false } = {}): Promise<void> {
+    await pause(Math.min(milliseconds, LONGEST_TIMER), undefined, { signal, ref }).catch(() => undefined);
   }
 
   #tell(error: unknown): void {
@@ -228,6 +228,11 @@ export class RotatingCredential implements Credential {
     }
     process.emitWarning(`the key cannot rotate by itself: ${trouble.message}`, { code: trouble.code });
   }
+}
+
+/** Seconds to wait, as they were told. What is no such number would have Keystead asked without end. */
+function secondsOf(told: unknown, otherwise = 60): number {
+  return typeof told === "number" && !Number.isNaN(told) ? Math.max(told, 1) : otherwise;
 }
 
 /** Reads what was stored; whatever fails would quote it, and a secret with it. */

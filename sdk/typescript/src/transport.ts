@@ -1,6 +1,6 @@
-/** Carries requests to Keystead by fetch: bounded in time, no redirects, no secrets in the clear. */
+/** Carries requests to Keystead by fetch: bounded in time and size, no redirects, no secrets in the clear. */
 
-import { Busy, KeysteadError, Refused, Unreachable, Unsafe } from "./errors.js";
+import { Busy, KeysteadError, MalformedKey, Refused, Unreachable, Unsafe } from "./errors.js";
 
 export interface Connection {
   /** The address of Keystead, such as https://keys.example.com */
@@ -12,6 +12,10 @@ export interface Connection {
 }
 
 const LONGEST_LINE = 1024 * 1024;
+const MOST_BYTES = 4 * 1024 * 1024;
+const MOST_SNAPSHOT = 2 ** 31;
+/** Milliseconds that a timer of Node takes; one that is longer would ring at once. */
+export const LONGEST_TIMER = 2 ** 31 - 1;
 const CLOSED_MEANWHILE = new Set(["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"]);
 const LOOPBACK = new Set(["localhost", "127.0.0.1", "[::1]"]);
 
@@ -26,7 +30,17 @@ interface Asking {
   readonly bearer: string;
   readonly body?: unknown;
   readonly headers?: Record<string, string>;
-  readonly timeout?: number;
+}
+
+interface Fetching {
+  readonly bearer: string;
+  readonly signal: AbortSignal;
+}
+
+/** A number of milliseconds that a timer can wait; RangeError for what is none. */
+export function milliseconds(value: number, name: string): number {
+  if (!(value > 0 && value <= LONGEST_TIMER)) throw new RangeError(`${name} is a number of milliseconds, more than 0 and at most ${LONGEST_TIMER}`);
+  return Math.ceil(value);
 }
 
 export class Transport {
@@ -36,34 +50,41 @@ export class Transport {
 
   constructor({ url, timeout = 2000, allowPlainHttp = false }: Connection) {
     const address = new URL(url);
-    if (address.search || address.hash) throw new RangeError("the address of Keystead looks like https://keys.example.com");
+    if (!isAddress(address)) throw new RangeError("the address of Keystead looks like https://keys.example.com");
     refusePlain(address, allowPlainHttp);
     this.#base = url.replace(/\/+$/, "");
-    this.#timeout = timeout;
+    this.#timeout = milliseconds(timeout, "timeout");
     this.#allowPlainHttp = allowPlainHttp;
   }
 
   /** Sends one request; returns the JSON of a 2xx, throws Refused, Busy or Unreachable otherwise. */
   async ask(method: string, path: string, asking: Asking): Promise<unknown> {
-    const said = await this.#said(method, path, asking, (answer) => answer.text());
+    const { bearer, body, headers } = asking;
+    const init: RequestInit = {
+      method,
+      headers: { ...headers, ...shown(bearer), ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      signal: AbortSignal.timeout(this.#timeout),
+    };
+    const said = new TextDecoder().decode(await this.#said(path, init, MOST_BYTES));
     const value = readJson(said);
     if (value === undefined && said !== "") throw new Unreachable("The answer is not JSON.", "not_json");
     return value;
   }
 
-  /** Fetches the bytes of a 2xx; throws as `ask` does. */
-  async bytes(path: string, asking: Asking): Promise<Buffer> {
-    return Buffer.from(await this.#said("GET", path, asking, (answer) => answer.arrayBuffer()));
+  /** Fetches the bytes of a 2xx, until `signal`; throws as `ask` does. */
+  bytes(path: string, { bearer, signal }: Fetching): Promise<Buffer> {
+    return this.#said(path, { headers: shown(bearer), signal }, MOST_SNAPSHOT);
   }
 
   /** The lines of an answer that does not end, until `signal`; throws as `ask` does. */
-  async *lines(address: string, { bearer, signal }: { bearer: string; signal: AbortSignal }): AsyncGenerator<string> {
+  async *lines(address: string, { bearer, signal }: Fetching): AsyncGenerator<string> {
     const url = this.#url(address);
-    const headers = { Authorization: `Bearer ${bearer}`, Accept: "text/event-stream" };
+    const headers = { ...shown(bearer), Accept: "text/event-stream" };
     try {
       const answer = await fetch(url, { headers, redirect: "manual", signal });
       if (answer.status !== 200 || answer.body === null) {
-        throw refusalOf(answer.status, readJson(await answer.text()), answer.headers.get("retry-after"));
+        throw refusalOf(answer, await whole(answer, MOST_BYTES));
       }
       let rest = "";
       for await (const part of answer.body.pipeThrough(new TextDecoderStream())) {
@@ -74,13 +95,13 @@ export class Transport {
         if (rest.length > LONGEST_LINE) throw new Unreachable("A line without end is none of Keystead's.", "not_a_line");
       }
     } catch (error) {
-      throw error instanceof KeysteadError ? error : unreachable(error);
+      throw unreachable(error);
     }
   }
 
   /** An address that Keystead named, if it may be asked; nothing for one that is none, or would show the credential. */
   elsewhere(address: unknown): string {
-    if (typeof address !== "string" || !URL.canParse(address)) return "";
+    if (typeof address !== "string" || !URL.canParse(address) || !isAddress(new URL(address))) return "";
     try {
       refusePlain(new URL(address), this.#allowPlainHttp);
       return address;
@@ -93,29 +114,42 @@ export class Transport {
     return address.startsWith("/") ? this.#base + address : address;
   }
 
-  async #said<T>(method: string, path: string, asking: Asking, read: (answer: Response) => Promise<T>): Promise<T> {
-    const { bearer, body, headers = {}, timeout = this.#timeout } = asking;
-    const init: RequestInit = {
-      method,
-      headers: {
-        ...headers,
-        Authorization: `Bearer ${bearer}`,
-        ...(body === undefined ? {} : { "Content-Type": "application/json" }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      redirect: "manual",
-      signal: AbortSignal.timeout(timeout),
-    };
-    let answer: Response, text: string;
+  async #said(path: string, init: RequestInit, most: number): Promise<Buffer> {
     try {
-      answer = await sent(this.#url(path), init);
-      if (answer.ok) return await read(answer);
-      text = await answer.text();
+      const answer = await sent(this.#url(path), { ...init, redirect: "manual" });
+      if (answer.ok) return await whole(answer, most);
+      throw refusalOf(answer, await whole(answer, MOST_BYTES));
     } catch (error) {
       throw unreachable(error);
     }
-    throw refusalOf(answer.status, readJson(text), answer.headers.get("retry-after"));
   }
+}
+
+/** The header that shows a credential. What fetch says of one that it cannot send would quote it. */
+function shown(bearer: string): Record<string, string> {
+  if (!isSendable(bearer)) throw new MalformedKey("The credential holds what no header may hold, such as a line break.", "unsendable");
+  return { Authorization: `Bearer ${bearer}` };
+}
+
+/** Whether a text can stand in a header as it is. */
+export function isSendable(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
+}
+
+function isAddress({ protocol, username, password, search, hash }: URL): boolean {
+  return (protocol === "https:" || protocol === "http:") && !(username || password || search || hash);
+}
+
+/** Reads an answer to its end, and no more of one that has none than Keystead would say. */
+async function whole(answer: Response, most: number): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of answer.body ?? []) {
+    size += part.length;
+    if (size > most) throw new Unreachable("The answer is too long to be Keystead's.", "too_long");
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
 }
 
 /** Sends it, and once more where the server had closed a kept connection meanwhile: then nothing of it was read. */
@@ -137,9 +171,12 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function unreachable(error: unknown): Unreachable {
-  // The class and its words, never the request: it held a secret.
-  return new Unreachable(`Keystead did not answer: ${error instanceof Error ? error.message : "?"}`, "unreachable");
+function unreachable(error: unknown): KeysteadError {
+  if (error instanceof KeysteadError) return error;
+  // The words, never the request: it held a secret. Those of fetch say only that it failed; what stands behind them says why.
+  const behind: unknown = error instanceof Error ? error.cause : undefined;
+  const why = [error, behind].flatMap((each) => (each instanceof Error ? [each.message || String((each as NodeJS.ErrnoException).code)] : []));
+  return new Unreachable(`Keystead did not answer: ${why.join(": ") || "?"}`, "unreachable");
 }
 
 function readJson(text: string): unknown {
@@ -150,12 +187,15 @@ function readJson(text: string): unknown {
   }
 }
 
-function refusalOf(status: number, problem: unknown, retryAfter: string | null): Refused | Unreachable {
+function refusalOf({ status, headers }: Response, content: Buffer): Refused | Unreachable {
+  const problem = readJson(new TextDecoder().decode(content));
+  const retryAfter = headers.get("retry-after");
   if (!isObject(problem) || typeof problem["code"] !== "string") {
     return new Unreachable(`Something answered ${status}, and not in the words of Keystead.`, "not_a_problem");
   }
   const members = { ...problem, ...(retryAfter && /^\d+$/.test(retryAfter) ? { retry_after: Number(retryAfter) } : {}) };
   const words = String(problem["detail"] ?? problem["title"] ?? problem["code"]);
-  const kind = status === 429 || status === 503 ? Busy : Refused;
+  const isBusy = status === 429 || status === 503 || problem["code"] === "idempotency_in_progress";
+  const kind = isBusy ? Busy : Refused;
   return new kind(words, problem["code"], status, members);
 }

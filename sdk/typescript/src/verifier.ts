@@ -42,14 +42,14 @@ export class Verifier {
   /** Decides about one key. */
   async verify(text: string | undefined, wanted: Wanted = {}): Promise<Verdict> {
     // A typo or a stranger's string costs Keystead nothing.
-    if (text === undefined || kidOf(text) === undefined) return refusal("malformed");
+    if (!isReadable(text)) return refusal("malformed");
     return failingClosed(async () => readVerdict(await this.#post("/v1/verify", questionJson({ ...wanted, key: text }))));
   }
 
   /** Decides about many keys, at most a hundred in a request; the verdicts come in the order of the questions. */
   async verifyMany(questions: readonly Question[]): Promise<Verdict[]> {
     const verdicts: Verdict[] = questions.map(() => refusal("malformed"));
-    const readable = questions.flatMap((each, place) => (kidOf(each.key) === undefined ? [] : [{ each, place }]));
+    const readable = questions.flatMap((each, place) => (isReadable(each.key) ? [{ each, place }] : []));
     for (const asked of together(readable.map(({ each, place }) => ({ question: questionJson(each), place })))) {
       let found: Verdict[];
       try {
@@ -78,6 +78,11 @@ export class Verifier {
   #post(path: string, body: unknown): Promise<unknown> {
     return showing(this.#credential, (bearer) => this.#transport.ask("POST", path, { bearer, body }));
   }
+}
+
+/** In JavaScript it may be anything, such as a header that came twice. */
+function isReadable(text: unknown): text is string {
+  return typeof text === "string" && kidOf(text) !== undefined;
 }
 
 async function failingClosed(ask: () => Promise<Verdict>): Promise<Verdict> {

@@ -89,6 +89,13 @@ export async function until(condition: () => boolean | Promise<boolean>): Promis
   }
 }
 
+/** How often it is asked for in the time of 400 questions of ours: a program that asks without a pause asks as often. */
+export async function timesMeanwhile(keystead: FakeKeystead, path: string): Promise<number> {
+  const begun = keystead.asked.length;
+  for (let turn = 0; turn < 400; turn++) await (await fetch(`${keystead.url}/nothing`)).text();
+  return keystead.asked.slice(begun).filter((asked) => asked.path === path).length;
+}
+
 /** Runs a test with a Keystead that is stopped whatever happens. */
 export async function withKeystead(run: (keystead: FakeKeystead) => Promise<void>): Promise<void> {
   const keystead = await new FakeKeystead().start();

@@ -5,7 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { type LocalOptions, LocalVerifier, Refused, type Verdict } from "../src/index.js";
 import { FakeFeed, POLICY, record, version } from "./fakeFeed.js";
-import { PATIENCE, type FakeKeystead, problem, rotating, until, vectors, withKeystead } from "./fakeKeystead.js";
+import { PATIENCE, type FakeKeystead, problem, rotating, timesMeanwhile, until, vectors, withKeystead } from "./fakeKeystead.js";
 
 const VALID: { text: string; kid: string }[] = vectors("key_text").valid;
 const [FIRST, SECOND, CREDENTIAL] = [VALID[0]!, VALID[1]!, VALID[6]!.text];
@@ -43,7 +43,7 @@ test("keys of the snapshot verify and others do not", () =>
       assert.ok(verdict.valid);
       assert.deepEqual([verdict.kid, verdict.ownerTeam, verdict.service], [kid, "reporting", "orders"]);
     }
-    assert.equal(reason(verifier.verify(undefined)), "malformed");
+    for (const text of [undefined, null, [FIRST.text, FIRST.text]] as never[]) assert.equal(reason(verifier.verify(text)), "malformed");
     assert.equal(reason(verifier.verify(FIRST.text.slice(0, -1))), "malformed");
     assert.equal(reason(verifier.verify(FIRST.text, { scopes: ["orders:write"] })), "scope");
   }));
@@ -355,4 +355,62 @@ test("a rotation of its own credential costs no lease", async () => {
       },
     );
   }
+});
+
+test("a pause that is none has Keystead asked no more often than else", async () => {
+  for (const told of [0, -1, null, "soon", 2 ** 40, {}]) {
+    await following(
+      async (_, __, keystead) => assert.ok((await timesMeanwhile(keystead, "/v1/verifiers/v-1/lease")) < 40, String(told)),
+      {},
+      (feed) => (feed.renewMs = told as never),
+    );
+  }
+});
+
+test("a Keystead that forgets each registration is not asked without a pause", () =>
+  following(
+    async (verifier, feed, keystead) => {
+      assert.equal(reason(verifier.verify(FIRST.text)), "stale");
+      assert.ok((await timesMeanwhile(keystead, "/v1/verifiers")) < 20);
+      feed.at(keystead);
+      await until(() => verifier.verify(FIRST.text).valid); // and is heard when it is whole again
+    },
+    {},
+    (feed, keystead) => ((feed.renewMs = 20), keystead.on("POST /v1/verifiers/v-1/lease", problem("not_found", 404))),
+  ));
+
+test("whoever closes it waits for no snapshot that hangs", () =>
+  withKeystead(async (keystead) => {
+    new FakeFeed().at(keystead);
+    let [isAsked, isClosed] = [false, false];
+    keystead.on("GET /v1/snapshot", [200, (response: ServerResponse) => ((isAsked = true), response.write("KSSNAP1"))]);
+    const verifier = new LocalVerifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
+    const started = verifier.start();
+    await until(() => isAsked);
+    void verifier.close().then(() => (isClosed = true));
+    await until(() => isClosed);
+    await started;
+    assert.deepEqual([keystead.asked.at(-1)?.method, keystead.asked.at(-1)?.path], ["DELETE", "/v1/verifiers/v-1"]);
+  }));
+
+test("a lease or an end that is no number is none, not one for ever", () =>
+  following(
+    async (verifier, feed) => {
+      feed.leaseMs = {} as never;
+      await until(() => reason(verifier.verify(FIRST.text)) === "stale");
+      feed.leaseMs = 250;
+      await until(() => verifier.verify(FIRST.text).valid);
+      feed.change([version(FIRST.text, FIRST.kid, { ends_at: null })]);
+      await until(() => reason(verifier.verify(FIRST.text)) === "stale");
+    },
+    {},
+    (feed) => ([feed.leaseMs, feed.renewMs] = [250, 20]),
+  ));
+
+test("whoever is told of trouble is told why", async () => {
+  const told: unknown[] = [];
+  const verifier = new LocalVerifier({ url: "http://127.0.0.1:1", timeout: PATIENCE, credential: CREDENTIAL, onTrouble: (error) => told.push(String(error)) });
+  await verifier.start();
+  await verifier.close();
+  assert.match(String(told[0]), /Keystead did not answer: fetch failed: .+/);
 });

@@ -197,3 +197,17 @@ test("a body is read no further than it is checked, and one that never comes hol
     assert.deepEqual(asked, []);
   });
 });
+
+test("what something else answered meanwhile is not answered again", async () => {
+  let decide: (verdict: Verdict) => void = () => undefined;
+  const guard = protect({ verify: () => new Promise<Verdict>((resolve) => (decide = resolve)) }).require("orders:read");
+  let guarded: Promise<void> | undefined;
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    guarded = guard(request, response, () => undefined);
+    response.writeHead(504).end("too late");
+  };
+  const answer = await serving(listener, (url) => fetch(url, { headers: BEARER }));
+  decide(refusal("unavailable"));
+  await guarded;
+  assert.equal(answer.status, 504);
+});

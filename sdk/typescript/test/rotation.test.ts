@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { chmod, chown, lutimes, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { Busy, FileStore, type KeysteadError, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe } from "../src/index.js";
-import { type Answer, type Asked, type FakeKeystead, PATIENCE, problem, until, vectors, withKeystead } from "./fakeKeystead.js";
+import { type Answer, type Asked, type FakeKeystead, PATIENCE, problem, timesMeanwhile, until, vectors, withKeystead } from "./fakeKeystead.js";
 
 const TEXTS: string[] = vectors("key_text").valid.map((each: { text: string }) => each.text);
 
@@ -307,3 +308,46 @@ test("what a killed writer left is removed by the next one, and nothing else", a
   assert.equal(await store.load(), "y");
   await rm(folder, { recursive: true });
 });
+
+test("a pause that is none has Keystead asked no more often than else", () =>
+  withKeystead(async (keystead) => {
+    const nothing = { ready: false, is_current: true };
+    const answers: Answer[] = [
+      ...[0, -5, "soon", {}, 1e300].map((check_after): Answer => [200, { ...nothing, check_after }]),
+      [200, nothing], [200, null],
+      ...[0, -5].map((retry_after) => problem("busy_retry", 503, { retry_after })),
+    ];
+    for (const answer of answers) {
+      keystead.on("GET /v1/rotation", answer);
+      const options = { url: keystead.url, timeout: PATIENCE, initial: TEXTS[0]!, longestPause: Infinity };
+      const credential = (await RotatingCredential.open(options)).start();
+      assert.ok((await timesMeanwhile(keystead, "/v1/rotation")) < 40, JSON.stringify(answer));
+      await credential.close();
+    }
+  }));
+
+test("a step that another request still takes is tried again, and nobody is told", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    const credential = await RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, settling: 0 });
+    rotation.prepare();
+    keystead.on("POST /v1/rotation/next", problem("idempotency_in_progress", 409));
+    await assert.rejects(credential.refresh(), Busy);
+  }));
+
+test("a program that does nothing else ends the step that it began", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    rotation.prepare();
+    const folder = await mkdtemp(join(tmpdir(), "keystead-"));
+    const path = join(folder, "key");
+    const program = `
+      import { FileStore, RotatingCredential } from ${JSON.stringify(new URL("../src/index.js", import.meta.url).href)};
+      const [url, initial, path] = ${JSON.stringify([keystead.url, rotation.first, path])};
+      const credential = await RotatingCredential.open({ url, initial, timeout: ${PATIENCE}, settling: 300, store: new FileStore(path) });
+      await credential.refresh();`;
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: "inherit" });
+    assert.deepEqual(await once(child, "exit"), [0, null]);
+    assert.equal(JSON.parse(await readFile(path, "utf8")).current, rotation.newest);
+    await rm(folder, { recursive: true });
+  }));

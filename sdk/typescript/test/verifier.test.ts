@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 
-import { LocalVerifier, MalformedKey, Refused, Unsafe, Verifier } from "../src/index.js";
-import { PATIENCE, problem, rotating, vectors, withKeystead } from "./fakeKeystead.js";
+import { LocalVerifier, MalformedKey, Refused, Secret, Unsafe, Verifier } from "../src/index.js";
+import { PATIENCE, problem, rotating, until, vectors, withKeystead } from "./fakeKeystead.js";
 
 const KEY: string = vectors("key_text").valid[8].text;
 const CREDENTIAL: string = vectors("key_text").valid[6].text;
@@ -158,4 +158,73 @@ test("a rotation of its own credential costs no verdict", () =>
       await assert.rejects(verifier.verify(KEY), { name: "Refused", status: 401 });
     }
     assert.equal(keystead.asked.length, 2 + 1 + 2, "once more, and no more");
+  }));
+
+test("a credential that no header may hold is said at once, and never shown", async () => {
+  const hides = (error: unknown): boolean => error instanceof MalformedKey && !`${error.message} ${error.stack}`.includes("ks_");
+  for (const credential of [`${CREDENTIAL}\nsecond`, `${CREDENTIAL}\u2019`, `${CREDENTIAL}\0`, `${CREDENTIAL} x`]) {
+    for (const kind of [Verifier, LocalVerifier]) {
+      assert.throws(() => new kind({ url: "https://keys.example.com", credential }), hides);
+    }
+    const own = { current: () => new Secret(credential) };
+    await assert.rejects(new Verifier({ url: "http://127.0.0.1:1", timeout: PATIENCE, credential: own }).verify(KEY), hides);
+    const told: unknown[] = [];
+    const verifier = new LocalVerifier({ url: "http://127.0.0.1:1", timeout: PATIENCE, credential: own, onTrouble: (error) => told.push(error) });
+    await verifier.start();
+    await verifier.close();
+    assert.ok(told.length > 0 && told.every(hides));
+  }
+});
+
+test("what stands around a credential in a file is no part of it", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify", [200, YES]);
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: new Secret(` ${CREDENTIAL}\r\n`) });
+    assert.ok((await verifier.verify(KEY)).valid);
+    assert.equal(keystead.asked[0]?.bearer, CREDENTIAL);
+  }));
+
+test("a time that no timer waits for, and an address that would be asked in vain, are said at once", () => {
+  for (const timeout of [NaN, 0, -1, Infinity, 2 ** 31]) {
+    assert.throws(() => new Verifier({ url: "https://keys.example.com", timeout, credential: CREDENTIAL }), RangeError);
+  }
+  for (const url of ["https://somebody:secret@keys.example.com", "ftp://127.0.0.1", "https://keys.example.com/?a=b"]) {
+    assert.throws(() => new Verifier({ url, credential: CREDENTIAL, allowPlainHttp: true }), (error: Error) => error instanceof RangeError && !error.message.includes("secret"));
+  }
+});
+
+test("part of a millisecond is no reason to refuse everybody's keys", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify", [200, YES]);
+    assert.ok((await new Verifier({ url: keystead.url, timeout: PATIENCE + 0.5, credential: CREDENTIAL }).verify(KEY)).valid);
+  }));
+
+test("an answer without end is not kept", () =>
+  withKeystead(async (keystead) => {
+    for (const status of [200, 500]) {
+      let [written, isOver] = [0, false];
+      const endless = (response: ServerResponse): void => {
+        response.on("close", () => (isOver = true));
+        const write = (): void => {
+          while (!isOver && written < 400 && response.write(Buffer.alloc(1024 * 1024, " "))) written += 1;
+          if (written === 400) response.end();
+        };
+        response.on("drain", () => ((written += 1), write()));
+        write();
+      };
+      keystead.on("POST /v1/verify", [status, endless]);
+      const verdict = await new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL }).verify(KEY);
+      assert.deepEqual([verdict.valid, verdict.status], [false, 503]);
+      await until(() => isOver);
+      assert.ok(written < 400, "all of it was read");
+    }
+  }));
+
+test("what JavaScript may give is a key or malformed", () =>
+  withKeystead(async (keystead) => {
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL });
+    for (const text of [null, [KEY, KEY], 7, {}] as never[]) {
+      assert.deepEqual([await verifier.verify(text), ...(await verifier.verifyMany([{ key: text }]))].map((each) => !each.valid && each.reason), ["malformed", "malformed"]);
+    }
+    assert.deepEqual(keystead.asked, []);
   }));
