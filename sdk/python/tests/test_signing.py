@@ -43,6 +43,10 @@ def test_every_attempt_has_a_nonce_of_its_own():
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", nonce)
 
 
+def test_a_private_key_may_be_read_as_text():
+    assert Signer.ed25519(PEM.decode(), keyid="x").sign("GET", "https://api.example.com/")
+
+
 def test_what_cannot_be_signed_is_refused():
     with pytest.raises(ValueError, match="@path"):
         SIGNERS["hmac"].sign("GET", "https://api.example.com/caf\N{LATIN SMALL LETTER E WITH ACUTE}")

@@ -54,10 +54,11 @@ def raw_key(x: str) -> bytes:
     return raw
 
 
-def signer_of(private_key_pem: bytes) -> Callable[[bytes], bytes]:
+def signer_of(private_key_pem: bytes | str) -> Callable[[bytes], bytes]:
     """Return what signs with a private key in PEM (PKCS#8, not encrypted)."""
     need_ed25519()
-    key = serialization.load_pem_private_key(private_key_pem, password=None)
+    pem = private_key_pem.encode() if isinstance(private_key_pem, str) else private_key_pem
+    key = serialization.load_pem_private_key(pem, password=None)
     if not isinstance(key, Ed25519PrivateKey):
         raise Unsafe("this private key is not an Ed25519 key")
     return key.sign

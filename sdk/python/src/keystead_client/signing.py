@@ -94,7 +94,7 @@ class Signer:
         return cls(key, HMAC_SHA256)
 
     @classmethod
-    def ed25519(cls, private_key_pem: bytes, *, keyid: str) -> Self:
+    def ed25519(cls, private_key_pem: bytes | str, *, keyid: str) -> Self:
         """Sign with your own private key; Keystead knows only its public half, under the kid `keyid`."""
         sign = signer_of(private_key_pem)
         return cls(lambda: (keyid, sign), ED25519)
