@@ -27,6 +27,7 @@ from keys.verification.memory.snapshot import NEVER
 from tests.keys.verification.following import behind_the_back
 from tests.people import acting, issued, verifying_credential
 from tests.portal.verify.knocking import Door
+from tests.servers import ROOT
 from tests.signing_keys import allow_signing
 from tests.uses import uses_of
 
@@ -411,6 +412,15 @@ def test_without_memory_a_key_is_held_to_its_limits_and_all_ways_count_together(
     door.feed.tick()
     assert [door.verify(text).get("reason") for _ in range(3)] == [None, None, "quota"]
     assert door.introspect(text).json == {"active": False}
+
+
+def test_every_metric_is_on_the_page_of_operators(door, client):
+    told = door.ask("/metrics", method="GET").body + client.get("/metrics").content
+    told_of = re.findall(r"^# TYPE (keystead_\w+) ", told.decode(), re.MULTILINE)
+    names = {name for name in told_of if not name.endswith("_created")}  # when counting began
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert len(names) > 10
+    assert not {name for name in names if f"`{name}`" not in page}
 
 
 def test_metrics_are_for_programs_that_may(door, key, settings):
