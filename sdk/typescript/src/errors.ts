@@ -10,6 +10,17 @@ export class KeysteadError extends Error {
   }
 }
 
+/** Tells somebody of trouble. What they throw is theirs, and a rejection that nobody hears would end the process. */
+export function telling(onTrouble: (error: unknown) => void): (error: unknown) => void {
+  return (error) => {
+    try {
+      onTrouble(error);
+    } catch {
+      process.emitWarning(`nobody was told: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+}
+
 /** A text is not a key of Keystead (`key_form`), or was mistyped (`key_check`). Found offline. */
 export class MalformedKey extends KeysteadError {
   override readonly name = "MalformedKey";

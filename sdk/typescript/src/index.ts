@@ -15,4 +15,4 @@ export { FileStore, MemoryStore, type Store } from "./stores.js";
 export type { Connection } from "./transport.js";
 export type { Accepted, Client, Reason, Rejected, Verdict } from "./verdicts.js";
 export { type SendCommand, ValkeyNonces } from "./valkeyNonces.js";
-export { type Question, Verifier, type Wanted } from "./verifier.js";
+export { type Question, Verifier, type VerifierOptions, type Wanted } from "./verifier.js";

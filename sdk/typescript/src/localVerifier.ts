@@ -8,7 +8,7 @@ import type { Belief } from "./beliefs.js";
 import { type AnyCredential, asCredential } from "./credentials.js";
 import { accepted, whyNot } from "./deciding.js";
 import type { SigningKeys } from "./ed25519.js";
-import { Busy, KeysteadError, Refused, Unreachable, Unsafe } from "./errors.js";
+import { Busy, KeysteadError, Refused, telling, Unreachable, Unsafe } from "./errors.js";
 import { Feed } from "./feed.js";
 import { kidOf } from "./keyText.js";
 import { Limits } from "./limits.js";
@@ -64,14 +64,7 @@ export class LocalVerifier {
   constructor({ credential, name, signingKeys, nonces, onTrouble = () => undefined, ...connection }: LocalOptions) {
     const called = name ?? `${hostname()}:${process.pid}`.slice(0, 80);
     this.#feed = new Feed(new Transport(connection), asCredential(credential), called, signingKeys);
-    this.#onTrouble = (error) => {
-      try {
-        onTrouble(error);
-      } catch {
-        // It is somebody else's, and a rejection that nobody hears would end the process.
-        process.emitWarning(`nobody was told: ${error instanceof Error ? error.message : String(error)}`);
-      }
-    };
+    this.#onTrouble = telling(onTrouble);
     this.#nonces = nonces;
   }
 

@@ -1,7 +1,7 @@
 /** Asks Keystead about presented keys, failing closed. */
 
 import { type AnyCredential, asCredential, type Credential, showing } from "./credentials.js";
-import { Busy, Refused, Unreachable } from "./errors.js";
+import { Busy, Refused, telling, Unreachable } from "./errors.js";
 import { kidOf } from "./keyText.js";
 import { MalformedSignature } from "./signatureProfile.js";
 import { readSigned } from "./signatureReading.js";
@@ -20,6 +20,12 @@ export interface Wanted {
   readonly client?: Client;
 }
 
+export interface VerifierOptions extends Connection {
+  readonly credential: AnyCredential;
+  /** Is told why Keystead could not be asked, so that keys are refused with 503. */
+  readonly onTrouble?: (error: unknown) => void;
+}
+
 export interface Question extends Wanted {
   readonly key: string;
 }
@@ -33,17 +39,19 @@ export interface Question extends Wanted {
 export class Verifier {
   readonly #transport: Transport;
   readonly #credential: Credential;
+  readonly #onTrouble: (error: unknown) => void;
 
-  constructor(options: Connection & { readonly credential: AnyCredential }) {
-    this.#transport = new Transport(options);
-    this.#credential = asCredential(options.credential);
+  constructor({ credential, onTrouble = () => undefined, ...connection }: VerifierOptions) {
+    this.#transport = new Transport(connection);
+    this.#credential = asCredential(credential);
+    this.#onTrouble = telling(onTrouble);
   }
 
   /** Decides about one key. */
   async verify(text: string | undefined, wanted: Wanted = {}): Promise<Verdict> {
     // A typo or a stranger's string costs Keystead nothing.
     if (!isReadable(text)) return refusal("malformed");
-    return failingClosed(async () => readVerdict(await this.#post("/v1/verify", questionJson({ ...wanted, key: text }))));
+    return this.#failingClosed(async () => readVerdict(await this.#post("/v1/verify", questionJson({ ...wanted, key: text }))));
   }
 
   /** Decides about many keys, at most a hundred in a request; the verdicts come in the order of the questions. */
@@ -56,7 +64,7 @@ export class Verifier {
         const answer = await this.#post("/v1/verify:batch", { keys: asked.map(({ question }) => question) });
         found = resultsOf(answer, asked.length).map(readVerdict);
       } catch (error) {
-        const refused = unavailable(error);
+        const refused = this.#unavailable(error);
         found = asked.map(() => refused);
       }
       asked.forEach(({ place }, index) => (verdicts[place] = found[index] as Verdict));
@@ -68,11 +76,25 @@ export class Verifier {
   async verifySignature(request: SignedRequest, wanted: Omit<Wanted, "method"> = {}): Promise<Verdict> {
     const body = { ...signedRequestJson(request), ...wantedJson(wanted) };
     try {
-      return await failingClosed(async () => readVerdict(await this.#post("/v1/verify-signature", body)));
+      return await this.#failingClosed(async () => readVerdict(await this.#post("/v1/verify-signature", body)));
     } catch (error) {
       if (!isTheSenders(error)) throw error;
       return refusal("signature_malformed", { fault: faultOf(request) });
     }
+  }
+
+  async #failingClosed(ask: () => Promise<Verdict>): Promise<Verdict> {
+    try {
+      return await ask();
+    } catch (error) {
+      return this.#unavailable(error);
+    }
+  }
+
+  #unavailable(error: unknown): Verdict {
+    if (!(error instanceof Unreachable || error instanceof Busy)) throw error;
+    this.#onTrouble(error);
+    return refusal(error.code === "verifier_stale" ? "stale" : "unavailable");
   }
 
   #post(path: string, body: unknown): Promise<unknown> {
@@ -83,21 +105,6 @@ export class Verifier {
 /** In JavaScript it may be anything, such as a header that came twice. */
 function isReadable(text: unknown): text is string {
   return typeof text === "string" && kidOf(text) !== undefined;
-}
-
-async function failingClosed(ask: () => Promise<Verdict>): Promise<Verdict> {
-  try {
-    return await ask();
-  } catch (error) {
-    return unavailable(error);
-  }
-}
-
-function unavailable(error: unknown): Verdict {
-  if (error instanceof Unreachable || error instanceof Busy) {
-    return refusal(error.code === "verifier_stale" ? "stale" : "unavailable");
-  }
-  throw error;
 }
 
 // Strangers choose how long their User-Agent is: what is too much for one request is no mistake of who asks.

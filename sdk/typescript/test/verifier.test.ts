@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 
-import { LocalVerifier, MalformedKey, Refused, Secret, Unsafe, Verifier } from "../src/index.js";
+import { type KeysteadError, LocalVerifier, MalformedKey, Refused, Secret, Unsafe, Verifier } from "../src/index.js";
 import { PATIENCE, problem, rotating, until, vectors, withKeystead } from "./fakeKeystead.js";
 
 const KEY: string = vectors("key_text").valid[8].text;
@@ -227,4 +227,21 @@ test("what JavaScript may give is a key or malformed", () =>
       assert.deepEqual([await verifier.verify(text), ...(await verifier.verifyMany([{ key: text }]))].map((each) => !each.valid && each.reason), ["malformed", "malformed"]);
     }
     assert.deepEqual(keystead.asked, []);
+  }));
+
+test("whoever wants to know is told why nobody could be asked, and ends nothing by it", () =>
+  withKeystead(async (keystead) => {
+    keystead.on("POST /v1/verify", [200, "<html>"]);
+    keystead.on("POST /v1/verify:batch", problem("too_many_requests", 429));
+    const told: unknown[] = [];
+    const onTrouble = (error: unknown): void => {
+      told.push((error as KeysteadError).code);
+      throw new Error("the log is full");
+    };
+    const verifier = new Verifier({ url: keystead.url, timeout: PATIENCE, credential: CREDENTIAL, onTrouble });
+    assert.equal((await verifier.verify(KEY)).status, 503);
+    assert.equal((await verifier.verifyMany([{ key: KEY }]))[0]?.status, 503);
+    keystead.on("POST /v1/verify", [200, YES]);
+    assert.ok((await verifier.verify(KEY)).valid);
+    assert.deepEqual(told, ["not_json", "too_many_requests"]);
   }));
