@@ -110,6 +110,13 @@ def test_a_clock_that_is_wrong_is_told_the_time():
     assert json.loads(refused(verdict).body)["server_time"] == 17
 
 
+def test_who_signs_in_another_form_is_told_what_is_wrong_with_it():
+    verdict = Verdict(valid=False, reason=Reason.SIGNATURE_MALFORMED, fault="digest_mismatch", server_time=17)
+    assert json.loads(refused(verdict).body)["fault"] == "digest_mismatch"
+    away = Verdict(valid=False, reason=Reason.UNAVAILABLE, fault="nonce_store_full")
+    assert "fault" not in json.loads(refused(away).body), "that is the service's own"
+
+
 def environ(**more):
     return {
         "REQUEST_METHOD": "GET", "wsgi.url_scheme": "https", "HTTP_HOST": "h", "PATH_INFO": "/x", "QUERY_STRING": "",

@@ -60,7 +60,7 @@ export function protect(verifier: Deciding, { clientAddress = socketAddress, onT
           return refuse(response, status, verdict, challenge);
         }
         if (!verdict.valid) {
-          return refuse(response, verdict.status, verdict.reason, challengeOf(verdict, scopes), verdict.serverTime);
+          return refuse(response, verdict.status, verdict.reason, challengeOf(verdict, scopes), told(verdict));
         }
         verdicts.set(request, verdict);
         next();
@@ -130,8 +130,16 @@ function challengeOf(verdict: Rejected, scopes: string[]): string | undefined {
   return undefined;
 }
 
+/** What a caller who signs may mend by: our time, and what of the form, which everybody may read, was not kept. */
+function told({ reason, fault, serverTime }: Rejected): object {
+  return {
+    ...(serverTime === undefined ? {} : { server_time: serverTime }),
+    ...(reason === "signature_malformed" && fault !== undefined ? { fault } : {}),
+  };
+}
+
 /** Writes a problem (RFC 9457); nothing of what was sent comes back. */
-function refuse(response: ServerResponse, status: keyof typeof TITLES, code: string, challenge?: string, serverTime?: number): void {
+function refuse(response: ServerResponse, status: keyof typeof TITLES, code: string, challenge?: string, more: object = {}): void {
   if (response.headersSent) return; // something else answered meanwhile, such as a limit of time
   response.writeHead(status, {
     "Content-Type": "application/problem+json",
@@ -140,8 +148,7 @@ function refuse(response: ServerResponse, status: keyof typeof TITLES, code: str
     ...(status === 429 || status === 503 ? { "Retry-After": "1" } : {}),
     ...(status === 413 ? { Connection: "close" } : {}), // nobody reads the rest
   });
-  const time = serverTime === undefined ? {} : { server_time: serverTime };
-  response.end(JSON.stringify({ type: `urn:keystead:problem:${code}`, title: TITLES_OF_CODES[code] ?? TITLES[status], status, code, ...time }));
+  response.end(JSON.stringify({ type: `urn:keystead:problem:${code}`, title: TITLES_OF_CODES[code] ?? TITLES[status], status, code, ...more }));
 }
 
 function unescaped(text: string): string {

@@ -138,7 +138,9 @@ test("a signed request gets in once, and its body is there for whoever comes nex
     for (const [path, came, code] of [["json", '{"a":2}', "signature_malformed"], ["later", body, "signature_invalid"]] as const) {
       const fresh = PAIR.signer.sign("POST", `${url}/v1/json`, { body, contentType: "application/json" });
       const refused = await fetch(`${url}/v1/${path}`, { method: "POST", headers: fresh, body: came });
-      assert.deepEqual([refused.status, ((await refused.json()) as { code: string }).code], [401, code]);
+      const said = (await refused.json()) as { code: string; fault?: string };
+      assert.deepEqual([refused.status, said.code], [401, code]);
+      assert.equal(said.fault, code === "signature_malformed" ? "digest_mismatch" : undefined);
     }
     const late = await send(`${url}/v1/late`, { method: "POST", headers, body });
     assert.deepEqual([late.status, ((await late.json()) as { code: string }).code], [503, "body_already_read"]);

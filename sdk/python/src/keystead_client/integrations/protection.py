@@ -180,11 +180,13 @@ def refused(verdict: Verdict, scopes: Sequence[str] = ()) -> Answer:
         challenge = 'Bearer realm="api", error="invalid_token"'
     elif reason == Reason.SCOPE:
         challenge = f'Bearer realm="api", error="insufficient_scope", scope="{" ".join(scopes)}"'
-    more = {} if verdict.server_time is None else {"server_time": verdict.server_time}
+    more: dict[str, int | str] = {} if verdict.server_time is None else {"server_time": verdict.server_time}
+    if reason == Reason.SIGNATURE_MALFORMED and verdict.fault:
+        more["fault"] = verdict.fault  # what of the form, which everybody may read, was not kept
     return _problem(status, reason, challenge=challenge, **more)
 
 
-def _problem(status: int, code: str, *, challenge: str = "", **more: int) -> Answer:
+def _problem(status: int, code: str, *, challenge: str = "", **more: int | str) -> Answer:
     """Write a problem (RFC 9457); nothing of what was sent comes back."""
     title = _TITLES_OF_CODES.get(code) or _TITLES[status]
     body = {"type": f"urn:keystead:problem:{code}", "title": title, "status": status, "code": code, **more}
