@@ -106,7 +106,7 @@ export class RotatingCredential implements Credential {
     const answer = await send(secret);
     const other = answer.status === 401 ? await this.rejected(secret) : undefined;
     if (other === undefined || isRead(init.body)) return answer;
-    await answer.arrayBuffer(); // so that the connection can be used again
+    await answer.body?.cancel().catch(() => undefined); // its words may be cut, or have no end
     return send(other);
   };
 

@@ -1,6 +1,7 @@
 /** Keeps what a rotating credential must not forget: in memory, or in a file that only its owner reads. */
 
 import { randomBytes } from "node:crypto";
+import { constants } from "node:fs";
 import { lstat, open, readdir, rename, rm, type FileHandle } from "node:fs/promises";
 import { dirname, join, basename } from "node:path";
 
@@ -40,14 +41,15 @@ export class FileStore implements Store {
   async load(): Promise<string | undefined> {
     let file: FileHandle;
     try {
-      file = await open(this.#path, "r");
+      file = await open(this.#path, constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0)); // Windows has none
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
     }
     try {
-      const { mode } = await file.stat();
-      if (process.platform !== "win32" && mode & 0o077) {
+      const { mode, uid } = await file.stat();
+      const isOurs = [process.geteuid?.(), 0].includes(uid);
+      if (process.platform !== "win32" && (mode & 0o077 || !isOurs)) {
         throw new Unsafe(`${this.#path} can be read by others: chmod 600 it, and rotate the key.`, "unsafe");
       }
       return await file.readFile("utf8");

@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmod, chown, lutimes, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { Busy, FileStore, type KeysteadError, MemoryStore, Refused, RotatingCredential, Secret, Unreachable, Unsafe } from "../src/index.js";
+import { Busy, FileStore, type KeysteadError, MemoryStore, parse, Refused, RotatingCredential, Secret, Unreachable, Unsafe } from "../src/index.js";
 import { type Answer, type Asked, type FakeKeystead, PATIENCE, problem, timesMeanwhile, until, vectors, withKeystead } from "./fakeKeystead.js";
 
 const TEXTS: string[] = vectors("key_text").valid.map((each: { text: string }) => each.text);
@@ -351,3 +352,40 @@ test("a program that does nothing else ends the step that it began", () =>
     assert.equal(JSON.parse(await readFile(path, "utf8")).current, rotation.newest);
     await rm(folder, { recursive: true });
   }));
+
+test("a refusal whose words have no end, or are cut, holds up no request", () =>
+  withKeystead(async (keystead) => {
+    const rotation = new FakeRotation(keystead);
+    const [old, other] = TEXTS as [string, string];
+    let isOver = false;
+    for (const going of [(): void => undefined, (response: ServerResponse): void => void response.destroy()]) {
+      const refusing = (response: ServerResponse): void => {
+        response.on("close", () => (isOver = true));
+        response.write("x", () => going(response));
+      };
+      keystead.on("GET /api", ({ bearer }) => (bearer === other ? [200, {}] : [401, refusing]));
+      const held = { seed: parse(old).kid, current: old, previous: other };
+      const store = new MemoryStore();
+      await store.save(JSON.stringify(held));
+      const credential = await RotatingCredential.open({ url: keystead.url, timeout: PATIENCE, initial: rotation.first, store });
+      assert.equal((await credential.fetch(`${keystead.url}/api`, { signal: AbortSignal.timeout(PATIENCE) })).status, 200);
+      await until(() => isOver);
+      isOver = false;
+      await credential.close();
+    }
+  }));
+
+test("a file that somebody else put there is not believed", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "keystead-"));
+  const store = new FileStore(join(folder, "key"));
+  await new FileStore(join(folder, "elsewhere")).save("x");
+  await symlink(join(folder, "elsewhere"), join(folder, "key"));
+  await assert.rejects(store.load());
+  await store.save("y");
+  assert.equal(await store.load(), "y");
+  if (process.getuid?.() === 0) {
+    await chown(join(folder, "key"), 12345, 0);
+    await assert.rejects(store.load(), Unsafe);
+  }
+  await rm(folder, { recursive: true });
+});
