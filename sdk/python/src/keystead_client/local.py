@@ -237,9 +237,7 @@ class LocalVerifier:
                 # What was applied is confirmed at once: somebody waits for the receipt of a revocation.
                 pause = 0.0 if changed else self._feed.renew_ms / 1000
                 starts = starts + 1 if self._feed.state is None else 0
-                if (
-                    starts > 1
-                ):  # forgotten, it begins anew at once; where that is forgotten as well, no faster than after a failure
+                if starts > 1:  # once it begins anew at once; where that comes to nothing as well, as after a failure
                     pause = _after(starts)
             except Exception as error:  # noqa: BLE001 - whatever it is, the lease runs out and the thread goes on
                 failures += 1
