@@ -14,7 +14,6 @@ from keys.approvals.submission import submit_request
 from keys.catalogue.policies import add_version, rules_of
 from keys.catalogue.services import create_scope, create_service
 from keys.crypto.secrets import Secret
-from keys.errors import Unavailable
 from keys.events import MemberAdded, PersonInvited, TeamCreated
 from keys.lifecycle.claiming import claim_secret
 from keys.lifecycle.issuance import create_key
@@ -170,25 +169,17 @@ def approved(world: World, **changes: Any) -> ManagedKey:
 def issued(world: World, **changes: Any) -> tuple[ManagedKey, KeyVersion, Secret]:
     """A living key of Alice's with its secret."""
     key = approved(world, **changes)
-    version, secret = _claimed(key, acting(world.alice, "claim"))
-    return key, version, secret
+    claim = claim_secret(key.versions.get(), actor=acting(world.alice, "claim"))
+    assert claim.secret is not None
+    return key, claim.version, claim.secret
 
 
 def verifying_credential(world: World, *, environment: str = "prod", service: Service | None = None) -> Secret:
     """The secret with which a service, orders unless another is named, asks about its own keys in `environment`."""
     key = _verifying_key(world, service or world.orders, environment=environment, actor=SYSTEM)
-    return _claimed(key, acting(world.bob, "claim"))[1]
-
-
-def _claimed(key: ManagedKey, actor: Actor) -> tuple[KeyVersion, Secret]:
-    try:
-        claim = claim_secret(key.versions.get(), actor=actor)
-    except (
-        Unavailable
-    ):  # a machine held up the sealer for longer than a claim waits for it: as people are told, once more
-        claim = claim_secret(key.versions.get(), actor=actor)
+    claim = claim_secret(key.versions.get(), actor=acting(world.bob, "claim"))
     assert claim.secret is not None
-    return claim.version, claim.secret
+    return claim.secret
 
 
 @operation

@@ -20,7 +20,7 @@ from keys.dispatch.cursor import read_all
 from keys.dispatch.intents import report_unfinished
 from keys.errors import Conflict, Denied, Unavailable
 from keys.lifecycle import claiming, minting
-from keys.lifecycle.claiming import Claim, ClaimOutcome, claim_secret, intend_claim
+from keys.lifecycle.claiming import SEALED_WITHIN_SECONDS, Claim, ClaimOutcome, claim_secret, intend_claim
 from keys.lifecycle.revocation import revoke_key
 from keys.models import DispatchCursor, KeyVersion, Notice
 from keys.notifications.reactions import READER, notice_everyone
@@ -75,7 +75,6 @@ def test_the_intent_is_sealed_before_the_secret_is_minted(
         return mint(*args, **facts)
 
     monkeypatch.setattr(minting, "mint", watched)
-    monkeypatch.setattr(claiming, "SEALED_WITHIN_SECONDS", 120.0)
     sealing.stop()
     waiting = claiming_meanwhile(version, acting(world.alice, "claim"))
     time.sleep(0.5)
@@ -90,8 +89,9 @@ def test_the_intent_is_sealed_before_the_secret_is_minted(
 
 @pytest.mark.usefixtures("_at_once")
 def test_while_the_sealer_stands_a_claim_is_refused_in_time_and_stays_unspent(
-    sealing: SealingThread, world: World
+    sealing: SealingThread, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(claiming, "SEALED_WITHIN_SECONDS", SEALED_WITHIN_SECONDS)  # as people meet it
     key, other = approved(world), issued(world, name="Other")[0]
     version, alice = key.versions.get(), acting(world.alice, "claim")
     sealing.stop()
@@ -111,10 +111,9 @@ def test_while_the_sealer_stands_a_claim_is_refused_in_time_and_stays_unspent(
 
 
 def test_whoever_waits_for_the_sealer_holds_no_transaction_and_no_lock(
-    sealing: SealingThread, world: World, superuser: Superuser, monkeypatch: pytest.MonkeyPatch
+    sealing: SealingThread, world: World, superuser: Superuser
 ) -> None:
     version = approved(world).versions.get()
-    monkeypatch.setattr(claiming, "SEALED_WITHIN_SECONDS", 120.0)
     sealing.stop()
     waiting = claiming_meanwhile(version, acting(world.alice, "claim"))
 
