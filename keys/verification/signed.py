@@ -98,7 +98,7 @@ def judge_unspent(  # noqa: PLR0911 - one question a line, each with its reason
     if is_in_future(presented, now=now):
         return SignedVerdict(reason=Reason.SIGNATURE_IN_FUTURE)
     found = find(presented.kid)
-    key, intact = (None, False) if found is None else signing_keys.of(found)
+    key, intact = signing_keys.of(found)
     if not holds(presented, key) or found is None:
         return SignedVerdict(reason=Reason.SIGNATURE_INVALID)
     if not intact:

@@ -24,9 +24,15 @@ class SigningKeys:
         # One value: what one thread judges by a former keyring must not get among what others judged by the next.
         self._ready: tuple[Keyring | None, _Ready] = (None, {})
 
-    def of(self, found: Found) -> tuple[RequestKey | None, bool]:
-        """The key of a version, None when it has none that opens; and whether its row is what an operation wrote."""
-        fields, now = found.fields, keyring()
+    def of(self, found: Found | None) -> tuple[RequestKey | None, bool]:
+        """The key of a version, None when it has none that opens; and whether its row is what an operation wrote.
+
+        Who names the kid of nobody waits for the keyring as well: a look at its file takes long enough to tell the two apart.
+        """
+        now = keyring()
+        if found is None:
+            return None, False
+        fields = found.fields
         judged_by, all_ready = self._ready
         if judged_by is not now:
             self._ready = now, (all_ready := {})
